@@ -53,9 +53,6 @@ TIMES = (
 )
 """What tells images of one place apart: in enhanced files, in classic ones."""
 
-Scopes = list[Any]
-"""Datasets and dictionaries in which `get(keyword)` finds an attribute, the first one first."""
-
 Series = dict[tuple[str, int, str], list["_Frame"]]
 """Images by subject, series number and SeriesInstanceUID."""
 
@@ -124,8 +121,8 @@ class Dicom(Reader):
                         split=split_of(frames[0].path, source),
                     )
         for n, (path, reason) in enumerate(broken, start=1):
-            name, subject = f"unreadable_{n:03d}", pseudonym("unreadable")
-            yield replace(unreadable(path, reason), name=name, subject=subject)
+            name = f"unreadable_{n:03d}"  # the name of the file may tell who was scanned
+            yield replace(unreadable(path, reason), name=name, subject="unreadable")
 
     def _series(self, source: Path) -> tuple[Series, list[tuple[Path, Exception]]]:
         """Read all headers: the images, and the files that are damaged."""
@@ -142,15 +139,12 @@ class Dicom(Reader):
                     if not header or not frames:
                         continue
                     key, description = _key(header), str(header.get("SeriesDescription") or "")
-                    copy = (
-                        str(header.get("SOPInstanceUID") or path),
-                        frames[0].order,
-                        frames[0].position,
-                    )
+                    uid = str(header.get("SOPInstanceUID") or path)
             except DAMAGED as error:
                 broken.append((path, error))
                 continue
             descriptions.add(description)
+            copy = uid, frames[0]._replace(path=source)
             if copy not in copies and wanted in description.lower():
                 copies.add(copy)
                 series[key] += frames
@@ -193,8 +187,8 @@ def _header(path: Path) -> "Dataset | None":
     return header if "MONOCHROME" in header.get("PhotometricInterpretation", "") else None
 
 
-def _scopes(header: "Dataset") -> Iterator[Scopes]:
-    """Give for each frame where its attributes stand, what is only its own first (C.7.6.16)."""
+def _scopes(header: "Dataset") -> Iterator[list[Any]]:
+    """Give for each frame where `get(keyword)` finds its attributes, its own first (C.7.6.16)."""
     total = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence") or ()
     if groups and len(groups) != total:
@@ -208,7 +202,7 @@ def _scopes(header: "Dataset") -> Iterator[Scopes]:
         yield [*(own if total > 1 and not groups else ()), *parts, header]
 
 
-def _several(scopes: Scopes, keyword: str) -> tuple[Any, ...]:
+def _several(scopes: list[Any], keyword: str) -> tuple[Any, ...]:
     for value in (scope.get(keyword) for scope in scopes):
         if value not in (None, ""):
             many = isinstance(value, Sequence) and not isinstance(value, str)
@@ -216,7 +210,7 @@ def _several(scopes: Scopes, keyword: str) -> tuple[Any, ...]:
     return ()
 
 
-def _numbers(scopes: Scopes, keyword: str) -> tuple[float, ...]:
+def _numbers(scopes: list[Any], keyword: str) -> tuple[float, ...]:
     return tuple(float(value) for value in _several(scopes, keyword))
 
 
