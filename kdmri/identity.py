@@ -14,13 +14,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-EXPERIMENT = ("seed", "batch_size", "optimizer", "scheduler", "task", "dataset.mask")
-"""Nodes of the configuration that every stage depends on."""
+EXPERIMENT = ("seed", "batch_size", "optimizer", "scheduler", "task")
+"""Nodes that every stage depends on; the task and the stage name others."""
 
 CIRCUMSTANCES = ("dataset", "trainer.gradient_clip_val", "callbacks.early_stopping")
 """Nodes that are compared, but name nothing; the length of a stage joins them."""
 
 LEFT_OUT = (
+    "task.depends",
     "task.folder",
     "task.title",
     "task.sampling",
@@ -33,7 +34,7 @@ LEFT_OUT = (
 )
 """What is already part of the path, of another node, or says only where something lies."""
 
-PATH_CHOICES = ("dataset", "acceleration", "task", "distillation", "stage", "experiment")
+PATH_CHOICES = ("dataset", "acceleration", "scale", "task", "distillation", "stage", "experiment")
 """Groups whose choice is shipped with values of its own: it is in the path, or names itself."""
 
 LONGEST_SUFFIX = 80
@@ -127,4 +128,6 @@ def _piece(key: str, value: Any) -> str:
     """One readable, path-safe part of a suffix."""
     label = key.removesuffix(".name").removesuffix("._target_").removeprefix("task.")
     text = Path(value).stem if key == "task.mask_file" else str(value)
+    if isinstance(value, list):
+        text = "-".join(map(str, value))
     return re.sub(r"[^\w.+=-]+", "-", f"{label}-{text}").strip("-")

@@ -146,7 +146,7 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
                 f"stage.run names {name}; defined are {', '.join(config.stage.plan)}"
             )
         needs = {role: add(need) for role, need in definition.needs.items()}
-        nodes = (*identity.EXPERIMENT, *definition.depends)
+        nodes = (*identity.EXPERIMENT, *config.task.depends, *definition.depends)
         prefix = ""
         if "distillation" in nodes and config.distillation.name != default.distillation.name:
             prefix = f"{config.distillation.name}_"

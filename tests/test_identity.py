@@ -43,6 +43,40 @@ def test_shipped_choices_have_the_published_path() -> None:
 
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize(
+    ("choices", "directory"),
+    [
+        (("task=super_resolution",), "sr/attention_imitation"),
+        (("task=super_resolution", "scale=2x"), "sr_2x/attention_imitation"),
+        (("task=super_resolution", "acceleration=8x"), "sr/attention_imitation"),
+        (("task=super_resolution_dc", "scale=2x"), "sr_2x_dc/attention_imitation"),
+    ],
+)
+def test_super_resolution_has_directories_of_its_own(
+    choices: tuple[str, ...], directory: str
+) -> None:
+    found = plan("dataset=calgary", *choices)
+    for stage in EVERY_STAGE:
+        expected = Path("experiments") / "calgary" / f"{directory}_{stage}"
+        assert found[stage].directory == expected
+    assert {"vdsr11", "vdsr7"} == {
+        compose("config", list(choices))[role].name.removesuffix("_dc")
+        for role in ("teacher", "student")
+    }
+
+
+@pytest.mark.usefixtures("hydra")
+def test_super_resolution_does_not_depend_on_the_mask() -> None:
+    task = "task=super_resolution"
+    assert names(task, "dataset.mask.seed=3") == names(task)
+    other = plan(task, "acceleration=8x")["kd"]
+    assert other.experiment == plan(task)["kd"].experiment
+    assert other.circumstances == plan(task)["kd"].circumstances
+    assert names(task, "scale.factor=3")["teacher"].endswith("_teacher_scale-3")
+    assert names(task, "task.window=hann")["teacher"].endswith("_teacher_window-hann")
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
     ("override", "piece", "changed"),
     [
         ("seed=1", "_seed-1", EVERY_STAGE),
@@ -57,6 +91,7 @@ def test_shipped_choices_have_the_published_path() -> None:
         ("student.width=16", "_student.width-16", STUDENTS),
         ("dataset.mask.seed=3", "_dataset.mask.seed-3", EVERY_STAGE),
         ("task.mask_file=a/b.npy", "_mask_file-b", EVERY_STAGE),
+        ("scale=2x", "", set()),
         ("optimizer.lr=0.01", "_optimizer.lr-0.01", EVERY_STAGE),
     ],
 )

@@ -76,7 +76,8 @@ class MRIDataModule(pl.LightningDataModule):
         if self._splits is None:
             if self._build is not None and not self.folder.exists():
                 self._build(self.folder)
-            stored = self._acceleration if self._stored_kspace else None
+            wanted = self._stored_kspace and self.task.takes_stored_kspace
+            stored = self._acceleration if wanted else None
             self._splits = find_splits(self.folder, self._selection, self._acceleration, stored)
         return self._splits
 
@@ -116,7 +117,8 @@ class MRIDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Slice, dataloader_idx: int) -> Batch:
         """Make the batch on the device that it was brought to."""
-        return self.task(batch)
+        training = self.trainer is not None and self.trainer.training
+        return self.task.training_batch(batch) if training else self.task(batch)
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:
         dataset = self.dataset(split)

@@ -51,7 +51,7 @@ class SliceDataset(Dataset[Slice]):
         in_memory = sum(volume.bytes_in_memory for volume in volumes) <= cache_bytes
         for volume in volumes:
             with open_volume(volume.path) as file:
-                self._data_range.append(largest_magnitude(file, volume))
+                self._data_range.append(largest_magnitude(file, volume, image_size))
                 if in_memory:
                     self._cache.append(self._read_volume(file, volume))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from kdmri.data.cropping import fit_centre
 from kdmri.errors import DataError
 from kdmri.files import written_aside
 
@@ -132,18 +133,24 @@ def read_volume(file: h5py.File, volume: Volume, key: str) -> np.ndarray:
     return _finite(values.reshape(volume.shape), volume.path, key)
 
 
-def largest_magnitude(file: h5py.File, volume: Volume) -> float:
+def largest_magnitude(
+    file: h5py.File, volume: Volume, image_size: tuple[int, int] | None = None
+) -> float:
     """Give the data range of a volume, by its attribute or by reading it slice by slice.
+
+    Args:
+        file: the open file.
+        volume: what `inspect` gave.
+        image_size: (H, W) that slices are cropped or padded to; what is cut off does not count.
 
     Raises:
         DataError: all values are zero.
     """
-    stored = file.attrs.get(LARGEST)
+    size = image_size or volume.shape[:2]
+    stored = file.attrs.get(LARGEST) if size == volume.shape[:2] else None
     if stored is None:
-        stored = max(
-            float(np.abs(read_slice(file, volume, volume.target_key, index)).max())
-            for index in range(volume.shape[2])
-        )
+        images = (read_slice(file, volume, volume.target_key, i) for i in range(volume.shape[2]))
+        stored = max(float(np.abs(fit_centre(image, size)).max()) for image in images)
     if stored <= 0:
         raise DataError(f"{volume.path}: {volume.target_key} is zero everywhere")
     return float(stored)

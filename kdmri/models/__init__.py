@@ -7,9 +7,11 @@ contract), is named in `__all__` below, and has a YAML file in `configs/architec
 from kdmri.models.cascaded import Cascade, CascadedNetwork, Tap
 from kdmri.models.dc_cnn import DCCNN
 from kdmri.models.stored import build_network, load_network, network_settings
+from kdmri.models.vdsr import VDSR
 
 __all__ = [
     "DCCNN",
+    "VDSR",
     "Cascade",
     "CascadedNetwork",
     "Tap",

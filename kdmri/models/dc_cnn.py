@@ -10,11 +10,13 @@ from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.physics import DataConsistency
 
 
-class DCCNNCascade(Cascade):
-    """`depth` 3x3 convolutions with ReLU between them, then data consistency."""
+class ConvolutionalCascade(Cascade):
+    """`depth` 3x3 convolutions with ReLU between them, then data consistency where it is wanted."""
 
-    def __init__(self, depth: int, width: int, channels: int, residual: bool) -> None:
-        """See `DCCNN` for the arguments."""
+    def __init__(
+        self, depth: int, width: int, channels: int, residual: bool, consistent: bool = True
+    ) -> None:
+        """See `DCCNN` and `VDSR` for the arguments."""
         super().__init__()
         widths = [channels] + [width] * (depth - 1) + [channels]
         self.layers = nn.ModuleList(
@@ -23,7 +25,7 @@ class DCCNNCascade(Cascade):
         )
         self.convolutions = depth
         self.residual = residual
-        self.consistency = DataConsistency()
+        self.consistency = DataConsistency() if consistent else None
 
     def features(
         self, image: Tensor, kspace: Tensor, mask: Tensor, convolutions: Sequence[int]
@@ -38,8 +40,9 @@ class DCCNNCascade(Cascade):
                 found[number] = activation
         if self.residual:
             activation = activation + image
-        output = self.consistency(activation, kspace, mask)
-        return output, [found[number] for number in convolutions]
+        if self.consistency is not None:
+            activation = self.consistency(activation, kspace, mask)
+        return activation, [found[number] for number in convolutions]
 
 
 class DCCNN(CascadedNetwork):
@@ -71,5 +74,6 @@ class DCCNN(CascadedNetwork):
                 "needs cascades >= 1, depth >= 2, width >= 1, channels 1 or 2"
             )
         super().__init__(
-            [DCCNNCascade(depth, width, channels, residual) for _ in range(cascades)], channels
+            [ConvolutionalCascade(depth, width, channels, residual) for _ in range(cascades)],
+            channels,
         )

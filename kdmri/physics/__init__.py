@@ -2,11 +2,13 @@
 
 from kdmri.physics.consistency import DataConsistency
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
+from kdmri.physics.resolution import CentralKspace
 from kdmri.physics.sampling import CartesianUndersampling
 from kdmri.physics.task import Task
 
 __all__ = [
     "CartesianUndersampling",
+    "CentralKspace",
     "DataConsistency",
     "Task",
     "fft2",

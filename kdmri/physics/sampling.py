@@ -18,6 +18,8 @@ class CartesianUndersampling(Task):
     the complex image for two channels.
     """
 
+    takes_stored_kspace = True
+
     def __init__(self, mask: Callable[[tuple[int, int]], np.ndarray]) -> None:
         """Take the rule that gives a mask.
 
@@ -51,15 +53,8 @@ class CartesianUndersampling(Task):
         mask = self.mask((target.shape[-2], target.shape[-1]), target.device)
         kspace = mask * (fft2(to_complex(target)) if slices.kspace is None else slices.kspace)
         zero_filled = to_channels(ifft2(kspace), 2)
-        return Batch(
-            image=magnitude(zero_filled) if target.shape[1] == 1 else zero_filled,
-            kspace=kspace,
-            mask=mask,
-            target=target,
-            data_range=slices.data_range,
-            volume=slices.volume,
-            slice=slices.slice,
-        )
+        image = magnitude(zero_filled) if target.shape[1] == 1 else zero_filled
+        return self.batch(slices, image, kspace, mask)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Give the images that need no network, (B, C, H, W), by their label."""

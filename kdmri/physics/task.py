@@ -8,11 +8,34 @@ from kdmri.data.batch import Batch, Slice
 
 
 class Task(nn.Module):
-    """Makes the network's input; stages, losses and reports know nothing else of a task."""
+    """Makes the network's input; stages, losses and reports know nothing else of a task.
+
+    Attributes:
+        takes_stored_kspace: whether undersampled k-space that a file carries is its measurement.
+    """
+
+    takes_stored_kspace = False
 
     @abstractmethod
     def forward(self, slices: Slice) -> Batch:
-        """Make a batch from collated slices, on the device where they lie."""
+        """Make a batch of whole slices, on the device where they lie."""
+
+    def training_batch(self, slices: Slice) -> Batch:
+        """Make what one training step learns from; whole slices unless the task says otherwise."""
+        return self(slices)
+
+    @staticmethod
+    def batch(slices: Slice, image: Tensor, kspace: Tensor, mask: Tensor) -> Batch:
+        """Join what a task made to what the slices carry; shapes as in `Batch`."""
+        return Batch(
+            image=image,
+            kspace=kspace,
+            mask=mask,
+            target=slices.target,
+            data_range=slices.data_range,
+            volume=slices.volume,
+            slice=slices.slice,
+        )
 
     @abstractmethod
     def baselines(self, batch: Batch) -> dict[str, Tensor]:

@@ -36,6 +36,20 @@ def test_slices_come_volume_by_volume(own: Path, anatomy: np.ndarray) -> None:
     assert item.data_range == pytest.approx(anatomy[:, :, 27:31].max())
 
 
+def test_what_is_cut_off_does_not_count_for_the_data_range(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    volume = anatomy[:, :, 5:9] * 0.5
+    volume[0, 0, 2] = 1
+    write_volume(tmp_path / "1.h5", volume, {})
+    (whole, cut) = (
+        SliceDataset([inspect(tmp_path / "1.h5", channels=1)], image_size=size)[0].data_range
+        for size in (None, (40, 32))
+    )
+    assert whole == 1
+    assert cut == pytest.approx(volume[4:44, 4:36].max())
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_memory_and_open_files_give_the_same_slices(
