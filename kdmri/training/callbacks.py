@@ -25,18 +25,27 @@ class StageCheckpoint(Checkpoint):
     """Keeps the best weights in `best_model.pt` and all that a resume needs in `model.pt`.
 
     Both are written aside and renamed, and open with `torch.load(..., weights_only=True)`.
-    `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score` and `metrics`.
+    `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score`, `metrics`, and
+    what a lone file has to tell to be used on a scan (`facts`).
     """
 
-    def __init__(self, directory: Path, monitor: str, network: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        monitor: str,
+        network: Mapping[str, Any],
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Say what to keep.
 
         Args:
             directory: of the stage.
             monitor: logged figure whose lowest value marks the best weights.
             network: settings that rebuild the network.
+            facts: plain values that join `best_model.pt`; see `kdmri.training.facts`.
         """
         self._directory, self._monitor, self._network = directory, monitor, dict(network)
+        self._facts = dict(facts or {})
         self.best: dict[str, Any] = {"score": float("inf")}
 
     def state_dict(self) -> dict[str, Any]:
@@ -65,7 +74,8 @@ class StageCheckpoint(Checkpoint):
         assert isinstance(module, TrainingMethod)
         weights = {k: v.detach().cpu() for k, v in module.network.state_dict().items()}
         with written_aside(self._directory / BEST) as aside:
-            torch.save({"network": self._network, "weights": weights, **self.best}, aside)
+            kept = {**self._facts, "network": self._network, "weights": weights, **self.best}
+            torch.save(kept, aside)
 
 
 class StageProgressBar(RichProgressBar):

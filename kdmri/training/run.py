@@ -27,6 +27,7 @@ from kdmri.models import build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
+from kdmri.training.facts import checkpoint_facts
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK")
 
@@ -100,7 +101,8 @@ def train(job: Job) -> None:
     method = _build_method(job, network)
 
     data.setup("fit")
-    checkpoint = StageCheckpoint(job.directory, definition.monitor, architecture)
+    facts = checkpoint_facts(config, job.stage, data.dataset("train").slice_size)
+    checkpoint = StageCheckpoint(job.directory, definition.monitor, architecture, facts)
     try:
         trainer = _build_trainer(job, checkpoint)
     except (MisconfigurationException, TypeError) as error:
