@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from kdmri.errors import ConfigurationError
+
 
 class Tap(NamedTuple):
     """Where an activation is taken: the output of a convolution after its ReLU.
 
     Attributes:
         cascade: index of the cascade, from 0.
-        convolution: index of the convolution within it, from 0.
+        convolution: index within it, from 0.
     """
 
     cascade: int
@@ -23,10 +25,12 @@ class Cascade(nn.Module):
     """One step of a network, with the network's own signature.
 
     Attributes:
-        convolutions: how many convolutions can be tapped.
+        convolutions: how many there are; the last one has no activation and is not tapped.
+        names: of the places that can be tapped, in their order, where they have names.
     """
 
     convolutions: int
+    names: Sequence[str] = ()
 
     def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
         """Reconstruct; shapes as in `CascadedNetwork.forward`."""
@@ -61,6 +65,42 @@ class CascadedNetwork(nn.Module):
         return tuple(
             Tap(number, (cascade.convolutions + 1) // 2 - 1)
             for number, cascade in enumerate(self.cascades)
+        )
+
+    def taps(self, where: str | Sequence[Sequence[int | str]]) -> tuple[Tap, ...]:
+        """Choose where to tap.
+
+        Args:
+            where: "middle", the published taps; "ends", the first and the last activation of each
+                cascade; or a list of [cascade, convolution], both from 0, or a name where the
+                cascade has names.
+
+        Raises:
+            ConfigurationError: there is no such place.
+        """
+        if where == "middle":
+            return self.middle_taps
+        if where == "ends":
+            return tuple(
+                Tap(number, convolution)
+                for number, cascade in enumerate(self.cascades)
+                for convolution in (0, max(cascade.convolutions - 2, 0))
+            )
+        if isinstance(where, str):
+            raise ConfigurationError(f'taps "{where}": give middle, ends or a list of taps')
+        return tuple(self._tap(*place) for place in where)
+
+    def _tap(self, cascade: int | str, place: int | str) -> Tap:
+        number = int(cascade)
+        if 0 <= number < len(self.cascades):
+            names = self.cascades[number].names
+            index = names.index(place) if place in names else place
+            if isinstance(index, int) and 0 <= index < self.cascades[number].convolutions:
+                return Tap(number, index)
+        counts = [cascade.convolutions for cascade in self.cascades]
+        raise ConfigurationError(
+            f"tap [{cascade}, {place}]: the network has cascades of {counts} convolutions"
+            + "".join(f", named {', '.join(c.names)}" for c in self.cascades if c.names)
         )
 
     def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:

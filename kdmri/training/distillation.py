@@ -1,13 +1,15 @@
 """Knowledge distillation: a student learns from a frozen teacher (KD-MRI)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
-from kdmri.models import CascadedNetwork
+from kdmri.distillation import DistillationLoss, Taps
+from kdmri.models import CascadedNetwork, Tap
 from kdmri.training.base import TrainingMethod
 from kdmri.training.rehearsal import tiny_features
 
@@ -36,8 +38,9 @@ class Distillation(TrainingMethod):
         self,
         network: CascadedNetwork,
         teacher: CascadedNetwork,
-        distillation: nn.Module,
+        distillation: DistillationLoss,
         weights: LossWeights,
+        taps: Taps | None = None,
         **training: Any,
     ) -> None:
         """Take the parts.
@@ -45,17 +48,25 @@ class Distillation(TrainingMethod):
         Args:
             network: the student.
             teacher: trained; it is frozen and stays out of every checkpoint.
-            distillation: compares the tapped activations of student and teacher.
+            distillation: compares the tapped activations of student and teacher; layers of its own
+                are trained with the student.
             weights: of the terms.
+            taps: where the activations are taken; the middle of each cascade by default.
             **training: optimiser and schedule, see `TrainingMethod`.
         """
         super().__init__(network, **training)
-        self.distillation = distillation
         self.weights = weights
+        self.taps, self.teacher_taps = (taps or Taps()).choose(network, teacher)
+        if weights.attention:
+            distillation.adapt(
+                [f.shape[1] for f in tiny_features(network, self.taps)],
+                [f.shape[1] for f in tiny_features(teacher, self.teacher_taps)],
+            )
+            self.distillation = distillation
         # In a tuple, so that it is no submodule: neither saved, nor trained, nor wrapped for DDP.
         self._frozen = (teacher.eval().requires_grad_(False),)
         if weights.reconstruction == weights.imitation == 0:
-            freeze_unreached(network)
+            freeze_unreached(network, self.taps)
 
     @property
     def teacher(self) -> CascadedNetwork:
@@ -75,8 +86,8 @@ class Distillation(TrainingMethod):
         inputs = (batch.image, batch.kspace, batch.mask)
         terms = {}
         with torch.no_grad():
-            teacher, teacher_features = self.teacher.features(*inputs)
-        student, student_features = self.network.features(*inputs)
+            teacher, teacher_features = self.teacher.features(*inputs, self.teacher_taps)
+        student, student_features = self.network.features(*inputs, self.taps)
         if self.weights.reconstruction:
             terms["reconstruction"] = F.l1_loss(student, batch.target)
         if self.weights.imitation:
@@ -105,7 +116,7 @@ class Distillation(TrainingMethod):
         self.log("val/loss", self.total(terms), batch_size=len(batch.volume), sync_dist=True)
 
 
-def freeze_unreached(network: CascadedNetwork) -> None:
+def freeze_unreached(network: CascadedNetwork, taps: Sequence[Tap]) -> None:
     """Freeze the parameters behind the last tap, which a loss on activations never reaches.
 
     They would keep their random values anyway; left trainable, they stop training on several
@@ -113,7 +124,7 @@ def freeze_unreached(network: CascadedNetwork) -> None:
     """
     parameters = list(network.parameters())
     with torch.enable_grad():
-        total = torch.stack([feature.sum() for feature in tiny_features(network)]).sum()
+        total = torch.stack([feature.sum() for feature in tiny_features(network, taps)]).sum()
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)

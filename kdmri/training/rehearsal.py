@@ -1,11 +1,13 @@
 """Builds what the chosen stages will need, so that a mistake surfaces before any data is read."""
 
+from collections.abc import Sequence
+
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri.errors import ConfigurationError
-from kdmri.models import CascadedNetwork, build_network, network_settings
+from kdmri.models import CascadedNetwork, Tap, build_network, network_settings
 
 
 def rehearse(config: DictConfig) -> None:
@@ -24,15 +26,34 @@ def rehearse(config: DictConfig) -> None:
             _rehearse_patches(config, role, network)
         _rehearse_optimiser(config, networks[definition.network])
         if "teacher" in definition.needs:
-            loss = instantiate(definition.method.distillation)
-            loss(tiny_features(networks["student"]), tiny_features(networks["teacher"]))
+            _rehearse_distillation(config, definition.method, networks)
 
 
-def tiny_features(network: CascadedNetwork) -> list[torch.Tensor]:
+def tiny_features(
+    network: CascadedNetwork, taps: Sequence[Tap] | None = None
+) -> list[torch.Tensor]:
     """Tap a network's activations of a random image of 32x32, on the CPU."""
     image = torch.rand(1, network.channels, 32, 32)
     mask = torch.ones(1, 1, 32, 32)
-    return network.features(image, mask.to(torch.complex64), mask)[1]
+    return network.features(image, mask.to(torch.complex64), mask, taps)[1]
+
+
+def _rehearse_distillation(
+    config: DictConfig, method: DictConfig, networks: dict[str, CascadedNetwork]
+) -> None:
+    student, teacher = networks["student"], networks["teacher"]
+    taps = instantiate(method.taps).choose(student, teacher)
+    features = tiny_features(student, taps[0]), tiny_features(teacher, taps[1])
+    if not method.weights.attention:
+        return
+    loss = instantiate(method.distillation)
+    loss.adapt(*([feature.shape[1] for feature in each] for each in features))
+    loss(*features)
+    if config.batch_size < loss.smallest_batch:
+        raise ConfigurationError(
+            f"batch_size={config.batch_size}: distillation={config.distillation.name} compares "
+            f"the slices of a step with each other and needs at least {loss.smallest_batch}"
+        )
 
 
 def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -> None:
