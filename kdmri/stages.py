@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri import identity
 from kdmri.console import console
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
-from kdmri.training.callbacks import BEST, LAST
+from kdmri.training.callbacks import BEST, LAST, companion_file
 from kdmri.training.run import Job, launch
 
 RECORD = "stage.json"
@@ -30,7 +30,7 @@ class Stage:
         directory: where it leaves what it makes.
         experiment: flat settings that make it another experiment.
         circumstances: flat settings that must be the same to go on or to be reused.
-        needs: stages whose checkpoints it reads, by role.
+        needs: checkpoints of other stages that it reads, by role.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Stage:
     directory: Path
     experiment: dict[str, Any]
     circumstances: dict[str, Any]
-    needs: dict[str, "Stage"]
+    needs: dict[str, "Need"]
 
     @property
     def checkpoint(self) -> Path:
@@ -116,9 +116,21 @@ class Stage:
         for role, need in self.needs.items():
             if stored[role] != identity.file_digest(need.checkpoint):
                 raise StageConflictError(
-                    f"{self.directory}: its {role} ({need.directory.name}) was trained again "
+                    f"{self.directory}: its {role} ({need.stage.directory.name}) was trained again "
                     f"since; train this stage again as well: stage={self.name} overwrite=true"
                 )
+
+
+class Need(NamedTuple):
+    """A checkpoint that a stage reads.
+
+    Attributes:
+        stage: which leaves it.
+        checkpoint: the file.
+    """
+
+    stage: Stage
+    checkpoint: Path
 
 
 def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[str, Stage]:
@@ -145,7 +157,7 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
             raise ConfigurationError(
                 f"stage.run names {name}; defined are {', '.join(config.stage.plan)}"
             )
-        needs = {role: add(need) for role, need in definition.needs.items()}
+        needs = {role: need(words) for role, words in definition.needs.items()}
         nodes = (*identity.EXPERIMENT, *config.task.depends, *definition.depends)
         prefix = ""
         if "distillation" in nodes and config.distillation.name != default.distillation.name:
@@ -165,6 +177,13 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
             needs=needs,
         )
         return stages[name]
+
+    def need(words: str) -> Need:
+        """Find "stage", its best weights, or "stage/network", a network trained beside it."""
+        name, _, companion = words.partition("/")
+        stage = add(name)
+        path = stage.directory / companion_file(companion) if companion else stage.checkpoint
+        return Need(stage, path)
 
     for name in (*config.stage.plan, *config.stage.run):
         add(name)
@@ -189,10 +208,10 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
     chosen = [stages[name] for name in config.stage.run]
     for stage in chosen:
         for need in stage.needs.values():
-            if need not in chosen and not need.finished:
+            if need.stage not in chosen and not need.stage.finished:
                 raise CheckpointError(
                     f"stage {stage.name} needs {need.checkpoint}, which is not there; train it "
-                    f"first: {_command_of(command, need.name)}"
+                    f"first: {_command_of(command, need.stage.name)}"
                 )
         if not config.overwrite:
             stage.check()

@@ -87,3 +87,22 @@ def test_methods_that_do_not_fit_are_refused_before_training(
     assert result.code != 0
     assert message in " ".join(result.err.split())
     assert not (tmp_path / "experiments").exists()
+
+
+def test_student_friendly_teacher_hands_its_student_on(train: Run, tmp_path: Path) -> None:
+    result = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd]")
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    kept = torch.load(folder / "tiny_sft_teacher" / "best_student.pt", weights_only=True)
+    teacher = torch.load(folder / "tiny_sft_teacher" / "best_model.pt", weights_only=True)
+    assert kept["network"]["depth"] == 2
+    assert teacher["network"]["depth"] == 3
+    assert "Student + KD, student-friendly" in " ".join(result.out.split())
+
+    again = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd]")
+    assert again.out.count("done before") == 3
+    other = train("stage=sft", "stage.run=[sft_kd]", "student.cascades=1")
+    assert other.code != 0
+    assert "train it first" in " ".join(other.err.split())
+    wrong = train("stage=sft", "student.cascades=1", "name=wrong")
+    assert "needs equally many cascades" in " ".join(wrong.err.split())

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from kdmri.errors import ConfigurationError
@@ -141,3 +142,8 @@ class CascadedNetwork(nn.Module):
             for convolution, activation in zip(wanted, found, strict=True):
                 activations[Tap(number, convolution)] = activation
         return image, [activations[tap] for tap in taps]
+
+    def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
+        """Tap the activations of a random image of 32x32 on the CPU, to see their shapes."""
+        image, mask = torch.rand(1, self.channels, 32, 32), torch.ones(1, 1, 32, 32)
+        return self.features(image, mask.to(torch.complex64), mask, taps)[1]

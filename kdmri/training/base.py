@@ -47,6 +47,11 @@ class TrainingMethod(pl.LightningModule):
         self._scheduler_every = scheduler_every
         self.val_metrics = VolumeMetrics()
 
+    @property
+    def companions(self) -> dict[str, CascadedNetwork]:
+        """Networks trained beside `network` that other stages may start from, by name."""
+        return {}
+
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
         return self.network(batch.image, batch.kspace, batch.mask)

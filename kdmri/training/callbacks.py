@@ -21,6 +21,11 @@ BEST = "best_model.pt"
 LAST = "model.pt"
 
 
+def companion_file(name: str) -> str:
+    """Name the file of a network that was trained beside a stage's own."""
+    return f"best_{name}.pt"
+
+
 class StageCheckpoint(Checkpoint):
     """Keeps the best weights in `best_model.pt` and all that a resume needs in `model.pt`.
 
@@ -28,15 +33,23 @@ class StageCheckpoint(Checkpoint):
     `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score` and `metrics`.
     """
 
-    def __init__(self, directory: Path, monitor: str, network: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        monitor: str,
+        network: Mapping[str, Any],
+        companions: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         """Say what to keep.
 
         Args:
             directory: of the stage.
             monitor: logged figure whose lowest value marks the best weights.
             network: settings that rebuild the network.
+            companions: the same for networks trained beside it, kept in `best_{name}.pt`.
         """
-        self._directory, self._monitor, self._network = directory, monitor, dict(network)
+        self._directory, self._monitor = directory, monitor
+        self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,9 +76,15 @@ class StageCheckpoint(Checkpoint):
 
     def _save_best(self, module: pl.LightningModule) -> None:
         assert isinstance(module, TrainingMethod)
-        weights = {k: v.detach().cpu() for k, v in module.network.state_dict().items()}
-        with written_aside(self._directory / BEST) as aside:
-            torch.save({"network": self._network, "weights": weights, **self.best}, aside)
+        for name, companion in module.companions.items():
+            path = self._directory / companion_file(name)
+            self._save(path, self._companions[name], companion)
+        self._save(self._directory / BEST, self._network, module.network)
+
+    def _save(self, path: Path, settings: Mapping[str, Any], network: torch.nn.Module) -> None:
+        weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+        with written_aside(path) as aside:
+            torch.save({"network": dict(settings), "weights": weights, **self.best}, aside)
 
 
 class StageProgressBar(RichProgressBar):

@@ -11,7 +11,6 @@ from kdmri.data.batch import Batch
 from kdmri.distillation import DistillationLoss, Taps
 from kdmri.models import CascadedNetwork, Tap
 from kdmri.training.base import TrainingMethod
-from kdmri.training.rehearsal import tiny_features
 
 
 class LossWeights(NamedTuple):
@@ -59,8 +58,8 @@ class Distillation(TrainingMethod):
         self.taps, self.teacher_taps = (taps or Taps()).choose(network, teacher)
         if weights.attention:
             distillation.adapt(
-                [f.shape[1] for f in tiny_features(network, self.taps)],
-                [f.shape[1] for f in tiny_features(teacher, self.teacher_taps)],
+                [f.shape[1] for f in network.tiny_features(self.taps)],
+                [f.shape[1] for f in teacher.tiny_features(self.teacher_taps)],
             )
             self.distillation = distillation
         # In a tuple, so that it is no submodule: neither saved, nor trained, nor wrapped for DDP.
@@ -124,7 +123,7 @@ def freeze_unreached(network: CascadedNetwork, taps: Sequence[Tap]) -> None:
     """
     parameters = list(network.parameters())
     with torch.enable_grad():
-        total = torch.stack([feature.sum() for feature in tiny_features(network, taps)]).sum()
+        total = torch.stack([feature.sum() for feature in network.tiny_features(taps)]).sum()
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)

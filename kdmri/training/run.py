@@ -23,7 +23,7 @@ from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, KdmriError
 from kdmri.files import write_text
-from kdmri.models import build_network, load_network, network_settings
+from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
@@ -97,10 +97,15 @@ def train(job: Job) -> None:
     )
     if "start" in job.needs:
         network.load_state_dict(load_network(job.needs["start"], architecture).state_dict())
-    method = _build_method(job, network)
+    teacher = None
+    if "teacher" in job.needs:
+        teacher = load_network(job.needs["teacher"], network_settings(config.teacher))
+    method = build_method(config, job.stage, network, teacher)
 
     data.setup("fit")
-    checkpoint = StageCheckpoint(job.directory, definition.monitor, architecture)
+    checkpoint = StageCheckpoint(
+        job.directory, definition.monitor, architecture, _companions(config, job.stage)
+    )
     try:
         trainer = _build_trainer(job, checkpoint)
     except (MisconfigurationException, TypeError) as error:
@@ -164,18 +169,28 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 
-def _build_method(job: Job, network: torch.nn.Module) -> TrainingMethod:
-    config, definition = job.config, job.config.stage.plan[job.stage]
+def build_method(
+    config: DictConfig, stage: str, network: CascadedNetwork, teacher: CascadedNetwork | None
+) -> TrainingMethod:
+    """Build how a stage trains its network; the teacher is one that the stage learns from."""
+    definition = config.stage.plan[stage]
     parts: dict[str, Any] = {
         "network": network,
         "optimizer": instantiate(config.optimizer),
         "scheduler": instantiate(config.scheduler),
     }
-    if "teacher" in job.needs:
-        expected = network_settings(config.teacher)
-        parts["teacher"] = load_network(job.needs["teacher"], expected)
+    if teacher is not None:
+        parts["teacher"] = teacher
         parts["weights"] = LossWeights(**definition.method.weights)
+    for name, settings in _companions(config, stage).items():
+        parts[name] = build_network(settings)
     return instantiate(definition.method, **parts)
+
+
+def _companions(config: DictConfig, stage: str) -> dict[str, dict[str, Any]]:
+    """Settings of the networks that are trained beside the stage's own."""
+    names = config.stage.plan[stage].get("companions", ())
+    return {name: network_settings(config[name]) for name in names}
 
 
 def _build_trainer(job: Job, checkpoint: StageCheckpoint) -> pl.Trainer:
