@@ -25,6 +25,12 @@ def _number(value: Any) -> bool:
 CHECKS: dict[str, Check] = {
     "seed": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "weight_averaging": (
+        lambda v: v is None or (_number(v) and 0 < v < 1),
+        "null or a number between 0 and 1",
+    ),
+    "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
+    "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),

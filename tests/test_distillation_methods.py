@@ -106,3 +106,17 @@ def test_student_friendly_teacher_hands_its_student_on(train: Run, tmp_path: Pat
     assert "train it first" in " ".join(other.err.split())
     wrong = train("stage=sft", "student.cascades=1", "name=wrong")
     assert "needs equally many cascades" in " ".join(wrong.err.split())
+
+
+def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
+    words = ("augmentation=flips_and_masks", "weight_averaging=0.9", "scheduler=one_cycle")
+    result = train(*words, "trainer.max_epochs=3", "stage.run=[teacher,feature,kd]")
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    (kd,) = folder.glob("tiny_kd_*")
+    stored = torch.load(kd / "model.pt", weights_only=True)["state_dict"]
+    best = torch.load(kd / "best_model.pt", weights_only=True)["weights"]
+    name = "cascades.0.layers.0.weight"
+    if record(kd)["best"]["epoch"] == 3:
+        torch.testing.assert_close(best[name], stored[f"_average.module.{name}"])
+    assert not torch.equal(best[name], stored[f"network.{name}"])

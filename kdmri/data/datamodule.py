@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from kdmri.data.augmentation import flipped
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
@@ -33,6 +34,7 @@ class MRIDataModule(pl.LightningDataModule):
         image_size: tuple[int, int] | None = None,
         selection: float | str | list[str] | None = None,
         stored_kspace: bool = True,
+        flips: bool = False,
         num_workers: int = 0,
         cache_gib: float = 2.0,
         build: Callable[[Path], None] | None = None,
@@ -49,6 +51,7 @@ class MRIDataModule(pl.LightningDataModule):
             image_size: (H, W) that slices are cropped or padded to.
             selection: where the best weights are chosen; see `splits.find_splits`.
             stored_kspace: use undersampled k-space where a file carries it.
+            flips: mirror training slices at random.
             num_workers: loader processes of each training process.
             cache_gib: each split is kept in memory if it needs no more than this, in GiB.
             build: makes an embedded data set in its folder where that is not there yet.
@@ -59,6 +62,7 @@ class MRIDataModule(pl.LightningDataModule):
         self._acceleration = acceleration
         self._batch_size, self._seed = batch_size, seed
         self._channels, self._stored_kspace = channels, stored_kspace
+        self._flips = flips
         self._image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self._selection = selection
         self._num_workers, self._cache_bytes = num_workers, int(cache_gib * 2**30)
@@ -117,8 +121,9 @@ class MRIDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Slice, dataloader_idx: int) -> Batch:
         """Make the batch on the device that it was brought to."""
-        training = self.trainer is not None and self.trainer.training
-        return self.task.training_batch(batch) if training else self.task(batch)
+        if self.trainer is None or not self.trainer.training:
+            return self.task(batch)
+        return self.task.training_batch(flipped(batch) if self._flips else batch)
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:
         dataset = self.dataset(split)
@@ -141,6 +146,11 @@ class MRIDataModule(pl.LightningDataModule):
         mask = self.task(collate([first])).mask[0]
         if first.kspace is None:
             return
+        if self._flips:
+            raise DataError(
+                f"{volumes[0].path}: augmentation.flips cannot be applied to stored k-space; "
+                "simulate it with dataset.stored_kspace=false, or leave augmentation=none"
+            )
         outside = torch.linalg.vector_norm(first.kspace * (1 - mask))
         if outside > 1e-3 * torch.linalg.vector_norm(first.kspace):
             raise DataError(

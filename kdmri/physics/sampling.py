@@ -1,12 +1,14 @@
 """Undersampled k-space: an input made from a target by a mask of lines."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.data.masks import MaskFile, MaskRule
+from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.task import Task
 
@@ -20,22 +22,36 @@ class CartesianUndersampling(Task):
 
     takes_stored_kspace = True
 
-    def __init__(self, mask: Callable[[tuple[int, int]], np.ndarray]) -> None:
+    def __init__(self, mask: MaskRule, masks: int = 1) -> None:
         """Take the rule that gives a mask.
 
         Args:
             mask: called with the slice size (H, W), returns a 0/1 array (H, W) with the zero
-                frequency at the corner; see `kdmri.data.masks`.
+                frequency at the corner.
+            masks: training draws one of so many for each step, by the rule with as many seeds;
+                the first is the rule's own, which evaluation has.
+
+        Raises:
+            ConfigurationError: several masks of a rule without a seed.
         """
         super().__init__()
-        self._mask = mask
-        self._masks: dict[tuple[tuple[int, int], torch.device], Tensor] = {}
+        if masks > 1 and isinstance(mask, MaskFile):
+            raise ConfigurationError(
+                f"augmentation.masks={masks}: the mask is {mask}, and a file holds one; give 1"
+            )
+        self._mask, self._count = mask, masks
+        self._masks: dict[tuple[tuple[int, int], torch.device, int], Tensor] = {}
 
-    def mask(self, size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-        """Give the mask of a size as float32 (1, 1, H, W); made once for each size and device."""
-        key = (size, torch.device(device))
+    def mask(
+        self, size: tuple[int, int], device: torch.device | str = "cpu", number: int = 0
+    ) -> Tensor:
+        """Give a mask of a size as float32 (1, 1, H, W); made once for each size and device."""
+        key = (size, torch.device(device), number)
         if key not in self._masks:
-            mask = torch.from_numpy(np.asarray(self._mask(size), dtype=np.float32))
+            rule = self._mask
+            if number and not isinstance(rule, MaskFile):
+                rule = replace(rule, seed=rule.seed + number)
+            mask = torch.from_numpy(np.asarray(rule(size), dtype=np.float32))
             self._masks[key] = mask[None, None].to(device)
         return self._masks[key]
 
@@ -49,8 +65,16 @@ class CartesianUndersampling(Task):
         Returns:
             The network's input and target with everything that metrics need.
         """
+        return self._undersampled(slices, number=0)
+
+    def training_batch(self, slices: Slice) -> Batch:
+        """Do the same with one of the masks, by PyTorch's generator of the CPU."""
+        several = self._count > 1
+        return self._undersampled(slices, int(torch.randint(self._count, ())) if several else 0)
+
+    def _undersampled(self, slices: Slice, number: int) -> Batch:
         target = slices.target
-        mask = self.mask((target.shape[-2], target.shape[-1]), target.device)
+        mask = self.mask((target.shape[-2], target.shape[-1]), target.device, number)
         kspace = mask * (fft2(to_complex(target)) if slices.kspace is None else slices.kspace)
         zero_filled = to_channels(ifft2(kspace), 2)
         image = magnitude(zero_filled) if target.shape[1] == 1 else zero_filled

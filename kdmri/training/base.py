@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
 from kdmri.metrics import VolumeMetrics
@@ -31,6 +32,7 @@ class TrainingMethod(pl.LightningModule):
         optimizer: MakeOptimizer,
         scheduler: MakeScheduler | None = None,
         scheduler_every: int = 1,
+        weight_averaging: float | None = None,
     ) -> None:
         """Take the parts.
 
@@ -40,12 +42,32 @@ class TrainingMethod(pl.LightningModule):
             scheduler: makes the learning-rate schedule from the optimiser; None keeps the rate.
             scheduler_every: epochs between two steps of the schedule; 2 stretches it to twice its
                 length.
+            weight_averaging: decay of an exponential moving average of the weights, which is then
+                what is measured and kept; None measures and keeps the weights themselves.
         """
         super().__init__()
         self.network = network
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._scheduler_every = scheduler_every
         self.val_metrics = VolumeMetrics()
+        self._average: AveragedModel | None = None
+        if weight_averaging is not None:
+            update = get_ema_multi_avg_fn(weight_averaging)
+            self._average = AveragedModel(network, multi_avg_fn=update).requires_grad_(False)
+
+    @property
+    def measured_network(self) -> CascadedNetwork:
+        """The network that is measured and kept: `network`, or its average over the steps."""
+        if self._average is None:
+            return self.network
+        average = self._average.module
+        assert isinstance(average, CascadedNetwork)
+        return average
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the step's weights into their average."""
+        if self._average is not None:
+            self._average.update_parameters(self.network)
 
     @property
     def companions(self) -> dict[str, CascadedNetwork]:
@@ -58,7 +80,7 @@ class TrainingMethod(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of selection slices."""
-        self.measure(self(batch), batch)
+        self.measure(self.measured_network(batch.image, batch.kspace, batch.mask), batch)
 
     def measure(self, output: Tensor, batch: Batch) -> None:
         """Compare the magnitude of a reconstruction (B, C, H, W) with the target's."""

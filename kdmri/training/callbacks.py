@@ -79,7 +79,7 @@ class StageCheckpoint(Checkpoint):
         for name, companion in module.companions.items():
             path = self._directory / companion_file(name)
             self._save(path, self._companions[name], companion)
-        self._save(self._directory / BEST, self._network, module.network)
+        self._save(self._directory / BEST, self._network, module.measured_network)
 
     def _save(self, path: Path, settings: Mapping[str, Any], network: torch.nn.Module) -> None:
         weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
@@ -126,7 +126,7 @@ class Pictures(Callback):
         assert isinstance(pl_module, TrainingMethod)
         # The network itself, not the module: on several devices only this process is here.
         with torch.no_grad():
-            output = pl_module.network(batch.image, batch.kspace, batch.mask)
+            output = pl_module.measured_network(batch.image, batch.kspace, batch.mask)
         shown, target = magnitude(output), magnitude(batch.target)
         residue = 5 * (shown - target).abs()
         panes = torch.cat((magnitude(batch.image), shown, target, residue), dim=-1)

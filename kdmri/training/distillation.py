@@ -76,8 +76,14 @@ class Distillation(TrainingMethod):
         """Bring the teacher to the student's device."""
         self.teacher.to(self.device)
 
-    def compare(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def compare(
+        self, batch: Batch, network: CascadedNetwork | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run student and teacher.
+
+        Args:
+            batch: a batch.
+            network: the student, or None for the one that is trained.
 
         Returns:
             The student's output (B, C, H, W), and the terms whose weight is not 0, each a scalar.
@@ -86,7 +92,7 @@ class Distillation(TrainingMethod):
         terms = {}
         with torch.no_grad():
             teacher, teacher_features = self.teacher.features(*inputs, self.teacher_taps)
-        student, student_features = self.network.features(*inputs, self.taps)
+        student, student_features = (network or self.network).features(*inputs, self.taps)
         if self.weights.reconstruction:
             terms["reconstruction"] = F.l1_loss(student, batch.target)
         if self.weights.imitation:
@@ -110,7 +116,7 @@ class Distillation(TrainingMethod):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure the reconstruction, and the loss as in training."""
-        student, terms = self.compare(batch)
+        student, terms = self.compare(batch, self.measured_network)
         self.measure(student, batch)
         self.log("val/loss", self.total(terms), batch_size=len(batch.volume), sync_dist=True)
 

@@ -152,6 +152,7 @@ def build_datamodule(config: DictConfig) -> MRIDataModule:
         image_size=dataset["image_size"],
         selection=dataset["selection"],
         stored_kspace=dataset["stored_kspace"],
+        flips=config.augmentation.flips,
         num_workers=config.num_workers,
         cache_gib=config.cache_gib,
         build=instantiate(config.dataset.build),
@@ -165,6 +166,8 @@ def quiet_lightning() -> None:
     # Few workers are right here: slices come from memory, and undersampling is done on the device.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*The number of training batches.*")
+    # A schedule of one cycle steps once an epoch, as all schedules here.
+    warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
     # Lightning's own use of a class that PyTorch renames.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
@@ -178,6 +181,7 @@ def build_method(
         "network": network,
         "optimizer": instantiate(config.optimizer),
         "scheduler": instantiate(config.scheduler),
+        "weight_averaging": config.weight_averaging,
     }
     if teacher is not None:
         parts["teacher"] = teacher

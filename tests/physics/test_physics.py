@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from kdmri.data.batch import Slice
-from kdmri.data.masks import GaussianLines
+from kdmri.data.masks import GaussianLines, MaskFile
+from kdmri.errors import ConfigurationError
 from kdmri.physics import (
     CartesianUndersampling,
     DataConsistency,
@@ -91,3 +94,24 @@ def test_stored_kspace_goes_before_the_targets_own() -> None:
     batch = CartesianUndersampling(GaussianLines(2))(as_slices(torch.rand(1, 1, 24, 20), kspace))
     torch.testing.assert_close(batch.kspace, batch.mask * kspace)
     assert 0 < batch.mask.mean() < 1
+
+
+def test_training_draws_from_several_masks_and_evaluation_has_the_first(
+    anatomy: np.ndarray,
+) -> None:
+    target = torch.from_numpy(anatomy[None, None, :, :, 10]).float()
+    given = Slice(target, None, torch.ones(1), torch.zeros(1).long(), torch.zeros(1).long())
+    task = CartesianUndersampling(GaussianLines(4), masks=5)
+    drawn = {tuple(task.training_batch(given).mask[0, 0, :, 0].tolist()) for _ in range(60)}
+    own = {tuple(GaussianLines(4, seed=42 + n)((48, 40))[:, 0].tolist()) for n in range(5)}
+    assert drawn == own
+    first = CartesianUndersampling(GaussianLines(4))
+    for batch in (task(given), first.training_batch(given)):
+        torch.testing.assert_close(batch.mask, first(given).mask)
+    batch = task.training_batch(given)
+    torch.testing.assert_close(batch.kspace, batch.mask * fft2(to_complex(target)))
+
+
+def test_file_holds_one_mask() -> None:
+    with pytest.raises(ConfigurationError, match=r"augmentation.masks=2: the mask is file m.npy"):
+        CartesianUndersampling(MaskFile(Path("m.npy")), masks=2)

@@ -5,7 +5,7 @@ from kdmri.data.batch import Batch
 from kdmri.distillation import AttentionTransfer
 from kdmri.models import DCCNN
 from kdmri.physics import fft2, to_complex
-from kdmri.training import Distillation
+from kdmri.training import Distillation, Supervised
 from kdmri.training.distillation import LossWeights
 
 
@@ -88,3 +88,23 @@ def test_feature_stage_freezes_what_its_loss_never_reaches(depth: int, frozen: l
 
 def test_output_stages_train_every_parameter() -> None:
     assert all(p.requires_grad for p in distillation(0.5, 0.5, 0.0).network.parameters())
+
+
+def test_average_of_the_weights_is_what_is_measured() -> None:
+    method = Supervised(
+        network=DCCNN(cascades=1, depth=2, width=3),
+        optimizer=torch.optim.SGD,
+        weight_averaging=0.75,
+    )
+    name = "cascades.0.layers.0.bias"
+    expected = torch.zeros(3)
+    for step in range(4):
+        with torch.no_grad():
+            method.network.get_parameter(name).fill_(step)
+        method.on_train_batch_end()
+        expected = torch.full((3,), float(step)) if step == 0 else 0.75 * expected + 0.25 * step
+    torch.testing.assert_close(method.measured_network.get_parameter(name), expected)
+    assert not any(p.requires_grad for p in method.measured_network.parameters())
+    optimised = method.configure_optimizers().param_groups[0]["params"]
+    assert len(optimised) == len(list(method.network.parameters()))
+    assert any(k.startswith("_average.") for k in method.state_dict())  # a resume goes on with it
