@@ -66,10 +66,14 @@ class SliceDataset(Dataset[Slice]):
     def __getitem__(self, item: int) -> Slice:
         """Give a slice as it is stored.
 
+        Args:
+            item: its index; -1 - index gives the slice as a stand-in, whose `volume` is -1.
+
         Raises:
             DataError: the file is damaged or the slice holds NaN.
         """
-        volume, index = self._index[item]
+        stands_in = item < 0
+        volume, index = self._index[-1 - item if stands_in else item]
         if self._cache:
             targets, kspaces = self._cache[volume]
             target, kspace = targets[index], None if kspaces is None else kspaces[index]
@@ -79,7 +83,7 @@ class SliceDataset(Dataset[Slice]):
             target=target,
             kspace=kspace,
             data_range=torch.tensor(self._data_range[volume], dtype=torch.float32),
-            volume=torch.tensor(volume),
+            volume=torch.tensor(-1 if stands_in else volume),
             slice=torch.tensor(index),
         )
 

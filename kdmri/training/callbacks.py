@@ -1,6 +1,8 @@
 """What happens beside the training steps: checkpoints, progress, pictures."""
 
 import json
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ class StageCheckpoint(Checkpoint):
         monitor: str,
         network: Mapping[str, Any],
         companions: Mapping[str, Mapping[str, Any]],
+        minutes: float | None = None,
     ) -> None:
         """Say what to keep.
 
@@ -47,7 +50,10 @@ class StageCheckpoint(Checkpoint):
             monitor: logged figure whose lowest value marks the best weights.
             network: settings that rebuild the network.
             companions: the same for networks trained beside it, kept in `best_{name}.pt`.
+            minutes: between two saves of `model.pt` within an epoch; None saves at its end alone.
         """
+        self._seconds = math.inf if minutes is None else 60 * minutes
+        self._saved = time.monotonic()
         self._directory, self._monitor = directory, monitor
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
@@ -68,6 +74,18 @@ class StageCheckpoint(Checkpoint):
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
             if trainer.is_global_zero:
                 self._save_best(pl_module)
+        self._save_last(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save all that a resume needs when it is time; the first process's clock decides."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or math.isinf(self._seconds):
+            return
+        due = time.monotonic() - self._saved >= self._seconds
+        if trainer.strategy.broadcast(due):
+            self._save_last(trainer)
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        self._saved = time.monotonic()
         if trainer.is_global_zero:
             with written_aside(self._directory / LAST) as aside:
                 trainer.save_checkpoint(aside)
