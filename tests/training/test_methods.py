@@ -3,6 +3,7 @@ from functools import partial
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from kdmri.data.batch import Batch
 from kdmri.distillation import AttentionTransfer
@@ -129,11 +130,11 @@ def fitted(batches: list[Batch], skip_nonfinite: int) -> Supervised:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(method, train_dataloaders=batches)
+    trainer.fit(method, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
     return method
 
 
-@pytest.mark.filterwarnings("ignore:.*(LeafSpec|validation_step|many workers|number of training batches).*")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of Lightning
 def test_step_of_a_loss_that_is_not_finite_leaves_no_trace() -> None:
     good = [batch() for _ in range(4)]
     bad = batch()._replace(target=torch.full((2, 1, 16, 12), torch.nan))
