@@ -1,5 +1,6 @@
 """Measures trained networks on slices that neither trained them nor chose their weights."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -16,6 +17,7 @@ from kdmri.files import write_text
 from kdmri.metrics import VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.physics import magnitude, to_complex
+from kdmri.reporting.collection import FIGURES, SUMMARY
 from kdmri.reporting.comparison import Comparison, Measured, report_line
 from kdmri.stages import Stage
 from kdmri.training.run import build_datamodule
@@ -24,8 +26,9 @@ from kdmri.training.run import build_datamodule
 def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     """Measure the stages asked for that are finished, and write all that a user looks at.
 
-    Each stage's directory gets `results/*.h5` and `report.txt`; with more than one stage, a
-    directory beside them gets `metrics.csv`, the table as Markdown and LaTeX, and `comparison.png`.
+    Each stage's directory gets `results/*.h5`, `report.txt` and `metrics.json`; with more than one
+    stage, a directory beside them gets `metrics.csv`, the table as Markdown and LaTeX, and
+    `comparison.png`.
 
     Args:
         config: the configuration in use.
@@ -58,6 +61,7 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     for stage in stages:
         network = load_network(stage.checkpoint, network_settings(config[stage.network])).to(device)
         measured.append(_measure_stage(config, data, stage, network))
+    _summarise(config, stages, measured)
     comparison = Comparison(config, data, measured)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
@@ -66,6 +70,28 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
             folder.with_name(folder.name.replace(f"_{stages[-1].name}", "_comparison", 1))
         )
     return comparison
+
+
+def _summarise(config: DictConfig, stages: list[Stage], measured: list[Measured]) -> None:
+    """Write `metrics.json` for each stage: what one table of many experiments needs of it."""
+    means = {
+        method.stage if method.results else method.label: {
+            metric: method.table.mean(metric) for metric in FIGURES
+        }
+        for method in measured
+    }
+    baselines = {m.label: means[m.label] for m in measured if m.results is None}
+    for stage, method in zip(stages, measured[-len(stages) :], strict=True):
+        summary = {
+            "dataset": config.dataset.title,
+            "task": config.task.title,
+            "label": method.label,
+            "parameters": method.parameters,
+            "seed": config.seed,
+            "figures": means[stage.name],
+            "baselines": baselines,
+        }
+        write_text(stage.directory / SUMMARY, json.dumps(summary, indent=2))
 
 
 def _device(config: DictConfig) -> torch.device:

@@ -267,3 +267,5 @@ if __name__ == "__main__":
             record=_plain(stored.record),
         )
     )
+    if torch.distributed.is_initialized():  # else its threads may abort the process at its end
+        torch.distributed.destroy_process_group()
