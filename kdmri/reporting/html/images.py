@@ -101,8 +101,8 @@ class Gallery:
         if reference is not None:
             common &= reference.slices.keys()
         shapes = {name: self._shape(name) for name in sorted(common, key=_natural)}
-        self.size = next(iter(shapes.values()), (0, 0, 0))[1:]
-        self.volumes = {name: s[0] for name, s in shapes.items() if s[1:] == self.size and s[0]}
+        self.size = next((shape[1:] for shape in shapes.values() if all(shape)), (0, 0))
+        self.volumes = {name: s[0] for name, s in shapes.items() if s[1:] == self.size and all(s)}
         if not self.volumes:
             raise DataError("the stages have no reconstructed volume in common")
 
@@ -222,7 +222,8 @@ class Gallery:
             for label, run in zip(self._labels, self.runs, strict=True)
         }
         if self.reference is None:
-            return None, networks, max(float(i.max()) for i in networks.values()) or 1.0
+            largest = max(float(image.max()) for image in networks.values())
+            return None, networks, largest if largest > 0 else 1.0
         shown = self.reference.slice(volume, index)
         baselines = {label: image.astype(float) for label, image in shown.baselines.items()}
         return shown.target.astype(float), {**baselines, **networks}, shown.data_range
@@ -241,10 +242,11 @@ class Gallery:
         path = self._folder(run) / f"{volume}.h5"
         with open_volume(path) as file:
             try:
-                stored = np.abs(_results(file)[index]).astype(float)
+                stored = _results(file)[index]
             except OSError as error:
                 raise DataError(f"{path}: slice {index} is unreadable ({error})") from error
-        return np.nan_to_num(stored, posinf=0)
+        image = np.abs(stored) if np.iscomplexobj(stored) else stored
+        return np.nan_to_num(image.astype(float), posinf=0, neginf=0)
 
     def _shape(self, volume: str) -> tuple[int, ...]:
         """Give the shape (S, H, W) that all stages agree on; zeros where they do not."""

@@ -1,5 +1,5 @@
 // Axes and ticks of a chart in its box; redrawn when the box changes its width.
-const MARGIN = { left: 52, right: 14, top: 10, bottom: 36 };
+const MARGIN = { left: 52, right: 14, top: 24, bottom: 36 };
 
 function ticks(low, high, count) {
   const raw = (high - low) / count, power = 10 ** Math.floor(Math.log10(raw));
@@ -39,7 +39,7 @@ function frame(box, { x, y, xLabel, yLabel, logY = false, title }) {
   const right = width - MARGIN.right, bottom = height - MARGIN.bottom;
   const xs = scale(x[0], x[1], MARGIN.left, right, false), ys = scale(y[0], y[1], bottom, MARGIN.top, logY);
   const grid = svg("g", { class: "grid" });
-  for (const value of ticks(x[0], x[1], Math.max(3, Math.round(width / 110)))) {
+  for (const value of ticks(x[0], x[1], clamp(Math.round(width / 90), 4, 9))) {
     grid.append(svg("text", { x: xs(value), y: bottom + 16, "text-anchor": "middle" }, short(value)));
   }
   for (const value of logY ? logTicks(y[0], y[1]) : ticks(y[0], y[1], 5)) {
@@ -50,7 +50,7 @@ function frame(box, { x, y, xLabel, yLabel, logY = false, title }) {
   }
   grid.append(
     svg("text", { class: "axis", x: right, y: height - 4, "text-anchor": "end" }, xLabel),
-    svg("text", { class: "axis", x: MARGIN.left + 6, y: MARGIN.top + 10 }, yLabel),
+    svg("text", { class: "axis", x: MARGIN.left, y: 12 }, yLabel),
   );
   const marks = svg("g", { class: "marks" });
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title }, grid, marks);
