@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import Result
-from tests.reporting.html.conftest import browse, chromium, command, trained, tree
-
-__all__ = ["browse", "chromium", "trained", "tree"]  # fixtures that live beside other tests
+from tests.conftest import Result, command
 
 Browse = Callable[..., Any]
 PIXELS = "return [...document.querySelectorAll('#panes canvas')].map((c) => c.toDataURL())"
@@ -27,15 +26,16 @@ def page(trained: Path) -> Path:
 
 
 def wait(browser: Any, script: str, wanted: object) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     WebDriverWait(browser, 10, poll_frequency=0.05).until(
         lambda b: b.execute_script(script) == wanted
     )
 
 
 def column(browser: Any, number: int) -> list[str]:
-    script = "return [...document.querySelectorAll('#comparison tbody tr')].map((r) => r.cells[arguments[0]].textContent)"
+    script = (
+        "return [...document.querySelectorAll('#comparison tbody tr')]"
+        ".map((r) => r.cells[arguments[0]].textContent)"
+    )
     return browser.execute_script(script, number)
 
 
@@ -108,8 +108,10 @@ def test_window_and_level_change_images_but_not_residues(page: Path, browse: Bro
     set_range(browser, "level", 0.3)
     settled(browser)
     white = (
-        "const c = document.querySelector('#panes canvas'); const p = c.getContext('2d')"
-        ".getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        "const c = document.querySelector('#panes canvas').cloneNode();"
+        "const g = c.getContext('2d', {willReadFrequently: true});"
+        "g.drawImage(document.querySelector('#panes canvas'), 0, 0);"
+        "const p = g.getImageData(0, 0, c.width, c.height).data; let n = 0;"
         "for (let i = 0; i < p.length; i += 4) n += p[i] === 255; return n / (p.length / 4)"
     )
     bright = browser.execute_script(white)
@@ -132,8 +134,6 @@ def test_zoom_is_the_same_in_all_panes_and_keeps_the_point(page: Path, browse: B
     assert set(browser.execute_script(transforms)) == {"matrix(1, 0, 0, 1, 0, 0)"}
     image = browser.find_element("css selector", ".frame.image")
     ActionChains(browser).click(image).perform()
-    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
-
     ActionChains(browser).scroll_from_origin(ScrollOrigin.from_element(image), 0, -400).perform()
     settled(browser)
     found = browser.execute_script(transforms)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,8 @@ FEWEST = 8
 """Slices that are worth a smaller picture; also the fewest of a volume, where there are many."""
 SMALLEST = 80
 """Pictures are not made smaller than this many pixels, unless nothing would be shown at all."""
+LEAST = 0.1
+"""Bytes that a pixel of real anatomy takes at the very least."""
 TOLERANCE = 0.02
 """PSNR in dB by which a stored reconstruction may miss its figure, else the data are others."""
 
@@ -89,6 +92,7 @@ class Gallery:
         """
         self.runs = [run for run in runs if any((run.directory / "results").glob("*.h5"))]
         self.reference = reference
+        self._panes = lru_cache(maxsize=4)(self._read)
         labels = [run.label for run in self.runs]
         self._labels = [
             f"{run.label} ({run.stage})" if labels.count(run.label) > 1 else run.label
@@ -150,6 +154,9 @@ class Gallery:
         """
         count, reduction = 0, 1
         for reduction in REDUCTIONS:
+            pixels = int(np.prod(self.size)) * len(self.runs) / reduction**2
+            if size < LEAST * pixels and reduction < REDUCTIONS[-1]:
+                continue  # not even one would fit: spare the trial
             probes = [self._strip(*place, reduction) for place in self._choose(3)]
             mean = np.mean([len(strip.webp) for strip in probes])
             count = min(self.slices, int(size / (1.03 * mean)))
@@ -213,7 +220,7 @@ class Gallery:
     ) -> Strip:
         return Strip(volume, index, self.volumes[volume], psnr, ssim, webp)
 
-    def _panes(
+    def _read(
         self, volume: str, index: int
     ) -> tuple[np.ndarray | None, dict[str, np.ndarray], float]:
         """Give target, other panes by label (float64, (H, W)), and the largest value."""
