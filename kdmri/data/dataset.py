@@ -81,6 +81,7 @@ class SliceDataset(Dataset[Slice]):
             data_range=torch.tensor(self._data_range[volume], dtype=torch.float32),
             volume=torch.tensor(volume),
             slice=torch.tensor(index),
+            variant=torch.tensor(0),
         )
 
     def __getstate__(self) -> dict[str, Any]:
