@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
+from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency, Measurement
 
 
@@ -20,8 +20,7 @@ class ConvolutionalCascade(Cascade):
         super().__init__()
         widths = [channels] + [width] * (depth - 1) + [channels]
         self.layers = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
-            for inputs, outputs in pairwise(widths)
+            Convolution(inputs, outputs) for inputs, outputs in pairwise(widths)
         )
         self.convolutions = depth
         self.residual = residual
@@ -30,11 +29,13 @@ class ConvolutionalCascade(Cascade):
     def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
         """Yield the activation behind each convolution, (B, width, H, W), then the output."""
         activation = image
-        for number, layer in enumerate(self.layers):
-            activation = layer(activation)
-            if number < len(self.layers) - 1:
-                activation = F.relu(activation)
+        *hidden, last = self.layers
+        for layer in hidden:
+            assert isinstance(layer, Convolution)
+            activation = layer.rectified(activation)
             yield activation
+        activation = last(activation)
+        yield activation
         if self.residual:
             activation = activation + image
         yield activation if self.consistency is None else self.consistency(activation, measurement)

@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from kdmri.execution import eager_on_cpu
 from kdmri.physics.fourier import fft2, ifft2, to_channels, to_complex
 
 
@@ -76,7 +77,7 @@ class Measurement:
 
         Not asked on a GPU, which would have to wait for the answer, nor while a graph is captured.
         """
-        if self.mask.device.type != "cpu" or torch.compiler.is_compiling():
+        if not eager_on_cpu(self.mask):
             return None
         if torch.equal(self.mask, self.mask[..., :1].expand_as(self.mask)):
             return 0
