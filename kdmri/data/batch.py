@@ -65,8 +65,10 @@ class Batch(NamedTuple):
         return Batch(*taken)  # type: ignore[arg-type]
 
 
-def collate(slices: list[Slice]) -> Slice:
-    """Stack slices of one size along a new leading axis."""
+def collate(slices: list[Slice] | Slice) -> Slice:
+    """Stack slices of one size along a new leading axis; collated ones stay as they are."""
+    if isinstance(slices, Slice):
+        return slices
     kspaces = [item.kspace for item in slices if item.kspace is not None]
     variants = [item.variant for item in slices if item.variant is not None]
     return Slice(

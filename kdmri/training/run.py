@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, KdmriError
+from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
 from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
@@ -235,6 +236,7 @@ def _processes(trainer: DictConfig) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     stored = OmegaConf.load(sys.argv[1])
     assert isinstance(stored, DictConfig)
     train(
