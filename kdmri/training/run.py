@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
+from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
 from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
@@ -190,6 +191,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     # A schedule of one cycle steps once an epoch, as all schedules here.
     warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
+    # One device without srun is what an interactive session on a cluster wants.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
@@ -258,6 +261,7 @@ def _processes(trainer: DictConfig) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     stored = OmegaConf.load(sys.argv[1])
     assert isinstance(stored, DictConfig)
     train(
