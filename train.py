@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from kdmri import configuration, evaluation, stages
 from kdmri.console import one_line_errors
+from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
 
 configuration.register_resolvers()
@@ -21,6 +22,7 @@ def main(config: DictConfig) -> float:
     It is the validation PSNR of the last stage's best weights, in dB; minus its loss where the
     stage learns activations alone.
     """
+    keep_freed_memory()
     configuration.check(config)
     plan = stages.plan(config, configuration.shipped(config), configuration.default())
     rehearse(config)

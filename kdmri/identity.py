@@ -14,7 +14,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-EXPERIMENT = ("seed", "batch_size", "optimizer", "scheduler", "task")
+EXPERIMENT = (
+    "seed",
+    "batch_size",
+    "optimizer",
+    "scheduler",
+    "weight_averaging",
+    "intermediate_supervision",
+    "augmentation",
+    "task",
+)
 """Nodes that every stage depends on; the task and the stage name others."""
 
 CIRCUMSTANCES = ("dataset", "trainer.gradient_clip_val", "callbacks.early_stopping")

@@ -6,14 +6,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri import identity
+from kdmri.claims import CLAIM, claim, is_claimed
 from kdmri.console import console
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
-from kdmri.training.callbacks import BEST, LAST
+from kdmri.training.callbacks import BEST, LAST, companion_file
 from kdmri.training.run import Job, launch
 
 RECORD = "stage.json"
@@ -30,7 +31,9 @@ class Stage:
         directory: where it leaves what it makes.
         experiment: flat settings that make it another experiment.
         circumstances: flat settings that must be the same to go on or to be reused.
-        needs: stages whose checkpoints it reads, by role.
+        shipped: both as they are shipped: what a directory of an earlier version, which knew fewer
+            settings, was trained with.
+        needs: checkpoints of other stages that it reads, by role.
     """
 
     name: str
@@ -38,7 +41,8 @@ class Stage:
     directory: Path
     experiment: dict[str, Any]
     circumstances: dict[str, Any]
-    needs: dict[str, "Stage"]
+    shipped: dict[str, Any]
+    needs: dict[str, "Need"]
 
     @property
     def checkpoint(self) -> Path:
@@ -65,6 +69,18 @@ class Stage:
         """Whether its best weights can be used."""
         return bool(self.record.get("finished")) and self.checkpoint.is_file()
 
+    @property
+    def minutes(self) -> float:
+        """Wall time of its training with that of the stages that its network went through."""
+        before = (n.stage for n in self.needs.values() if n.stage.network == self.network)
+        return self.record.get("seconds", 0.0) / 60 + sum(stage.minutes for stage in before)
+
+    @property
+    def teacher_minutes(self) -> float:
+        """Wall time of the training of the network that it learns from; 0 without one."""
+        teacher = self.needs.get("teacher")
+        return teacher.stage.minutes if teacher else 0.0
+
     def check(self) -> None:
         """Compare the directory with the configuration.
 
@@ -79,7 +95,7 @@ class Stage:
                     "another name=... or replace them with overwrite=true"
                 )
             return
-        found = {**record["experiment"], **record["circumstances"]}
+        found = {**self.shipped, **record["experiment"], **record["circumstances"]}
         differing = identity.differences(found, {**self.experiment, **self.circumstances})
         if differing:
             raise StageConflictError(
@@ -116,9 +132,21 @@ class Stage:
         for role, need in self.needs.items():
             if stored[role] != identity.file_digest(need.checkpoint):
                 raise StageConflictError(
-                    f"{self.directory}: its {role} ({need.directory.name}) was trained again "
+                    f"{self.directory}: its {role} ({need.stage.directory.name}) was trained again "
                     f"since; train this stage again as well: stage={self.name} overwrite=true"
                 )
+
+
+class Need(NamedTuple):
+    """A checkpoint that a stage reads.
+
+    Attributes:
+        stage: which leaves it.
+        checkpoint: the file.
+    """
+
+    stage: Stage
+    checkpoint: Path
 
 
 def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[str, Stage]:
@@ -145,7 +173,7 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
             raise ConfigurationError(
                 f"stage.run names {name}; defined are {', '.join(config.stage.plan)}"
             )
-        needs = {role: add(need) for role, need in definition.needs.items()}
+        needs = {role: need(words) for role, words in definition.needs.items()}
         nodes = (*identity.EXPERIMENT, *config.task.depends, *definition.depends)
         prefix = ""
         if "distillation" in nodes and config.distillation.name != default.distillation.name:
@@ -162,9 +190,17 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
                 "max_epochs": definition.max_epochs,
                 MASK_DIGEST: identity.mask_file_digest(config),
             },
+            shipped=identity.settings(shipped, (*nodes, *identity.CIRCUMSTANCES)),
             needs=needs,
         )
         return stages[name]
+
+    def need(words: str) -> Need:
+        """Find "stage", its best weights, or "stage/network", a network trained beside it."""
+        name, _, companion = words.partition("/")
+        stage = add(name)
+        path = stage.directory / companion_file(companion) if companion else stage.checkpoint
+        return Need(stage, path)
 
     for name in (*config.stage.plan, *config.stage.run):
         add(name)
@@ -189,22 +225,38 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
     chosen = [stages[name] for name in config.stage.run]
     for stage in chosen:
         for need in stage.needs.values():
-            if need not in chosen and not need.finished:
+            if need.stage in chosen or need.stage.finished:
+                continue
+            if config.wait and is_claimed(need.stage.directory):
+                with claim(need.stage.directory, need.stage.name, wait=True):
+                    pass
+            if not need.stage.finished:
                 raise CheckpointError(
                     f"stage {stage.name} needs {need.checkpoint}, which is not there; train it "
-                    f"first: {_command_of(command, need.name)}"
+                    f"first: {_command_of(command, need.stage.name)}"
                 )
         if not config.overwrite:
             stage.check()
     for stage in chosen:
-        if config.overwrite and stage.directory.exists():
-            shutil.rmtree(stage.directory)
-        if stage.finished:
-            stage.check_needs()
-            console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
-        else:
-            launch(_job(config, stage, command))
+        with claim(stage.directory, stage.name, config.wait):
+            if config.overwrite:
+                _clear(stage.directory)
+            stage.check()  # again: another process may have been here meanwhile
+            if stage.finished:
+                stage.check_needs()
+                console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
+            else:
+                launch(_job(config, stage, command))
     return chosen[-1].record["best"]
+
+
+def _clear(directory: Path) -> None:
+    """Remove all that a stage left, but for the claim on it."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != CLAIM:
+            path.unlink()
 
 
 def _job(config: DictConfig, stage: Stage, command: str) -> Job:

@@ -141,10 +141,10 @@ def test_values_are_checked_before_data_is_read(
     assert message in refused(override)
 
 
-def test_networks_that_do_not_fit_together(train: Run) -> None:
-    result = train("student.cascades=3")
+def test_taps_that_do_not_fit_together(train: Run) -> None:
+    result = train("distillation.taps.student=ends")
     assert result.code == 2
-    assert "the student has 3, the teacher 2" in result.err
+    assert "the student has 4, the teacher 2" in result.err
 
 
 @pytest.mark.parametrize(

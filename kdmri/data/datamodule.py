@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from kdmri.data.augmentation import flipped
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
-from kdmri.data.sampler import SliceSampler
+from kdmri.data.sampler import SliceBatches
 from kdmri.data.splits import Splits, find_splits
 from kdmri.errors import DataError
 from kdmri.physics.task import Task
@@ -33,6 +35,7 @@ class MRIDataModule(pl.LightningDataModule):
         image_size: tuple[int, int] | None = None,
         selection: float | str | list[str] | None = None,
         stored_kspace: bool = True,
+        flips: bool = False,
         num_workers: int = 0,
         cache_gib: float = 2.0,
         build: Callable[[Path], None] | None = None,
@@ -49,6 +52,7 @@ class MRIDataModule(pl.LightningDataModule):
             image_size: (H, W) that slices are cropped or padded to.
             selection: where the best weights are chosen; see `splits.find_splits`.
             stored_kspace: use undersampled k-space where a file carries it.
+            flips: mirror training slices at random.
             num_workers: loader processes of each training process.
             cache_gib: each split is kept in memory if it needs no more than this, in GiB.
             build: makes an embedded data set in its folder where that is not there yet.
@@ -59,11 +63,13 @@ class MRIDataModule(pl.LightningDataModule):
         self._acceleration = acceleration
         self._batch_size, self._seed = batch_size, seed
         self._channels, self._stored_kspace = channels, stored_kspace
+        self._flips = flips
         self._image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self._selection = selection
         self._num_workers, self._cache_bytes = num_workers, int(cache_gib * 2**30)
         self._build = build
         self._datasets: dict[str, SliceDataset] = {}
+        self._position = (0, 0)
         self._splits: Splits | None = None
 
     @property
@@ -94,6 +100,22 @@ class MRIDataModule(pl.LightningDataModule):
             self._datasets[split] = dataset
         return self._datasets[split]
 
+    def state_dict(self) -> dict[str, int]:
+        """Say where training stands: the epoch, and how many of its batches are done."""
+        assert self.trainer is not None
+        epoch, progress = (
+            self.trainer.current_epoch,
+            self.trainer.fit_loop.epoch_loop.batch_progress,
+        )
+        if progress.is_last_batch:
+            return {"epoch": epoch + 1, "batches": 0}
+        done: Any = progress.current
+        return {"epoch": epoch, "batches": done.processed}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there."""
+        self._position = (state_dict["epoch"], state_dict["batches"])
+
     def prepare_data(self) -> None:
         """Build an embedded data set, in one process alone."""
         _ = self.splits
@@ -117,18 +139,24 @@ class MRIDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Slice, dataloader_idx: int) -> Batch:
         """Make the batch on the device that it was brought to."""
-        training = self.trainer is not None and self.trainer.training
-        return self.task.training_batch(batch) if training else self.task(batch)
+        if self.trainer is None or not self.trainer.training:
+            return self.task(batch)
+        return self.task.training_batch(flipped(batch) if self._flips else batch)
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:
         dataset = self.dataset(split)
         rank, processes = 0, 1
         if self.trainer is not None:
             rank, processes = self.trainer.global_rank, self.trainer.world_size
+        batches = SliceBatches(len(dataset), batch_size, shuffle, self._seed, rank, processes)
+        if shuffle:
+            batches.go_on(*self._position)
+            self._position = (0, 0)
         return DataLoader(
             dataset,
-            batch_size=max(1, batch_size // processes),
-            sampler=SliceSampler(len(dataset), shuffle, self._seed, rank, processes),
+            batch_sampler=batches,
+            # One of its own: else each epoch would draw from the one that a resume restores.
+            generator=torch.Generator(),
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             collate_fn=collate,
@@ -141,6 +169,11 @@ class MRIDataModule(pl.LightningDataModule):
         mask = self.task(collate([first])).mask[0]
         if first.kspace is None:
             return
+        if self._flips:
+            raise DataError(
+                f"{volumes[0].path}: augmentation.flips cannot be applied to stored k-space; "
+                "simulate it with dataset.stored_kspace=false, or leave augmentation=none"
+            )
         outside = torch.linalg.vector_norm(first.kspace * (1 - mask))
         if outside > 1e-3 * torch.linalg.vector_norm(first.kspace):
             raise DataError(

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from kdmri.distillation.base import DistillationLoss, aligned, reduced
 from kdmri.errors import ConfigurationError
 
 
@@ -22,29 +23,43 @@ def attention_map(activation: Tensor) -> Tensor:
     return F.normalize(activation.square().sum(dim=1).flatten(start_dim=1), dim=1)
 
 
-class AttentionTransfer(nn.Module):
-    """Mean over taps and samples of ||Q_T - Q_S||_2, Q the attention maps (KD-MRI, eq. 3)."""
+class AttentionTransfer(DistillationLoss):
+    """Weighted mean over taps of the mean over samples of ||Q_T - Q_S||_2 (KD-MRI, eq. 3).
 
-    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-        """Compare activations of equal size.
+    Q are the attention maps; channels of student and teacher may differ.
+    """
+
+    def __init__(self, weights: Sequence[float] | None = None) -> None:
+        """Take the weights of the taps.
 
         Args:
-            student: tapped activations, each (B, C_S, H, W).
-            teacher: as many, each (B, C_T, H, W); C_T may differ from C_S.
-
-        Returns:
-            Scalar in [0, sqrt(2)].
-
-        Raises:
-            ConfigurationError: the networks have different numbers of taps.
+            weights: one for each tap, at least 0; None weighs all alike, as published.
         """
-        if len(student) != len(teacher):
-            raise ConfigurationError(
-                f"attention transfer pairs taps one to one: the student has {len(student)}, the "
-                f"teacher {len(teacher)}; choose architectures with equally many cascades"
-            )
-        distances = [
-            torch.linalg.vector_norm(attention_map(s) - attention_map(t), dim=1).mean()
-            for s, t in zip(student, teacher, strict=True)
+        super().__init__()
+        self._weights = None if weights is None else torch.tensor(list(weights))
+
+    def condense(
+        self, teacher: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> Sequence[Tensor]:
+        """Give images of one channel that have the teacher's attention maps, (B, 1, H', W')."""
+        return [
+            torch.linalg.vector_norm(reduced(activation, size), dim=1, keepdim=True)
+            for activation, size in zip(teacher, sizes, strict=True)
         ]
-        return torch.stack(distances).mean()
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """Compare; see `DistillationLoss.forward`. The value lies in [0, sqrt(2)]."""
+        distances = torch.stack(
+            [
+                torch.linalg.vector_norm(attention_map(s) - attention_map(t), dim=1).mean()
+                for s, t in aligned(student, teacher)
+            ]
+        )
+        if self._weights is None:
+            return distances.mean()
+        if len(self._weights) != len(distances) or not self._weights.sum() > 0:
+            raise ConfigurationError(
+                f"distillation.loss.weights={self._weights.tolist()}: give one for each of the "
+                f"{len(distances)} taps, not all 0"
+            )
+        return distances @ (self._weights / self._weights.sum()).to(distances)

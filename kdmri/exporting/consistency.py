@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmri.models import CascadedNetwork
+from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency
 
 
@@ -80,17 +81,18 @@ class MaskConsistency(nn.Module):
         return torch.cat((b.real + rest.real, b.imag + rest.imag), dim=1)
 
 
-class HalfConvolution(nn.Module):
+class HalfConvolution(Convolution):
     """A convolution in half precision, whatever comes in."""
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
+    def __init__(self, convolution: Convolution) -> None:
         """Take over the weights."""
-        super().__init__()
-        self.convolution = convolution.half()
+        super().__init__(convolution.in_channels, convolution.out_channels)
+        self.load_state_dict(convolution.state_dict())
+        self.half()
 
     def forward(self, image: Tensor) -> Tensor:
         """Convolve (B, C, H, W); gives float16."""
-        return self.convolution(image.half())
+        return super().forward(image.half())
 
 
 class Exportable(nn.Module):
@@ -124,7 +126,7 @@ class Exportable(nn.Module):
                     if axis is not None:
                         new = LineConsistency(self._measured, axis)
                     setattr(parent, name, new)
-                elif half and isinstance(module, nn.Conv2d):
+                elif half and isinstance(module, Convolution):
                     setattr(parent, name, HalfConvolution(module))
         self.eval()
 

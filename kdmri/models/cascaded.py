@@ -1,10 +1,17 @@
 """What all networks have in common: a fold of cascades, with activations that can be tapped."""
 
+import copy
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
+
+from kdmri.errors import ConfigurationError
+from kdmri.models.convolution import Convolution
+from kdmri.physics import Measurement
 
 
 class Tap(NamedTuple):
@@ -12,7 +19,7 @@ class Tap(NamedTuple):
 
     Attributes:
         cascade: index of the cascade, from 0.
-        convolution: index of the convolution within it, from 0.
+        convolution: index within it, from 0; one beyond the last is the cascade's output.
     """
 
     cascade: int
@@ -23,20 +30,29 @@ class Cascade(nn.Module):
     """One step of a network, with the network's own signature.
 
     Attributes:
-        convolutions: how many convolutions can be tapped.
+        convolutions: how many there are; the last one has no activation and is not tapped.
+        names: of the places that can be tapped, in their order, where they have names.
     """
 
     convolutions: int
+    names: Sequence[str] = ()
 
     def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
         """Reconstruct; shapes as in `CascadedNetwork.forward`."""
-        return self.features(image, kspace, mask, ())[0]
+        return self.advance(image, Measurement(kspace, mask))
+
+    def advance(self, image: Tensor, measurement: Measurement) -> Tensor:
+        """Reconstruct as one of several cascades that share a measurement."""
+        return deque(self.steps(image, measurement), maxlen=1).pop()
 
     @abstractmethod
-    def features(
-        self, image: Tensor, kspace: Tensor, mask: Tensor, convolutions: Sequence[int]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Reconstruct and return the activations (B, channels, H, W) behind some convolutions."""
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Reconstruct step by step, as far as the caller goes.
+
+        Yields:
+            What can be tapped: `convolutions` activations, each (B, channels, H, W); then the
+            output, float32 (B, C, H, W).
+        """
 
 
 class CascadedNetwork(nn.Module):
@@ -55,12 +71,62 @@ class CascadedNetwork(nn.Module):
         self.channels = channels
         self.cascades = nn.ModuleList(cascades)  # type: ignore[assignment]
 
+    def folded(self) -> Self:
+        """Copy the network as it is used, without parameters that only training needs."""
+        copied = copy.deepcopy(self)
+        for module in copied.modules():
+            if isinstance(module, Convolution):
+                module.fold()
+        return copied
+
     @property
     def middle_taps(self) -> tuple[Tap, ...]:
         """The published taps: in each cascade of D convolutions the ceil(D/2)-th (from 1)."""
         return tuple(
             Tap(number, (cascade.convolutions + 1) // 2 - 1)
             for number, cascade in enumerate(self.cascades)
+        )
+
+    @property
+    def output_taps(self) -> tuple[Tap, ...]:
+        """The outputs of all cascades but the last, images like the network's own."""
+        *inner, _ = self.cascades
+        return tuple(Tap(n, cascade.convolutions) for n, cascade in enumerate(inner))
+
+    def taps(self, where: str | Sequence[Sequence[int | str]]) -> tuple[Tap, ...]:
+        """Choose where to tap.
+
+        Args:
+            where: "middle", the published taps; "ends", the first and the last activation of each
+                cascade; or a list of [cascade, convolution], both from 0, or a name where the
+                cascade has names.
+
+        Raises:
+            ConfigurationError: there is no such place.
+        """
+        if where == "middle":
+            return self.middle_taps
+        if where == "ends":
+            return tuple(
+                Tap(number, convolution)
+                for number, cascade in enumerate(self.cascades)
+                for convolution in (0, max(cascade.convolutions - 2, 0))
+            )
+        if isinstance(where, str):
+            raise ConfigurationError(f'taps "{where}": give middle, ends or a list of taps')
+        return tuple(self._tap(*place) for place in where)
+
+    def _tap(self, cascade: int | str, place: int | str) -> Tap:
+        number = int(cascade)
+        if 0 <= number < len(self.cascades):
+            names = self.cascades[number].names
+            index = names.index(place) if place in names else place
+            if isinstance(index, int) and 0 <= index < self.cascades[number].convolutions:
+                return Tap(number, index)
+        counts = [cascade.convolutions for cascade in self.cascades]
+        raise ConfigurationError(
+            f"tap [{cascade}, {place}]: the network has cascades of {counts} convolutions"
+            + "".join(f", named {', '.join(c.names)}" for c in self.cascades if c.names)
         )
 
     def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
@@ -75,8 +141,9 @@ class CascadedNetwork(nn.Module):
         Returns:
             The reconstruction, float32 (B, C, H, W).
         """
+        measurement = Measurement(kspace, mask)
         for cascade in self.cascades:
-            image = cascade(image, kspace, mask)
+            image = cascade.advance(image, measurement)
         return image
 
     def features(
@@ -94,10 +161,35 @@ class CascadedNetwork(nn.Module):
             The reconstruction and one activation (B, channels, H, W) for each tap, in their order.
         """
         taps = self.middle_taps if taps is None else taps
-        activations: dict[Tap, Tensor] = {}
+        found: dict[Tap, Tensor] = {}
+        output = image
+        for tap, output in self._steps(image, kspace, mask):
+            if tap in taps:
+                found[tap] = output
+        return output, [found[tap] for tap in taps]
+
+    def activations(
+        self, image: Tensor, kspace: Tensor, mask: Tensor, taps: Sequence[Tap]
+    ) -> list[Tensor]:
+        """Return the tapped activations alone; what lies behind the last tap is not computed."""
+        found: dict[Tap, Tensor] = {}
+        steps = self._steps(image, kspace, mask)
+        while len(found) < len(set(taps)):
+            tap, activation = next(steps)
+            if tap in taps:
+                found[tap] = activation
+        return [found[tap] for tap in taps]
+
+    def _steps(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Iterator[tuple[Tap, Tensor]]:
+        """Go through all cascades; the last of each one's steps is its output, which is no tap."""
+        measurement = Measurement(kspace, mask)
         for number, cascade in enumerate(self.cascades):
-            wanted = [tap.convolution for tap in taps if tap.cascade == number]
-            image, found = cascade.features(image, kspace, mask, wanted)
-            for convolution, activation in zip(wanted, found, strict=True):
-                activations[Tap(number, convolution)] = activation
-        return image, [activations[tap] for tap in taps]
+            for place, step in enumerate(cascade.steps(image, measurement)):
+                image = step
+                yield Tap(number, place), step
+
+    def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
+        """Tap the activations of a random image of 32x32 on the CPU, to see their shapes."""
+        image, mask = torch.rand(1, self.channels, 32, 32), torch.ones(1, 1, 32, 32)
+        wanted = self.middle_taps if taps is None else taps
+        return self.activations(image, mask.to(torch.complex64), mask, wanted)

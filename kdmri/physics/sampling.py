@@ -1,12 +1,15 @@
 """Undersampled k-space: an input made from a target by a mask of lines."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.data.masks import DrawnLines
+from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.task import Task
 
@@ -20,22 +23,46 @@ class CartesianUndersampling(Task):
 
     takes_stored_kspace = True
 
-    def __init__(self, mask: Callable[[tuple[int, int]], np.ndarray]) -> None:
+    def __init__(
+        self,
+        mask: Callable[[tuple[int, int]], np.ndarray],
+        masks: int = 1,
+        noise: float = 0.0,
+    ) -> None:
         """Take the rule that gives a mask.
 
         Args:
             mask: called with the slice size (H, W), returns a 0/1 array (H, W) with the zero
-                frequency at the corner; see `kdmri.data.masks`.
+                frequency at the corner.
+            masks: training draws one of so many for each step, by the rule with as many seeds;
+                the first is the rule's own, which evaluation has.
+            noise: standard deviation of complex Gaussian noise of simulated k-space samples, in
+                units of the volume's largest magnitude; drawn anew for each training step, the
+                same each time for evaluation.
+
+        Raises:
+            ConfigurationError: several masks of a rule without a seed, or negative noise.
         """
         super().__init__()
-        self._mask = mask
-        self._masks: dict[tuple[tuple[int, int], torch.device], Tensor] = {}
+        if masks > 1 and not isinstance(mask, DrawnLines):
+            raise ConfigurationError(
+                f"augmentation.masks={masks}: the mask is {mask}, and a file holds one; give 1"
+            )
+        if noise < 0:
+            raise ConfigurationError(f"task.noise={noise}: must be at least 0")
+        self._mask, self._count, self._noise = mask, masks, noise
+        self._masks: dict[tuple[tuple[int, int], torch.device, int], Tensor] = {}
 
-    def mask(self, size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
-        """Give the mask of a size as float32 (1, 1, H, W); made once for each size and device."""
-        key = (size, torch.device(device))
+    def mask(
+        self, size: tuple[int, int], device: torch.device | str = "cpu", number: int = 0
+    ) -> Tensor:
+        """Give a mask of a size as float32 (1, 1, H, W); made once for each size and device."""
+        key = (size, torch.device(device), number)
         if key not in self._masks:
-            mask = torch.from_numpy(np.asarray(self._mask(size), dtype=np.float32))
+            rule = self._mask
+            if number and isinstance(rule, DrawnLines):
+                rule = replace(rule, seed=rule.seed + number)
+            mask = torch.from_numpy(np.asarray(rule(size), dtype=np.float32))
             self._masks[key] = mask[None, None].to(device)
         return self._masks[key]
 
@@ -49,12 +76,46 @@ class CartesianUndersampling(Task):
         Returns:
             The network's input and target with everything that metrics need.
         """
+        return self._undersampled(slices, number=0)
+
+    def training_batch(self, slices: Slice) -> Batch:
+        """Do the same with one of the masks and new noise, by PyTorch's generator of the CPU."""
+        number = int(torch.randint(self._count, ())) if self._count > 1 else 0
+        if self._noise:
+            slices = slices._replace(variant=None)  # never comes again
+        elif slices.variant is not None:
+            slices = slices._replace(variant=slices.variant * self._count + number)
+        return self._undersampled(slices, number, training=True)
+
+    def _undersampled(self, slices: Slice, number: int, training: bool = False) -> Batch:
         target = slices.target
-        mask = self.mask((target.shape[-2], target.shape[-1]), target.device)
-        kspace = mask * (fft2(to_complex(target)) if slices.kspace is None else slices.kspace)
+        mask = self.mask((target.shape[-2], target.shape[-1]), target.device, number)
+        kspace = slices.kspace
+        if kspace is None:
+            kspace = self._simulated(slices, training)
+        elif self._noise:
+            raise ConfigurationError(
+                f"task.noise={self._noise}: the data set stores k-space, which has its own noise; "
+                "simulate it with dataset.stored_kspace=false, or leave task.noise=0"
+            )
+        kspace = mask * kspace
         zero_filled = to_channels(ifft2(kspace), 2)
         image = magnitude(zero_filled) if target.shape[1] == 1 else zero_filled
         return self.batch(slices, image, kspace, mask)
+
+    def _simulated(self, slices: Slice, training: bool) -> Tensor:
+        """Give the target's k-space, complex64 (B, 1, H, W), with noise where there is any."""
+        kspace = fft2(to_complex(slices.target))
+        if not self._noise:
+            return kspace
+        if training:
+            noise = torch.randn(kspace.shape, dtype=kspace.dtype)
+        else:
+            numbers = zip(slices.volume.tolist(), slices.slice.tolist(), strict=True)
+            seeds = (volume * 1_000_003 + index for volume, index in numbers)
+            noise = torch.stack([_normal(kspace.shape[1:], seed) for seed in seeds])
+        deviation = self._noise * slices.data_range.view(-1, 1, 1, 1)
+        return kspace + deviation * noise.to(kspace.device)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Give the images that need no network, (B, C, H, W), by their label."""
@@ -63,4 +124,11 @@ class CartesianUndersampling(Task):
     def describe(self, size: tuple[int, int]) -> str:
         """Say for a report which mask was used for slices of a size."""
         mask = self.mask(size)
-        return f"Mask: {self._mask}; {mask.numel() / mask.sum():.2f}x in truth"
+        noise = f"; noise of {self._noise:g} times the largest magnitude" if self._noise else ""
+        return f"Mask: {self._mask}; {mask.numel() / mask.sum():.2f}x in truth{noise}"
+
+
+def _normal(shape: torch.Size, seed: int) -> Tensor:
+    """Draw complex64 numbers of standard deviation 1, the same for a seed on any device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.complex64, generator=generator)

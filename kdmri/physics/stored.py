@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdmri.data.masks import GaussianLines, MaskFile, UniformLines, choose
+from kdmri.data.masks import DrawnLines, GaussianLines, MaskFile, UniformLines, choose
 from kdmri.errors import CheckpointError
 from kdmri.physics.resolution import CentralKspace, Size
 from kdmri.physics.sampling import CartesianUndersampling
@@ -15,7 +15,7 @@ from kdmri.physics.task import Task
 
 UNDERSAMPLING = "kdmri.physics.CartesianUndersampling"
 RESOLUTION = "kdmri.physics.CentralKspace"
-RULES: dict[str, type[GaussianLines] | type[UniformLines]] = {
+RULES: dict[str, type[DrawnLines]] = {
     "kdmri.data.masks.GaussianLines": GaussianLines,
     "kdmri.data.masks.UniformLines": UniformLines,
 }
@@ -32,7 +32,7 @@ class StoredMask:
         name: of that file.
     """
 
-    rule: GaussianLines | UniformLines
+    rule: DrawnLines
     values: np.ndarray | None = None
     name: str = ""
 
@@ -66,6 +66,7 @@ def task_settings(sampling: Mapping[str, Any], size: Size) -> dict[str, Any]:
         Plain values without paths; a mask file in use is kept with its values, uint8 (H, W).
     """
     settings = dict(sampling)
+    settings.pop("masks", None)  # of training alone
     mask = settings.pop("mask", None)
     if mask is not None:
         found = choose(mask["rule"], mask["folder"], mask["acceleration"], mask["file"])

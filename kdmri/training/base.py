@@ -1,15 +1,19 @@
 """What every training method shares: a network, its optimiser, and measures on selection slices."""
 
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
+from kdmri.errors import DivergedError
 from kdmri.metrics import VolumeMetrics
 from kdmri.models import CascadedNetwork
 from kdmri.physics import magnitude
@@ -19,7 +23,7 @@ MakeScheduler = Callable[[Optimizer], LRScheduler]
 
 
 class TrainingMethod(pl.LightningModule):
-    """Trains `network`; a subclass writes `training_step`.
+    """Trains `network`; a subclass writes `loss`.
 
     Logs `train/*` from the steps, `val/l1` (mean absolute error, each slice weighted alike) and
     `val/psnr`, `val/ssim`, `val/nmse` (means over volumes) from the selection slices.
@@ -31,6 +35,9 @@ class TrainingMethod(pl.LightningModule):
         optimizer: MakeOptimizer,
         scheduler: MakeScheduler | None = None,
         scheduler_every: int = 1,
+        weight_averaging: float | None = None,
+        skip_nonfinite: int = 0,
+        intermediate_supervision: float = 0.0,
     ) -> None:
         """Take the parts.
 
@@ -40,12 +47,107 @@ class TrainingMethod(pl.LightningModule):
             scheduler: makes the learning-rate schedule from the optimiser; None keeps the rate.
             scheduler_every: epochs between two steps of the schedule; 2 stretches it to twice its
                 length.
+            weight_averaging: decay of an exponential moving average of the weights, which is then
+                what is measured and kept; None measures and keeps the weights themselves.
+            skip_nonfinite: steps in a row that are skipped where the loss is NaN or infinite,
+                before training stops; 0 stops at once.
+            intermediate_supervision: weight of the mean L1 between target and the outputs of all
+                cascades but the last, wherever the target is learnt from.
         """
         super().__init__()
         self.network = network
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._scheduler_every = scheduler_every
         self.val_metrics = VolumeMetrics()
+        self._skip_nonfinite, self._skipped_in_a_row, self._skipped_steps = skip_nonfinite, 0, 0
+        self._skip = False
+        self._supervision = intermediate_supervision
+        self.output_taps = network.output_taps if intermediate_supervision else ()
+        self._average: AveragedModel | None = None
+        if weight_averaging is not None:
+            update = get_ema_multi_avg_fn(weight_averaging)
+            self._average = AveragedModel(network, multi_avg_fn=update).requires_grad_(False)
+
+    @property
+    def measured_network(self) -> CascadedNetwork:
+        """The network that is measured and kept: `network`, or its average over the steps."""
+        if self._average is None:
+            return self.network
+        average = self._average.module
+        assert isinstance(average, CascadedNetwork)
+        return average
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the step's weights into their average."""
+        if self._average is not None:
+            self._average.update_parameters(self.network)
+
+    @property
+    def companions(self) -> dict[str, CascadedNetwork]:
+        """Networks trained beside `network` that other stages may start from, by name."""
+        return {}
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Give what a training step minimises: a scalar, the mean over the batch's items."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss, weighted so that the mean over processes is the mean over all items."""
+        loss = self.loss(batch)
+        self._skip = self._unusable(loss, batch)
+        if self.trainer.world_size == 1:
+            return loss
+        items = self._items(batch)
+        total = self.trainer.strategy.reduce(items.clone(), reduce_op="sum")
+        return loss * items * self.trainer.world_size / total
+
+    def _unusable(self, loss: Tensor, batch: Batch) -> bool:
+        """See whether the loss of any process is NaN or infinite; the item is read at each step.
+
+        Raises:
+            DivergedError: it is, and such steps are not to be skipped.
+        """
+        bad = bool(~torch.isfinite(loss.detach()))
+        if self.trainer.world_size > 1:
+            bad = self.trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if not bad:
+            self._skipped_in_a_row = 0
+            return False
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row > self._skip_nonfinite:
+            slices = zip(batch.volume.tolist(), batch.slice.tolist(), strict=True)
+            raise DivergedError(self.global_step + 1, [s for s in slices if s[0] >= 0])
+        self._skipped_steps += 1
+        return True
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave weights and moments alone where the loss was not finite."""
+        if self._skip:
+            optimizer.zero_grad(set_to_none=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Log how many steps were skipped so far, where skipping is allowed."""
+        if self._skip_nonfinite:
+            self.log("train/skipped_steps", float(self._skipped_steps))
+
+    def supervised(self, output: Tensor, behind: Sequence[Tensor], target: Tensor) -> Tensor:
+        """Compare with the target (B, C, H, W): the output, and where wanted cascades before it.
+
+        Args:
+            output: of the network.
+            behind: what `output_taps` gave.
+            target: the fully sampled image.
+        """
+        loss = F.l1_loss(output, target)
+        if behind:
+            within = torch.stack([F.l1_loss(image, target) for image in behind]).mean()
+            loss = loss + self._supervision * within
+        return loss
+
+    @staticmethod
+    def _items(batch: Batch) -> Tensor:
+        """Count the items that are no stand-ins, float32 ()."""
+        return (batch.volume >= 0).sum().float()
 
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
@@ -53,7 +155,7 @@ class TrainingMethod(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of selection slices."""
-        self.measure(self(batch), batch)
+        self.measure(self.measured_network(batch.image, batch.kspace, batch.mask), batch)
 
     def measure(self, output: Tensor, batch: Batch) -> None:
         """Compare the magnitude of a reconstruction (B, C, H, W) with the target's."""
@@ -94,7 +196,8 @@ class TrainingMethod(pl.LightningModule):
             on_step=False,
             on_epoch=True,
             prog_bar=progress,
-            batch_size=len(batch.volume),
+            batch_size=int(self._items(batch)),
+            sync_dist=True,
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

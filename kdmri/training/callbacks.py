@@ -1,6 +1,8 @@
 """What happens beside the training steps: checkpoints, progress, pictures."""
 
 import json
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,11 @@ BEST = "best_model.pt"
 LAST = "model.pt"
 
 
+def companion_file(name: str) -> str:
+    """Name the file of a network that was trained beside a stage's own."""
+    return f"best_{name}.pt"
+
+
 class StageCheckpoint(Checkpoint):
     """Keeps the best weights in `best_model.pt` and all that a resume needs in `model.pt`.
 
@@ -34,7 +41,9 @@ class StageCheckpoint(Checkpoint):
         directory: Path,
         monitor: str,
         network: Mapping[str, Any],
-        facts: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any],
+        companions: Mapping[str, Mapping[str, Any]],
+        minutes: float | None = None,
     ) -> None:
         """Say what to keep.
 
@@ -42,10 +51,14 @@ class StageCheckpoint(Checkpoint):
             directory: of the stage.
             monitor: logged figure whose lowest value marks the best weights.
             network: settings that rebuild the network.
-            facts: plain values that join `best_model.pt`; see `kdmri.training.facts`.
+            facts: plain values that join each of them; see `kdmri.training.facts`.
+            companions: settings of networks trained beside it, kept in `best_{name}.pt`.
+            minutes: between two saves of `model.pt` within an epoch; None saves at its end alone.
         """
-        self._directory, self._monitor, self._network = directory, monitor, dict(network)
-        self._facts = dict(facts or {})
+        self._seconds = math.inf if minutes is None else 60 * minutes
+        self._saved = time.monotonic()
+        self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
+        self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
 
     def state_dict(self) -> dict[str, Any]:
@@ -64,6 +77,18 @@ class StageCheckpoint(Checkpoint):
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
             if trainer.is_global_zero:
                 self._save_best(pl_module)
+        self._save_last(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save all that a resume needs when it is time; the first process's clock decides."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or math.isinf(self._seconds):
+            return
+        due = time.monotonic() - self._saved >= self._seconds
+        if trainer.strategy.broadcast(due):
+            self._save_last(trainer)
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        self._saved = time.monotonic()
         if trainer.is_global_zero:
             with written_aside(self._directory / LAST) as aside:
                 trainer.save_checkpoint(aside)
@@ -72,9 +97,15 @@ class StageCheckpoint(Checkpoint):
 
     def _save_best(self, module: pl.LightningModule) -> None:
         assert isinstance(module, TrainingMethod)
-        weights = {k: v.detach().cpu() for k, v in module.network.state_dict().items()}
-        with written_aside(self._directory / BEST) as aside:
-            kept = {**self._facts, "network": self._network, "weights": weights, **self.best}
+        for name, companion in module.companions.items():
+            path = self._directory / companion_file(name)
+            self._save(path, self._companions[name], companion)
+        self._save(self._directory / BEST, self._network, module.measured_network)
+
+    def _save(self, path: Path, settings: Mapping[str, Any], network: torch.nn.Module) -> None:
+        weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+        kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
+        with written_aside(path) as aside:
             torch.save(kept, aside)
 
 
@@ -117,7 +148,7 @@ class Pictures(Callback):
         assert isinstance(pl_module, TrainingMethod)
         # The network itself, not the module: on several devices only this process is here.
         with torch.no_grad():
-            output = pl_module.network(batch.image, batch.kspace, batch.mask)
+            output = pl_module.measured_network(batch.image, batch.kspace, batch.mask)
         shown, target = magnitude(output), magnitude(batch.target)
         residue = 5 * (shown - target).abs()
         panes = torch.cat((magnitude(batch.image), shown, target, residue), dim=-1)

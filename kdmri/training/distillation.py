@@ -1,15 +1,17 @@
 """Knowledge distillation: a student learns from a frozen teacher (KD-MRI)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
-from kdmri.models import CascadedNetwork
+from kdmri.distillation import DistillationLoss, Taps
+from kdmri.models import CascadedNetwork, Tap
 from kdmri.training.base import TrainingMethod
-from kdmri.training.rehearsal import tiny_features
+from kdmri.training.frozen_teacher import FrozenTeacher
 
 
 class LossWeights(NamedTuple):
@@ -36,8 +38,10 @@ class Distillation(TrainingMethod):
         self,
         network: CascadedNetwork,
         teacher: CascadedNetwork,
-        distillation: nn.Module,
+        distillation: DistillationLoss,
         weights: LossWeights,
+        taps: Taps | None = None,
+        teacher_cache_gib: float = 0.0,
         **training: Any,
     ) -> None:
         """Take the parts.
@@ -45,53 +49,95 @@ class Distillation(TrainingMethod):
         Args:
             network: the student.
             teacher: trained; it is frozen and stays out of every checkpoint.
-            distillation: compares the tapped activations of student and teacher.
+            distillation: compares the tapped activations of student and teacher; layers of its own
+                are trained with the student.
             weights: of the terms.
+            taps: where the activations are taken; the middle of each cascade by default.
+            teacher_cache_gib: memory for what the teacher made of slices, which is then computed
+                once, in GiB.
             **training: optimiser and schedule, see `TrainingMethod`.
         """
         super().__init__(network, **training)
-        self.distillation = distillation
         self.weights = weights
-        # In a tuple, so that it is no submodule: neither saved, nor trained, nor wrapped for DDP.
-        self._frozen = (teacher.eval().requires_grad_(False),)
+        self.taps, self.teacher_taps = (taps or Taps()).choose(network, teacher)
+        if weights.attention:
+            distillation.adapt(
+                [f.shape[1] for f in network.tiny_features(self.taps)],
+                [f.shape[1] for f in teacher.tiny_features(self.teacher_taps)],
+            )
+            self.distillation = distillation
+        # No submodule: neither saved, nor trained, nor wrapped for DDP.
+        self._frozen_teacher = FrozenTeacher(
+            teacher,
+            self.teacher_taps if weights.attention else (),
+            with_output=weights.imitation > 0,
+            condense=distillation.condense,
+            room=int(teacher_cache_gib * 2**30),
+        )
         if weights.reconstruction == weights.imitation == 0:
-            freeze_unreached(network)
+            freeze_unreached(network, self.taps)
 
     @property
     def teacher(self) -> CascadedNetwork:
         """The frozen teacher."""
-        return self._frozen[0]
+        return self._frozen_teacher.network
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device."""
         self.teacher.to(self.device)
 
-    def compare(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def compare(
+        self, batch: Batch, network: CascadedNetwork | None = None, split: str = "train"
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run student and teacher.
+
+        Args:
+            batch: a batch.
+            network: the student, or None for the one that is trained.
+            split: what the batch is part of.
 
         Returns:
             The student's output (B, C, H, W), and the terms whose weight is not 0, each a scalar.
         """
-        inputs = (batch.image, batch.kspace, batch.mask)
+        taps = self.taps if self.weights.attention else ()
+        inner = self.output_taps if self.weights.reconstruction else ()
+        student, found = (network or self.network).features(
+            batch.image, batch.kspace, batch.mask, (*taps, *inner)
+        )
+        activations, behind = found[: len(taps)], found[len(taps) :]
+        return student, self.terms(batch, student, activations, split, behind)
+
+    def terms(
+        self,
+        batch: Batch,
+        student: Tensor | None,
+        activations: Sequence[Tensor],
+        split: str,
+        behind: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """Compare the student's output, where a weight asks for it, and activations."""
+        sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
+        teacher = self._frozen_teacher(batch, split, sizes)
         terms = {}
-        with torch.no_grad():
-            teacher, teacher_features = self.teacher.features(*inputs)
-        student, student_features = self.network.features(*inputs)
-        if self.weights.reconstruction:
-            terms["reconstruction"] = F.l1_loss(student, batch.target)
-        if self.weights.imitation:
-            terms["imitation"] = F.l1_loss(student, teacher)
+        if student is not None and self.weights.reconstruction:
+            terms["reconstruction"] = self.supervised(student, behind, batch.target)
+        if student is not None and teacher.output is not None:
+            terms["imitation"] = F.l1_loss(student, teacher.output)
         if self.weights.attention:
-            terms["attention"] = self.distillation(student_features, teacher_features)
-        return student, terms
+            terms["attention"] = self.distillation(activations, teacher.activations)
+        return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weigh the terms."""
         return torch.stack([getattr(self.weights, k) * v for k, v in terms.items()]).sum()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the weighted sum of the terms."""
-        _, terms = self.compare(batch)
+    def loss(self, batch: Batch) -> Tensor:
+        """Give the weighted sum of the terms."""
+        if self.weights.reconstruction or self.weights.imitation:
+            _, terms = self.compare(batch)
+        else:
+            inputs = (batch.image, batch.kspace, batch.mask)
+            terms = self.terms(batch, None, self.network.activations(*inputs, self.taps), "train")
         loss = self.total(terms)
         for name, value in terms.items():
             self.log_loss(name, value.detach(), batch)
@@ -100,12 +146,12 @@ class Distillation(TrainingMethod):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure the reconstruction, and the loss as in training."""
-        student, terms = self.compare(batch)
+        student, terms = self.compare(batch, self.measured_network, "selection")
         self.measure(student, batch)
         self.log("val/loss", self.total(terms), batch_size=len(batch.volume), sync_dist=True)
 
 
-def freeze_unreached(network: CascadedNetwork) -> None:
+def freeze_unreached(network: CascadedNetwork, taps: Sequence[Tap]) -> None:
     """Freeze the parameters behind the last tap, which a loss on activations never reaches.
 
     They would keep their random values anyway; left trainable, they stop training on several
@@ -113,7 +159,7 @@ def freeze_unreached(network: CascadedNetwork) -> None:
     """
     parameters = list(network.parameters())
     with torch.enable_grad():
-        total = torch.stack([feature.sum() for feature in tiny_features(network)]).sum()
+        total = torch.stack([feature.sum() for feature in network.tiny_features(taps)]).sum()
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)

@@ -6,6 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork, build_network, network_settings
+from kdmri.training.base import TrainingMethod
+from kdmri.training.distillation import Distillation
+from kdmri.training.run import build_method
 
 
 def rehearse(config: DictConfig) -> None:
@@ -15,24 +18,30 @@ def rehearse(config: DictConfig) -> None:
         ConfigurationError: some part cannot be built, or student and teacher do not fit together.
     """
     instantiate(config.task.sampling)
-    networks: dict[str, CascadedNetwork] = {}
     for name in config.stage.run:
         definition = config.stage.plan[name]
-        for role in (definition.network, *(["teacher"] if "teacher" in definition.needs else [])):
-            networks[role] = build_network(network_settings(config[role]))
+        roles = {definition.network, *(["teacher"] if "teacher" in definition.needs else [])}
+        networks = {role: build_network(network_settings(config[role])) for role in roles}
         for role, network in networks.items():
             _rehearse_patches(config, role, network)
-        _rehearse_optimiser(config, networks[definition.network])
-        if "teacher" in definition.needs:
-            loss = instantiate(definition.method.distillation)
-            loss(tiny_features(networks["student"]), tiny_features(networks["teacher"]))
+        teacher = networks["teacher"] if "teacher" in definition.needs else None
+        method = build_method(config, name, networks[definition.network], teacher)
+        if isinstance(method, Distillation) and method.weights.attention:
+            _rehearse_distillation(config, method)
+        _rehearse_optimiser(config, method)
 
 
-def tiny_features(network: CascadedNetwork) -> list[torch.Tensor]:
-    """Tap a network's activations of a random image of 32x32, on the CPU."""
-    image = torch.rand(1, network.channels, 32, 32)
-    mask = torch.ones(1, 1, 32, 32)
-    return network.features(image, mask.to(torch.complex64), mask)[1]
+def _rehearse_distillation(config: DictConfig, method: Distillation) -> None:
+    """See whether the loss can compare the activations, and a batch is large enough for it."""
+    smallest = method.distillation.smallest_batch
+    if config.batch_size < smallest:
+        raise ConfigurationError(
+            f"batch_size={config.batch_size}: distillation={config.distillation.name} compares "
+            f"the slices of a step with each other and needs at least {smallest}"
+        )
+    method.distillation(
+        method.network.tiny_features(method.taps), method.teacher.tiny_features(method.teacher_taps)
+    )
 
 
 def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -> None:
@@ -50,9 +59,9 @@ def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -
         ) from error
 
 
-def _rehearse_optimiser(config: DictConfig, network: CascadedNetwork) -> None:
+def _rehearse_optimiser(config: DictConfig, method: TrainingMethod) -> None:
     try:
-        optimizer = instantiate(config.optimizer)(network.parameters())
+        optimizer = instantiate(config.optimizer)(method.network.parameters())
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"optimizer: {error}") from error
     try:

@@ -21,9 +21,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.errors import CheckpointError, ConfigurationError, KdmriError
+from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
+from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
-from kdmri.models import build_network, load_network, network_settings
+from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
@@ -97,12 +98,22 @@ def train(job: Job) -> None:
         memory_format=torch.channels_last
     )
     if "start" in job.needs:
-        network.load_state_dict(load_network(job.needs["start"], architecture).state_dict())
-    method = _build_method(job, network)
+        start = load_network(job.needs["start"], architecture, folded=False)
+        network.load_state_dict(start.state_dict())
+    teacher = None
+    if "teacher" in job.needs:
+        teacher = load_network(job.needs["teacher"], network_settings(config.teacher))
+    method = build_method(config, job.stage, network, teacher)
 
     data.setup("fit")
-    facts = checkpoint_facts(config, job.stage, data.dataset("train").slice_size)
-    checkpoint = StageCheckpoint(job.directory, definition.monitor, architecture, facts)
+    checkpoint = StageCheckpoint(
+        job.directory,
+        definition.monitor,
+        architecture,
+        checkpoint_facts(config, job.stage, data.dataset("train").slice_size),
+        _companions(config, job.stage),
+        config.checkpoint_minutes,
+    )
     try:
         trainer = _build_trainer(job, checkpoint)
     except (MisconfigurationException, TypeError) as error:
@@ -117,6 +128,8 @@ def train(job: Job) -> None:
         trainer.fit(method, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     except SystemExit:  # Lightning's way to end after Ctrl-C
         raise KdmriError(f"stage {job.stage}: interrupted; the same command goes on") from None
+    except DivergedError as error:
+        raise KdmriError(_diverged(job, data, error, last)) from error
     except (RuntimeError, KeyError) as error:
         if not last.is_file():
             raise
@@ -131,9 +144,21 @@ def train(job: Job) -> None:
         seconds = job.record.get("seconds", 0) + time.monotonic() - began
         done = job.record | {"finished": True, "best": checkpoint.best, "seconds": seconds}
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
-        parameters = sum(p.numel() for p in network.parameters())
+        parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, seconds)
+
+
+def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:
+    """Say where training diverged and what can be done."""
+    volumes = data.dataset("train").volumes
+    slices = ", ".join(f"{volumes[v].path.name} slice {s}" for v, s in error.slices)
+    kept = f"the last good state is {last}" if last.is_file() else "nothing was saved before"
+    return (
+        f"stage {job.stage}, step {error.step}: the loss is NaN or infinite; its batch was "
+        f"{slices}; {kept}. Try optimizer.lr smaller, trainer.gradient_clip_val=1, or skip such "
+        "steps with skip_nonfinite=10"
+    )
 
 
 def build_datamodule(config: DictConfig) -> MRIDataModule:
@@ -149,6 +174,7 @@ def build_datamodule(config: DictConfig) -> MRIDataModule:
         image_size=dataset["image_size"],
         selection=dataset["selection"],
         stored_kspace=dataset["stored_kspace"],
+        flips=config.augmentation.flips,
         num_workers=config.num_workers,
         cache_gib=config.cache_gib,
         build=instantiate(config.dataset.build),
@@ -162,22 +188,41 @@ def quiet_lightning() -> None:
     # Few workers are right here: slices come from memory, and undersampling is done on the device.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*The number of training batches.*")
+    # The data module keeps the position in the epoch.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    # A schedule of one cycle steps once an epoch, as all schedules here.
+    warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
+    # One device without srun is what an interactive session on a cluster wants.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
 
-def _build_method(job: Job, network: torch.nn.Module) -> TrainingMethod:
-    config, definition = job.config, job.config.stage.plan[job.stage]
+def build_method(
+    config: DictConfig, stage: str, network: CascadedNetwork, teacher: CascadedNetwork | None
+) -> TrainingMethod:
+    """Build how a stage trains its network; the teacher is one that the stage learns from."""
+    definition = config.stage.plan[stage]
     parts: dict[str, Any] = {
         "network": network,
         "optimizer": instantiate(config.optimizer),
         "scheduler": instantiate(config.scheduler),
+        "weight_averaging": config.weight_averaging,
+        "intermediate_supervision": config.intermediate_supervision,
+        "skip_nonfinite": config.skip_nonfinite,
     }
-    if "teacher" in job.needs:
-        expected = network_settings(config.teacher)
-        parts["teacher"] = load_network(job.needs["teacher"], expected)
+    if teacher is not None:
+        parts["teacher"] = teacher
         parts["weights"] = LossWeights(**definition.method.weights)
+    for name, settings in _companions(config, stage).items():
+        parts[name] = build_network(settings)
     return instantiate(definition.method, **parts)
+
+
+def _companions(config: DictConfig, stage: str) -> dict[str, dict[str, Any]]:
+    """Settings of the networks that are trained beside the stage's own."""
+    names = config.stage.plan[stage].get("companions", ())
+    return {name: network_settings(config[name]) for name in names}
 
 
 def _build_trainer(job: Job, checkpoint: StageCheckpoint) -> pl.Trainer:
@@ -218,6 +263,7 @@ def _processes(trainer: DictConfig) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     stored = OmegaConf.load(sys.argv[1])
     assert isinstance(stored, DictConfig)
     train(
@@ -229,3 +275,5 @@ if __name__ == "__main__":
             record=_plain(stored.record),
         )
     )
+    if torch.distributed.is_initialized():  # else its threads may abort the process at its end
+        torch.distributed.destroy_process_group()

@@ -46,6 +46,16 @@ def test_closing_consistency_keeps_the_measured_centre() -> None:
     torch.testing.assert_close((1 - mask) * found, (1 - mask) * own, atol=1e-5, rtol=0)
 
 
+def test_signal_survives_all_convolutions() -> None:
+    network = VDSR(depth=11)
+    image = torch.rand(1, 1, 40, 40)
+    mask = torch.zeros(1, 1, 40, 40)
+    taps = network.taps([[0, 0], [0, 9]])
+    output, (first, last) = network.features(image, mask.to(torch.complex64), mask, taps)
+    assert 0.2 < last.std() / first.std() < 5
+    assert 0.01 < (output - image).std() / image.std() < 1
+
+
 @pytest.mark.parametrize(
     "wrong", [{"depth": 1}, {"depth": 3, "width": 0}, {"depth": 3, "channels": 3}]
 )

@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from kdmri.data.batch import Slice
-from kdmri.data.masks import GaussianLines
+from kdmri.data.masks import GaussianLines, MaskFile
+from kdmri.errors import ConfigurationError
 from kdmri.physics import (
     CartesianUndersampling,
-    DataConsistency,
+    Measurement,
     fft2,
     ifft2,
     magnitude,
@@ -51,7 +54,7 @@ def test_data_consistency_keeps_measured_samples_and_no_others(
     mask = (torch.rand(1, 1, *size) < 0.4).float()  # any mask, no lines
     kspace = mask * complex_noise(2, 1, *size)
     image = torch.randn(2, channels, *size)
-    found = fft2(DataConsistency.consistent_image(image, kspace, mask))
+    found = fft2(Measurement(kspace, mask).consistent_image(image))
     torch.testing.assert_close(mask * found, kspace, atol=1e-5, rtol=0)
     own = fft2(to_complex(image))
     torch.testing.assert_close((1 - mask) * found, (1 - mask) * own, atol=1e-5, rtol=0)
@@ -60,8 +63,39 @@ def test_data_consistency_keeps_measured_samples_and_no_others(
 def test_complex_data_consistency_is_a_projection() -> None:
     mask = (torch.rand(1, 1, 8, 8) < 0.4).float()
     kspace = mask * complex_noise(1, 1, 8, 8)
-    once = DataConsistency()(torch.randn(1, 2, 8, 8), kspace, mask)
-    torch.testing.assert_close(DataConsistency()(once, kspace, mask), once, atol=1e-5, rtol=0)
+    measurement = Measurement(kspace, mask)
+    once = measurement.impose(torch.randn(1, 2, 8, 8))
+    torch.testing.assert_close(measurement.impose(once), once, atol=1e-5, rtol=0)
+
+
+MASKS = {
+    "rows": lambda *size: (torch.rand(size[0], 1, size[2], 1) < 0.4).float().expand(size),
+    "columns": lambda *size: (torch.rand(size[0], 1, 1, size[3]) < 0.4).float().expand(size),
+    "points": lambda *size: (torch.rand(size) < 0.4).float(),
+    "everything": torch.ones,
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("masks", [1, 3])
+@pytest.mark.parametrize("size", [(16, 12), (15, 11), (9, 14)])
+def test_real_data_consistency_is_the_real_part_of_the_complex_one(
+    kind: str, masks: int, size: tuple[int, int]
+) -> None:
+    """In double precision by NumPy, as the paper writes it; and so are its gradients."""
+    mask, image = MASKS[kind](masks, 1, *size), torch.randn(3, 1, *size, requires_grad=True)
+    kspace, weights = complex_noise(3, 1, *size), torch.randn(3, 1, *size)
+    found = Measurement(kspace, mask).impose(image)
+    m, y = mask.numpy().astype(float), kspace.numpy().astype(complex)
+
+    def own(values: torch.Tensor) -> np.ndarray:
+        return (1 - m) * np.fft.fft2(values.numpy().astype(float), norm="ortho")
+
+    expected = np.fft.ifft2(m * y + own(image.detach()), norm="ortho").real
+    np.testing.assert_allclose(found.detach(), expected, atol=2e-6)
+    (found * weights).sum().backward()
+    adjoint = np.fft.ifft2(own(weights), norm="ortho").real  # the map is its own adjoint
+    np.testing.assert_allclose(image.grad, adjoint, atol=2e-6)
 
 
 def as_slices(target: torch.Tensor, kspace: torch.Tensor | None = None) -> Slice:
@@ -91,3 +125,59 @@ def test_stored_kspace_goes_before_the_targets_own() -> None:
     batch = CartesianUndersampling(GaussianLines(2))(as_slices(torch.rand(1, 1, 24, 20), kspace))
     torch.testing.assert_close(batch.kspace, batch.mask * kspace)
     assert 0 < batch.mask.mean() < 1
+
+
+def test_training_draws_from_several_masks_and_evaluation_has_the_first(
+    anatomy: np.ndarray,
+) -> None:
+    target = torch.from_numpy(anatomy[None, None, :, :, 10]).float()
+    given = Slice(target, None, torch.ones(1), torch.zeros(1).long(), torch.zeros(1).long())
+    task = CartesianUndersampling(GaussianLines(4), masks=5)
+    drawn = {tuple(task.training_batch(given).mask[0, 0, :, 0].tolist()) for _ in range(60)}
+    own = {tuple(GaussianLines(4, seed=42 + n)((48, 40))[:, 0].tolist()) for n in range(5)}
+    assert drawn == own
+    first = CartesianUndersampling(GaussianLines(4))
+    for batch in (task(given), first.training_batch(given)):
+        torch.testing.assert_close(batch.mask, first(given).mask)
+    batch = task.training_batch(given)
+    torch.testing.assert_close(batch.kspace, batch.mask * fft2(to_complex(target)))
+
+
+def test_file_holds_one_mask() -> None:
+    with pytest.raises(ConfigurationError, match=r"augmentation.masks=2: the mask is file m.npy"):
+        CartesianUndersampling(MaskFile(Path("m.npy")), masks=2)
+
+
+def test_noise_has_the_deviation_asked_for_and_spares_what_is_not_measured() -> None:
+    mask = GaussianLines(2)
+    target = torch.rand(4, 1, 64, 48)
+    slices = as_slices(target)._replace(data_range=torch.tensor([1.0, 2.0, 1.0, 1.0]))
+    clean, noisy = (CartesianUndersampling(mask, noise=level)(slices) for level in (0.0, 0.1))
+    noise = noisy.kspace - clean.kspace
+    measured = clean.mask[0, 0].bool()
+    assert not noise[:, 0, ~measured].any()
+    deviation = noise[:, 0, measured].abs().square().mean(dim=1).sqrt()
+    torch.testing.assert_close(deviation, 0.1 * slices.data_range, rtol=0.1, atol=0)
+    torch.testing.assert_close(noisy.target, target)
+
+
+def test_noise_is_new_in_training_and_the_same_for_a_slice_in_evaluation() -> None:
+    task = CartesianUndersampling(GaussianLines(2), noise=0.1)
+    slices = as_slices(torch.rand(4, 1, 32, 24))._replace(variant=torch.zeros(4, dtype=torch.long))
+    whole, again = task(slices), task(slices)
+    torch.testing.assert_close(whole.kspace, again.kspace, rtol=0, atol=0)
+    last = Slice(*(None if f is None else f[3:] for f in slices))
+    torch.testing.assert_close(task(last).kspace, whole.kspace[3:], rtol=0, atol=0)
+    one, two = task.training_batch(slices), task.training_batch(slices)
+    assert (one.kspace - two.kspace).abs().max() > 0.01
+    assert one.variant is None, "such an input never comes again"
+
+
+def test_noise_of_measured_kspace_is_its_own() -> None:
+    target = torch.rand(1, 1, 16, 12)
+    with pytest.raises(ConfigurationError, match="stores k-space"):
+        CartesianUndersampling(GaussianLines(2), noise=0.1)(
+            as_slices(target, fft2(to_complex(target)))
+        )
+    with pytest.raises(ConfigurationError, match="at least 0"):
+        CartesianUndersampling(GaussianLines(2), noise=-1)

@@ -1,11 +1,17 @@
+from functools import partial
+
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from kdmri.data.batch import Batch
 from kdmri.distillation import AttentionTransfer
+from kdmri.errors import DivergedError
 from kdmri.models import DCCNN
 from kdmri.physics import fft2, to_complex
-from kdmri.training import Distillation
+from kdmri.training import Distillation, Supervised
+from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import LossWeights
 
 
@@ -18,6 +24,11 @@ def batch(items: int = 2) -> Batch:
     return Batch(0.5 * target, kspace, mask, target, torch.ones(items), index, index)
 
 
+def quiet(method: TrainingMethod) -> None:
+    """Let a method be asked for its loss without a trainer to log to."""
+    method.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+
+
 def distillation(*weights: float, student_depth: int = 2) -> Distillation:
     return Distillation(
         network=DCCNN(cascades=2, depth=student_depth, width=4),
@@ -26,6 +37,33 @@ def distillation(*weights: float, student_depth: int = 2) -> Distillation:
         weights=LossWeights(*weights),
         optimizer=torch.optim.Adam,
     )
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.5, 0.5, 0.0)])
+def test_inner_cascades_learn_the_target_too(weights: tuple[float, ...]) -> None:
+    given = batch()
+    method = distillation(*weights)
+    quiet(method)
+    plain = method.loss(given)
+    supervised = Distillation(
+        network=method.network,
+        teacher=method.teacher,
+        distillation=AttentionTransfer(),
+        weights=LossWeights(*weights),
+        intermediate_supervision=0.3,
+        optimizer=torch.optim.Adam,
+    )
+    first = method.network.cascades[0](given.image, given.kspace, given.mask)
+    within = (first - given.target).abs().mean()
+    quiet(supervised)
+    torch.testing.assert_close(supervised.loss(given), plain + weights[0] * 0.3 * within)
+    alone = Supervised(
+        network=method.network, intermediate_supervision=0.3, optimizer=torch.optim.Adam
+    )
+    quiet(alone)
+    output = method.network(given.image, given.kspace, given.mask)
+    expected = (output - given.target).abs().mean() + 0.3 * within
+    torch.testing.assert_close(alone.loss(given), expected)
 
 
 def test_imitation_weighs_as_much_as_reconstruction() -> None:
@@ -88,3 +126,57 @@ def test_feature_stage_freezes_what_its_loss_never_reaches(depth: int, frozen: l
 
 def test_output_stages_train_every_parameter() -> None:
     assert all(p.requires_grad for p in distillation(0.5, 0.5, 0.0).network.parameters())
+
+
+def test_average_of_the_weights_is_what_is_measured() -> None:
+    method = Supervised(
+        network=DCCNN(cascades=1, depth=2, width=3),
+        optimizer=torch.optim.SGD,
+        weight_averaging=0.75,
+    )
+    name = "cascades.0.layers.0.bias"
+    expected = torch.zeros(3)
+    for step in range(4):
+        with torch.no_grad():
+            method.network.get_parameter(name).fill_(step)
+        method.on_train_batch_end()
+        expected = torch.full((3,), float(step)) if step == 0 else 0.75 * expected + 0.25 * step
+    torch.testing.assert_close(method.measured_network.get_parameter(name), expected)
+    assert not any(p.requires_grad for p in method.measured_network.parameters())
+    optimised = method.configure_optimizers().param_groups[0]["params"]
+    assert len(optimised) == len(list(method.network.parameters()))
+    assert any(k.startswith("_average.") for k in method.state_dict())  # a resume goes on with it
+
+
+def fitted(batches: list[Batch], skip_nonfinite: int) -> Supervised:
+    torch.manual_seed(3)
+    method = Supervised(
+        network=DCCNN(cascades=1, depth=2, width=3),
+        optimizer=partial(torch.optim.Adam, lr=0.01),
+        skip_nonfinite=skip_nonfinite,
+    )
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(method, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    return method
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of Lightning
+def test_step_of_a_loss_that_is_not_finite_leaves_no_trace() -> None:
+    good = [batch() for _ in range(4)]
+    bad = batch()._replace(target=torch.full((2, 1, 16, 12), torch.nan))
+    clean = fitted(good, skip_nonfinite=0)
+    skipping = fitted([*good[:2], bad, bad, *good[2:]], skip_nonfinite=2)
+    for one, other in zip(clean.parameters(), skipping.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(DivergedError, match="step 3: the loss is not finite") as caught:
+        fitted([*good[:2], bad], skip_nonfinite=0)
+    assert caught.value.slices == [(0, 0), (1, 1)]
+    with pytest.raises(DivergedError):
+        fitted([bad, bad, bad], skip_nonfinite=2)

@@ -1,0 +1,60 @@
+"""Relational knowledge distillation: distances and angles between samples."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdmri.distillation.base import DistillationLoss, aligned
+
+
+def distances(activation: Tensor) -> Tensor:
+    """Give the distances of all pairs of samples over their mean (Park et al. 2019, eq. 5).
+
+    Args:
+        activation: (B, C, H, W).
+
+    Returns:
+        (B (B - 1) / 2,); scale, shift and rotation of all activations together do not matter.
+    """
+    flat = activation.flatten(start_dim=1)
+    pairs = torch.triu_indices(len(flat), len(flat), offset=1)
+    found = (flat[pairs[0]] - flat[pairs[1]]).square().sum(dim=1).clamp_min(1e-12).sqrt()
+    return found / found.mean().clamp_min(1e-6)
+
+
+def angles(activation: Tensor) -> Tensor:
+    """Give the cosines of the angles in all triplets of samples (Park et al. 2019, eq. 9).
+
+    Args:
+        activation: (B, C, H, W).
+
+    Returns:
+        (B, B, B), of (i - j, k - j) at [j, i, k]; as little affected as `distances`.
+    """
+    flat = activation.flatten(start_dim=1)
+    edges = F.normalize(flat[None] - flat[:, None], dim=-1)
+    return edges @ edges.transpose(1, 2)
+
+
+class Relational(DistillationLoss):
+    """Mean over taps of Huber losses between distances and between angles (Park et al. 2019)."""
+
+    smallest_batch = 3
+
+    def __init__(self, distance: float = 1.0, angle: float = 2.0) -> None:
+        """Take the weights of the two losses, 1 and 2 as in section 4 of the paper."""
+        super().__init__()
+        self._distance, self._angle = distance, angle
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """Compare; see `DistillationLoss.forward`. The value is at least 0."""
+        if len(student[0]) < 2:  # a last batch of one sample has no relations
+            return torch.stack([s.sum() * 0 for s in student]).sum()
+        terms = [
+            self._distance * F.smooth_l1_loss(distances(s), distances(t))
+            + self._angle * F.smooth_l1_loss(angles(s), angles(t))
+            for s, t in aligned(student, teacher)
+        ]
+        return torch.stack(terms).mean()

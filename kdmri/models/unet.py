@@ -1,0 +1,100 @@
+"""U-Net as a large teacher of another kind (Ronneberger et al. 2015; Zbontar et al. 2018)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdmri.models.cascaded import Cascade, CascadedNetwork
+from kdmri.physics import DataConsistency, Measurement
+
+SLOPE = 0.2
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    """Two 3x3 convolutions without bias, each with instance normalisation and leaky ReLU."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [
+            nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False),
+            nn.InstanceNorm2d(outputs),
+            nn.LeakyReLU(SLOPE),
+        ]
+    return nn.Sequential(*layers)
+
+
+def _upsampling(inputs: int, outputs: int) -> nn.Sequential:
+    """A transposed 2x2 convolution of stride 2 without bias, normalised as in `_block`."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, kernel_size=2, stride=2, bias=False),
+        nn.InstanceNorm2d(outputs),
+        nn.LeakyReLU(SLOPE),
+    )
+
+
+class UNetCascade(Cascade):
+    """Encoder and decoder with skip connections; places to tap are its blocks, by name."""
+
+    def __init__(self, channels: int, width: int, levels: int, consistency: bool) -> None:
+        """See `UNet` for the arguments."""
+        super().__init__()
+        widths = [width * 2**level for level in range(levels)]
+        self.down = nn.ModuleList(
+            _block(i, o) for i, o in zip([channels, *widths[:-1]], widths, strict=True)
+        )
+        self.bottleneck = _block(widths[-1], 2 * widths[-1])
+        self.upsample = nn.ModuleList(_upsampling(2 * w, w) for w in reversed(widths))
+        self.up = nn.ModuleList(_block(2 * w, w) for w in reversed(widths))
+        self.output = nn.Conv2d(width, channels, kernel_size=1)
+        self.consistency = DataConsistency() if consistency else None
+        numbers = range(1, levels + 1)
+        self.names = (*(f"down{n}" for n in numbers), "bottleneck", *(f"up{n}" for n in numbers))
+        self.convolutions = len(self.names) + 1
+
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Yield the blocks' outputs, (B, C, H', W'), smaller at lower levels, then the output."""
+        activation, skipped = image, []
+        for block in self.down:
+            activation = block(activation)
+            yield activation
+            skipped.append(activation)
+            activation = F.avg_pool2d(activation, kernel_size=2)
+        activation = self.bottleneck(activation)
+        yield activation
+        for upsample, block in zip(self.upsample, self.up, strict=True):
+            skip = skipped.pop()
+            raised = upsample(activation)
+            missing = [have - got for have, got in zip(skip.shape, raised.shape, strict=True)]
+            raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="replicate")  # odd sizes
+            activation = block(torch.cat((raised, skip), dim=1))
+            yield activation
+        output = self.output(activation)
+        yield output
+        yield output if self.consistency is None else self.consistency(output, measurement)
+
+
+class UNet(CascadedNetwork):
+    """The U-Net that fastMRI takes for its baseline: 7,756,097 parameters at width 32, 4 levels."""
+
+    def __init__(
+        self, width: int = 32, levels: int = 4, channels: int = 1, consistency: bool = False
+    ) -> None:
+        """Build the network with PyTorch's default initialisation.
+
+        Args:
+            width: channels of the first level; each further level has twice as many.
+            levels: how often the image is halved; slices have at least 2^(levels + 1) pixels along
+                each axis.
+            channels: of the image, 1 (real) or 2 (real and imaginary part).
+            consistency: close the network with data consistency; fastMRI's is open.
+
+        Raises:
+            ValueError: a size is too small, or `channels` is neither 1 nor 2.
+        """
+        if width < 1 or levels < 1 or channels not in (1, 2):
+            raise ValueError(
+                f"UNet(width={width}, levels={levels}, channels={channels}): needs width >= 1, "
+                "levels >= 1, channels 1 or 2"
+            )
+        super().__init__([UNetCascade(channels, width, levels, consistency)], channels)

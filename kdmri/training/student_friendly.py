@@ -1,0 +1,82 @@
+"""A teacher that learns together with its student's cascades (SFT-KD-Recon)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdmri.data.batch import Batch
+from kdmri.errors import ConfigurationError
+from kdmri.models import CascadedNetwork
+from kdmri.physics import Measurement
+from kdmri.training.base import TrainingMethod
+
+
+class StudentFriendly(TrainingMethod):
+    """Student-friendly teacher training (Matcha et al. 2023, section 2).
+
+    Behind the k-th cascade of the teacher, k = 1 .. C - 1, the student's cascades k + 1 .. C go on
+    to an output of their own; they are shared between these branches. Loss = L1(teacher, target) +
+    mean over branches of L1(branch, target) + mean over branches of L1(branch, teacher), no
+    gradient to the teacher's output in the last term.
+    """
+
+    def __init__(self, network: CascadedNetwork, student: CascadedNetwork, **training: Any) -> None:
+        """Take the parts.
+
+        Args:
+            network: the teacher.
+            student: as many cascades; the first one, which no branch uses, keeps its random
+                weights, the others are what a student starts from afterwards.
+            **training: optimiser and schedule, see `TrainingMethod`.
+
+        Raises:
+            ConfigurationError: the numbers of cascades differ, or there is only one.
+        """
+        super().__init__(network, **training)
+        counts = len(network.cascades), len(student.cascades)
+        if counts[0] != counts[1] or counts[0] < 2:
+            raise ConfigurationError(
+                f"student-friendly training needs equally many cascades, at least 2; the teacher "
+                f"has {counts[0]}, the student {counts[1]}"
+            )
+        self.student = student
+        student.cascades[0].requires_grad_(False)
+
+    @property
+    def companions(self) -> dict[str, CascadedNetwork]:
+        """The student, to be kept beside the teacher."""
+        return {"student": self.student}
+
+    def outputs(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """Run the teacher and the branches.
+
+        Returns:
+            The teacher's output and those of its C - 1 branches, each (B, C, H, W).
+        """
+        image, behind = batch.image, []
+        measurement = Measurement(batch.kspace, batch.mask)
+        for cascade in self.network.cascades:
+            image = cascade.advance(image, measurement)
+            behind.append(image)
+        branches = []
+        for number, state in enumerate(behind[:-1], start=1):
+            for cascade in self.student.cascades[number:]:
+                state = cascade.advance(state, measurement)
+            branches.append(state)
+        return image, branches
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Give the sum of the three terms."""
+        teacher, branches = self.outputs(batch)
+        terms = {
+            "reconstruction": F.l1_loss(teacher, batch.target),
+            "branches": torch.stack([F.l1_loss(b, batch.target) for b in branches]).mean(),
+            "imitation": torch.stack([F.l1_loss(b, teacher.detach()) for b in branches]).mean(),
+        }
+        for name, value in terms.items():
+            self.log_loss(name, value.detach(), batch)
+        loss = torch.stack(list(terms.values())).sum()
+        self.log_loss("loss", loss.detach(), batch, progress=True)
+        return loss

@@ -1,0 +1,122 @@
+"""Every distillation method, in two stages and jointly, and teachers of another kind."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT, Result
+
+Run = Callable[..., Result]
+METHODS = sorted(
+    p.stem
+    for p in (ROOT / "configs" / "distillation").glob("*.yaml")
+    if p.stem != "attention_imitation"
+)
+
+
+def record(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    return json.loads((folder / "stage.json").read_text())
+
+
+def test_every_method_trains_in_two_stages_and_shares_one_teacher(
+    train: Run, tmp_path: Path
+) -> None:
+    result = train(
+        "--multirun", f"distillation={','.join(METHODS)}", "stage.run=[teacher,feature,kd]"
+    )
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    expected = {f"tiny_{m}_{stage}" for m in METHODS for stage in ("feature", "kd")}
+    found = {p.name for p in folder.iterdir() if not p.name.endswith("comparison")}
+    assert found == {"tiny_teacher", *expected}
+    for method in METHODS:
+        start = torch.load(folder / f"tiny_{method}_feature" / "best_model.pt", weights_only=True)
+        assert {k.split(".")[0] for k in start["weights"]} == {"cascades"}  # no adaptation layers
+        assert record(folder / f"tiny_{method}_feature")["best"]["metrics"]["val/loss"] != 0
+
+
+def test_joint_training_of_a_narrow_student_with_fewer_cascades(train: Run, tmp_path: Path) -> None:
+    result = train(
+        "distillation=fitnets",
+        "loss=joint",
+        "stage=joint",
+        "stage.run=[teacher,joint]",
+        "student.width=3",
+        "student.cascades=1",
+    )
+    assert result.code == 0, result.err
+    assert "KD, joint" in result.out
+    (folder,) = (tmp_path / "experiments" / "own" / "acc_4x").glob("tiny_fitnets_joint*")
+    metrics = record(folder)["best"]["metrics"]
+    for term in ("reconstruction", "imitation", "attention"):
+        assert metrics[f"train/{term}"] > 0
+
+
+def test_student_of_a_unet(run: Run, own: Path, tmp_path: Path) -> None:
+    result = run(
+        "train.py",
+        f"--config-dir={ROOT / 'tests' / 'configs'}",
+        "experiment=tiny_unet",
+        "dataset=own",
+        "dataset.name=own",
+        "stage.run=[teacher,feature,kd]",
+        "distillation.taps.teacher=[[0,down1],[0,bottleneck]]",
+    )
+    assert result.code == 0, result.err
+    (folder,) = (tmp_path / "experiments" / "own" / "acc_4x").glob("tiny_kd*")
+    assert (folder / "report.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("distillation=relational", "batch_size=2"), "batch_size=2: distillation=relational"),
+        (("distillation=fsp", "student.width=3"), "distillation=fsp compares pairs of taps"),
+        (("distillation.taps.student=[[0,9]]",), "tap [0, 9]: the network has cascades of [2, 2]"),
+        (("distillation.taps.student=[[0,0]]",), "the student has 1, the teacher 2"),
+        (("distillation.loss.weights=[1,2,3]",), "one for each of the 2 taps"),
+    ],
+)
+def test_methods_that_do_not_fit_are_refused_before_training(
+    train: Run, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    result = train(*words)
+    assert result.code != 0
+    assert message in " ".join(result.err.split())
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_student_friendly_teacher_hands_its_student_on(train: Run, tmp_path: Path) -> None:
+    result = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd]")
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    kept = torch.load(folder / "tiny_sft_teacher" / "best_student.pt", weights_only=True)
+    teacher = torch.load(folder / "tiny_sft_teacher" / "best_model.pt", weights_only=True)
+    assert kept["network"]["depth"] == 2
+    assert teacher["network"]["depth"] == 3
+    assert "Student + KD, student-friendly" in " ".join(result.out.split())
+
+    again = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd]")
+    assert again.out.count("done before") == 3
+    other = train("stage=sft", "stage.run=[sft_kd]", "student.cascades=1")
+    assert other.code != 0
+    assert "train it first" in " ".join(other.err.split())
+    wrong = train("stage=sft", "student.cascades=1", "name=wrong")
+    assert "needs equally many cascades" in " ".join(wrong.err.split())
+
+
+def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
+    words = ("augmentation=flips_and_masks", "weight_averaging=0.9", "scheduler=one_cycle")
+    result = train(*words, "trainer.max_epochs=3", "stage.run=[teacher,feature,kd]")
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    (kd,) = folder.glob("tiny_kd_*")
+    stored = torch.load(kd / "model.pt", weights_only=True)["state_dict"]
+    best = torch.load(kd / "best_model.pt", weights_only=True)["weights"]
+    name = "cascades.0.layers.0.weight"
+    if record(kd)["best"]["epoch"] == 3:
+        torch.testing.assert_close(best[name], stored[f"_average.module.{name}"])
+    assert not torch.equal(best[name], stored[f"network.{name}"])

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from kdmri.errors import ConfigurationError
+from kdmri.models import DCCNN
+from kdmri.training import StudentFriendly
+from tests.training.test_methods import batch
+
+
+def method(cascades: int = 3, student_cascades: int = 3) -> StudentFriendly:
+    return StudentFriendly(
+        network=DCCNN(cascades=cascades, depth=3, width=6),
+        student=DCCNN(cascades=student_cascades, depth=2, width=4),
+        optimizer=torch.optim.Adam,
+    )
+
+
+def test_branches_go_on_from_the_teachers_cascades() -> None:
+    training, given = method(), batch()
+    inputs = (given.kspace, given.mask)
+    teacher, student = training.network, training.student
+    first = teacher.cascades[0](given.image, *inputs)
+    second = teacher.cascades[1](first, *inputs)
+    output, branches = training.outputs(given)
+    torch.testing.assert_close(output, teacher(given.image, *inputs))
+    assert len(branches) == 2
+    longer = student.cascades[2](student.cascades[1](first, *inputs), *inputs)
+    torch.testing.assert_close(branches[0], longer)
+    torch.testing.assert_close(branches[1], student.cascades[2](second, *inputs))
+
+
+def test_loss_is_the_papers_and_imitation_pulls_no_teacher() -> None:
+    training, given = method(), batch()
+    training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    loss = training.loss(given)
+    output, branches = training.outputs(given)
+    expected = (output - given.target).abs().mean()
+    expected += sum((b - given.target).abs().mean() for b in branches) / 2
+    held = output.detach()
+    expected += sum((b - held).abs().mean() for b in branches) / 2
+    torch.testing.assert_close(loss, expected)
+    gradients = torch.autograd.grad(expected, list(training.network.parameters()))
+    training.zero_grad()
+    training.loss(given).backward()
+    for parameter, gradient in zip(training.network.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_first_student_cascade_is_left_alone_and_all_else_learns() -> None:
+    training = method()
+    training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    training.loss(batch()).backward()
+    for name, parameter in training.student.named_parameters():
+        assert (parameter.grad is None) == name.startswith("cascades.0."), name
+    assert all(p.grad is not None for p in training.network.parameters())
+    assert not any(p.requires_grad for p in training.student.cascades[0].parameters())
+
+
+@pytest.mark.parametrize(("teacher", "student"), [(3, 2), (1, 1)])
+def test_cascades_must_be_as_many(teacher: int, student: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"teacher has {teacher}, the student {student}"):
+        method(teacher, student)
