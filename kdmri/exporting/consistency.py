@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork
 from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency
@@ -112,7 +113,10 @@ class Exportable(nn.Module):
         Args:
             network: stays as it is.
             axis: undersampled axis of a mask of whole lines, 0 or 1; None for any other mask.
-            half: convolutions in half precision.
+            half: 3x3 convolutions in half precision.
+
+        Raises:
+            ConfigurationError: there is none that could be.
         """
         super().__init__()
         self._measured, self.axis = Measured(), axis
@@ -128,6 +132,11 @@ class Exportable(nn.Module):
                     setattr(parent, name, new)
                 elif half and isinstance(module, Convolution):
                     setattr(parent, name, HalfConvolution(module))
+        if half and not any(isinstance(m, HalfConvolution) for m in self.network.modules()):
+            raise ConfigurationError(
+                f"precision=float16: {type(network).__name__} is not made of the convolutions that "
+                "can be halved; choose float32"
+            )
         self.eval()
 
     @property
