@@ -1,8 +1,10 @@
 """The composed configuration: checked before any data is read, and what it is compared with."""
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -38,7 +40,10 @@ CHECKS: dict[str, Check] = {
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
-    "wait": (lambda v: isinstance(v, bool), "true or false"),
+    "wait": (
+        lambda v: isinstance(v, bool) or (_number(v) and v >= 0),
+        "true, false or a number of minutes, at least 0",
+    ),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
@@ -57,9 +62,61 @@ CHECKS: dict[str, Check] = {
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 
 
+EXTRAS = {
+    "launcher=joblib": "joblib",
+    "launcher=submitit_local": "submitit",
+    "launcher=submitit_slurm": "submitit",
+    "sweeper=optuna": "optuna",
+    "search=": "optuna",
+}
+"""Which words of a command line need a package of an extra, called as its Hydra plugin is."""
+
+PLUGINS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit": "hydra_plugins.hydra_submitit_launcher",
+    "optuna": "hydra_plugins.hydra_optuna_sweeper",
+}
+
+
 def register_resolvers() -> None:
-    """Let configurations add numbers: `${sum:1,2}`."""
-    OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
+    """Let configurations add numbers and count GPUs.
+
+    `${sum:1,2}`; `${gpus_or:2}`: GPUs of this machine, or 2 where it has none;
+    `${gpus_for:cpu,2}`: how many GPUs an accelerator needs for so many devices.
+    """
+    resolvers: dict[str, Callable[..., Any]] = {
+        "sum": lambda *numbers: sum(numbers),
+        "gpus_or": lambda otherwise: torch.cuda.device_count() or otherwise,
+        "gpus_for": lambda accelerator, devices: None if accelerator == "cpu" else devices,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def check_installed(words: Iterable[str]) -> None:
+    """Look for the package that a launcher or sweeper needs, before Hydra does.
+
+    Args:
+        words: of the command line.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    for word in words:
+        for start, extra in EXTRAS.items():
+            asked = word.removeprefix("hydra/").startswith(start) and word != "search=null"
+            if asked and not _is_there(PLUGINS[extra]):
+                raise ConfigurationError(
+                    f"{word}: needs packages that are not installed; run: pip install "
+                    f"'kdmri[{extra}]' (in a clone: pip install -e '.[{extra}]')"
+                )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even one plugin is installed
+        return False
 
 
 def check(config: DictConfig) -> None:

@@ -17,6 +17,7 @@ from kdmri.files import write_text
 from kdmri.metrics import VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.physics import magnitude, to_complex
+from kdmri.processes import find_tasks, own_gpu
 from kdmri.reporting.collection import FIGURES, SUMMARY
 from kdmri.reporting.comparison import Comparison, Measured, report_line
 from kdmri.stages import Stage
@@ -96,7 +97,7 @@ def _summarise(config: DictConfig, stages: list[Stage], measured: list[Measured]
 
 def _device(config: DictConfig) -> torch.device:
     on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")
+    return torch.device("cuda", own_gpu(find_tasks())) if on_gpu else torch.device("cpu")
 
 
 def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> Iterator[Batch]:
