@@ -32,7 +32,8 @@ class StageCheckpoint(Checkpoint):
     """Keeps the best weights in `best_model.pt` and all that a resume needs in `model.pt`.
 
     Both are written aside and renamed, and open with `torch.load(..., weights_only=True)`.
-    `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score` and `metrics`.
+    `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score`, `metrics`, and
+    what a lone file has to tell to be used on a scan (`facts`).
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class StageCheckpoint(Checkpoint):
         directory: Path,
         monitor: str,
         network: Mapping[str, Any],
+        facts: Mapping[str, Any],
         companions: Mapping[str, Mapping[str, Any]],
         minutes: float | None = None,
     ) -> None:
@@ -49,12 +51,13 @@ class StageCheckpoint(Checkpoint):
             directory: of the stage.
             monitor: logged figure whose lowest value marks the best weights.
             network: settings that rebuild the network.
-            companions: the same for networks trained beside it, kept in `best_{name}.pt`.
+            facts: plain values that join each of them; see `kdmri.training.facts`.
+            companions: settings of networks trained beside it, kept in `best_{name}.pt`.
             minutes: between two saves of `model.pt` within an epoch; None saves at its end alone.
         """
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._saved = time.monotonic()
-        self._directory, self._monitor = directory, monitor
+        self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
 
@@ -101,8 +104,9 @@ class StageCheckpoint(Checkpoint):
 
     def _save(self, path: Path, settings: Mapping[str, Any], network: torch.nn.Module) -> None:
         weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+        kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
         with written_aside(path) as aside:
-            torch.save({"network": dict(settings), "weights": weights, **self.best}, aside)
+            torch.save(kept, aside)
 
 
 class StageProgressBar(RichProgressBar):

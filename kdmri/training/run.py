@@ -26,6 +26,7 @@ from kdmri.models import CascadedNetwork, build_network, load_network, network_s
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
+from kdmri.training.facts import checkpoint_facts
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def train(job: Job) -> None:
         job.directory,
         definition.monitor,
         architecture,
+        checkpoint_facts(config, job.stage, data.dataset("train").slice_size),
         _companions(config, job.stage),
         config.checkpoint_minutes,
     )
