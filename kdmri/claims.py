@@ -23,7 +23,7 @@ SILENT_SECONDS = 120.0
 
 
 @contextmanager
-def claim(directory: Path, stage: str, wait: bool | float) -> Iterator[None]:
+def claim(directory: Path, stage: str, wait: bool) -> Iterator[None]:
     """Hold a stage's directory for the length of a block.
 
     Two things say that it is held. A lock of the operating system on `claim` ends with the process
@@ -35,14 +35,13 @@ def claim(directory: Path, stage: str, wait: bool | float) -> Iterator[None]:
     Args:
         directory: of the stage; it is made.
         stage: its name, for messages.
-        wait: wait for another holder to end, True for ever, or as many minutes; else an error.
+        wait: wait for another holder to end; else it is an error.
 
     Raises:
-        StageConflictError: another process holds it, and waiting is over or not wanted.
+        StageConflictError: another process holds it and `wait` is False.
         KdmriError: the directory cannot be written.
     """
     path = directory / CLAIM
-    limit = time.monotonic() + (float("inf") if wait is True else 60 * float(wait))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
@@ -52,7 +51,7 @@ def claim(directory: Path, stage: str, wait: bool | float) -> Iterator[None]:
         told = False
         while not _taken(directory, file.fileno()):
             holder = _name(_holder(directory))
-            if time.monotonic() >= limit:
+            if not wait:
                 raise StageConflictError(
                     f"{directory}: {holder} is training this stage; wait for it with wait=true, or "
                     "choose another name=..."

@@ -1,6 +1,7 @@
 """The composed configuration: checked before any data is read, and what it is compared with."""
 
 import importlib.util
+import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -40,10 +41,7 @@ CHECKS: dict[str, Check] = {
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
-    "wait": (
-        lambda v: isinstance(v, bool) or (_number(v) and v >= 0),
-        "true, false or a number of minutes, at least 0",
-    ),
+    "wait": (lambda v: isinstance(v, bool), "true or false"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
@@ -62,31 +60,24 @@ CHECKS: dict[str, Check] = {
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 
 
-EXTRAS = {
-    "launcher=joblib": "joblib",
-    "launcher=submitit_local": "submitit",
-    "launcher=submitit_slurm": "submitit",
-    "sweeper=optuna": "optuna",
-    "search=": "optuna",
-}
-"""Which words of a command line need a package of an extra, called as its Hydra plugin is."""
-
 PLUGINS = {
-    "joblib": "hydra_plugins.hydra_joblib_launcher",
-    "submitit": "hydra_plugins.hydra_submitit_launcher",
-    "optuna": "hydra_plugins.hydra_optuna_sweeper",
+    "joblib": "hydra_joblib_launcher",
+    "submitit": "hydra_submitit_launcher",
+    "optuna": "hydra_optuna_sweeper",
 }
+"""Hydra plugins by the extra of this project that installs them."""
 
 
 def register_resolvers() -> None:
     """Let configurations add numbers and count GPUs.
 
-    `${sum:1,2}`; `${gpus_or:2}`: GPUs of this machine, or 2 where it has none;
-    `${gpus_for:cpu,2}`: how many GPUs an accelerator needs for so many devices.
+    `${sum:1,2}`; `${jobs_at_once:2}`: jobs of so many devices for which this machine has GPUs, else
+    2; `${gpus_for:auto,2}`: GPUs that so many devices of an accelerator are, null
+    for the CPU, in a launcher's words.
     """
     resolvers: dict[str, Callable[..., Any]] = {
         "sum": lambda *numbers: sum(numbers),
-        "gpus_or": lambda otherwise: torch.cuda.device_count() or otherwise,
+        "jobs_at_once": lambda devices: torch.cuda.device_count() // int(devices) or 2,
         "gpus_for": lambda accelerator, devices: None if accelerator == "cpu" else devices,
     }
     for name, resolver in resolvers.items():
@@ -94,7 +85,7 @@ def register_resolvers() -> None:
 
 
 def check_installed(words: Iterable[str]) -> None:
-    """Look for the package that a launcher or sweeper needs, before Hydra does.
+    """Look for the plugin that a launcher or sweeper needs, before Hydra does.
 
     Args:
         words: of the command line.
@@ -103,20 +94,19 @@ def check_installed(words: Iterable[str]) -> None:
         ConfigurationError: it is not installed.
     """
     for word in words:
-        for start, extra in EXTRAS.items():
-            asked = word.removeprefix("hydra/").startswith(start) and word != "search=null"
-            if asked and not _is_there(PLUGINS[extra]):
-                raise ConfigurationError(
-                    f"{word}: needs packages that are not installed; run: pip install "
-                    f"'kdmri[{extra}]' (in a clone: pip install -e '.[{extra}]')"
-                )
+        key, _, choice = word.removeprefix("hydra/").partition("=")
+        extra = "optuna" if key == "search" and choice != "null" else choice.partition("_")[0]
+        plugin = PLUGINS.get(extra) if key in ("launcher", "sweeper", "search") else None
+        if plugin and plugin not in {module.name for module in pkgutil.iter_modules(_plugins())}:
+            raise ConfigurationError(
+                f"{word}: needs packages that are not installed; run: pip install -e '.[{extra}]'"
+            )
 
 
-def _is_there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even one plugin is installed
-        return False
+def _plugins() -> list[str]:
+    """Folders of Hydra's plugins; a namespace package, absent where there is none."""
+    found = importlib.util.find_spec("hydra_plugins")
+    return list(found.submodule_search_locations or ()) if found else []
 
 
 def check(config: DictConfig) -> None:

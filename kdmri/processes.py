@@ -221,13 +221,14 @@ def visible_devices(tasks: Tasks, processes: int) -> dict[str, str]:
     """
     import torch
 
-    seen, first = torch.cuda.device_count(), tasks.local * processes
+    seen = torch.cuda.device_count()
     alone = tasks.count == 1 and not tasks.local
-    if alone or seen <= processes or seen < first + processes:
+    if alone or seen < 2 * processes:
         return {}
+    first = tasks.local % (seen // processes) * processes
     names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    chosen = range(first, first + processes)
-    return {"CUDA_VISIBLE_DEVICES": ",".join(names[i] if names else str(i) for i in chosen)}
+    chosen = (names or [str(number) for number in range(seen)])[first : first + processes]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
 
 
 def own_gpu(tasks: Tasks) -> int:
@@ -240,8 +241,12 @@ def own_gpu(tasks: Tasks) -> int:
 def die_with_parent() -> None:
     """Have the system end this process when its parent ends, however that dies (on Linux).
 
-    Else the processes of a stage would go on without the one that claimed its directory.
+    Else the processes of a stage would go on without the one that claimed its directory. A
+    cluster's warning before the end of a job, which it sends to all processes, is left to the
+    parent, which has the job queued again.
     """
+    for warning in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(warning, signal.SIG_IGN)
     if sys.platform == "linux":
         death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)

@@ -65,12 +65,11 @@ def launch(job: Job) -> None:
     _check_tasks(trainer, world, tasks.count)
     build_datamodule(job.config).prepare_data()  # once, before the processes need it
     team = min(tasks.count, world)
-    shared = job.config
+    config = _plain(job.config)
     if team > 1:
-        share = {"devices": world // team, "num_nodes": team}
-        shared = OmegaConf.merge(job.config, {"trainer": share})
+        config["trainer"] |= {"devices": world // team, "num_nodes": team}
     plain = asdict(job) | {
-        "config": OmegaConf.to_container(shared, resolve=True),
+        "config": config,
         "directory": str(job.directory),
         "needs": {k: str(v) for k, v in job.needs.items()},
     }
@@ -204,6 +203,10 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     # A schedule of one cycle steps once an epoch, as all schedules here.
     warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
+    # The measures are of all processes' slices already.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    # Where SLURM is installed; its tasks are counted by kdmri.processes.
+    warnings.filterwarnings("ignore", message=".*The `srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
