@@ -51,7 +51,8 @@ class Job:
 def launch(job: Job) -> None:
     """Train here, or start one process a device where the trainer asks for several.
 
-    With more than one task the processes are shared out among them, see `kdmri.processes`.
+    With more than one task the processes are shared out among them, see `kdmri.processes`. A job
+    that its launcher may queue again starts a process in any case, which it can end at once.
 
     Raises:
         ConfigurationError: the tasks cannot share the processes.
@@ -59,7 +60,8 @@ def launch(job: Job) -> None:
     """
     tasks, trainer = processes.find_tasks(), job.config.trainer
     world = _devices(trainer) * trainer.num_nodes
-    if world == tasks.count == 1 and trainer.strategy == "auto":
+    alone = world == tasks.count == 1 and trainer.strategy == "auto"
+    if alone and not processes.may_be_queued_again():
         train(job)
         return
     _check_tasks(trainer, world, tasks.count)
@@ -135,9 +137,7 @@ def train(job: Job) -> None:
         console().print(f"{job.stage}: goes on from {last}", highlight=False)
     try:
         trainer.fit(method, data, ckpt_path=last if last.is_file() else None, weights_only=True)
-    except SystemExit as ended:
-        if not isinstance(ended.__context__, KeyboardInterrupt):
-            raise  # a cluster's signal, whose exit status the launcher wants to see
+    except SystemExit:  # Lightning's way to end after Ctrl-C
         raise KdmriError(f"stage {job.stage}: interrupted; the same command goes on") from None
     except DivergedError as error:
         raise KdmriError(_diverged(job, data, error, last)) from error
