@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 
 from kdmri import configuration, evaluation, stages
 from kdmri.console import one_line_errors
+from kdmri.execution import keep_freed_memory
 
 configuration.register_resolvers()
 
@@ -13,6 +14,7 @@ configuration.register_resolvers()
 @one_line_errors
 def main(config: DictConfig) -> None:
     """Measure all finished stages that `stage` names; by default all there are."""
+    keep_freed_memory()
     configuration.check(config)
     plan = stages.plan(config, configuration.shipped(config), configuration.default())
     evaluation.report(config, plan)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from kdmri import configuration, evaluation, processes, stages
 from kdmri.collect import SweepTable
 from kdmri.console import one_line_errors
+from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
 
 configuration.register_resolvers()
@@ -27,6 +28,7 @@ def main(config: DictConfig) -> float:
     if not tasks.leads:
         processes.follow(tasks)
         return math.nan
+    keep_freed_memory()
     with processes.leading(tasks):
         configuration.check(config)
         plan = stages.plan(config, configuration.shipped(config), configuration.default())

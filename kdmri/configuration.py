@@ -41,6 +41,7 @@ CHECKS: dict[str, Check] = {
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
+    "teacher_cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
     "wait": (lambda v: isinstance(v, bool), "true or false"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),

@@ -1,4 +1,4 @@
-"""Sweeps by real processes: several devices, every launcher, a search, a job that is queued again."""
+"""Sweeps by real processes: several devices, every launcher, a search, a preempted job."""
 
 import csv
 import json

@@ -12,11 +12,12 @@ def flipped(slices: Slice) -> Slice:
         slices: collated; without stored k-space, whose mask would have to be mirrored as well.
 
     Returns:
-        The same with new targets.
+        The same with new targets and variants.
     """
-    axes = (torch.rand(len(slices.target), 2) < 0.5).tolist()
+    drawn = torch.rand(len(slices.target), 2) < 0.5
     targets = [
         target.flip([axis for axis, wanted in zip((-2, -1), flip, strict=True) if wanted])
-        for target, flip in zip(slices.target, axes, strict=True)
+        for target, flip in zip(slices.target, drawn.tolist(), strict=True)
     ]
-    return slices._replace(target=torch.stack(targets))
+    variant = (drawn * torch.tensor([1, 2])).sum(dim=1).to(slices.volume)
+    return slices._replace(target=torch.stack(targets), variant=variant)

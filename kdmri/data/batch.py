@@ -17,6 +17,8 @@ class Slice(NamedTuple):
         volume: index of the volume within its split, int64 (); -1 for a stand-in, which does not
             count.
         slice: index of the slice within its volume, int64 ().
+        variant: which of its random changes the slice went through, int64 (), 0 for none; None
+            where it may never come again.
     """
 
     target: Tensor
@@ -24,17 +26,12 @@ class Slice(NamedTuple):
     data_range: Tensor
     volume: Tensor
     slice: Tensor
+    variant: Tensor | None = None
 
     def to(self, device: torch.device) -> "Slice":
         """Copy to a device."""
-        kspace = None if self.kspace is None else self.kspace.to(device)
-        return Slice(
-            self.target.to(device),
-            kspace,
-            self.data_range.to(device),
-            self.volume.to(device),
-            self.slice.to(device),
-        )
+        moved = (None if field is None else field.to(device) for field in self)
+        return Slice(*moved)  # type: ignore[arg-type]
 
 
 class Batch(NamedTuple):
@@ -48,6 +45,9 @@ class Batch(NamedTuple):
         data_range: largest magnitude of each item's volume, float32 (B,).
         volume: index of each item's volume, int64 (B,); -1 for a stand-in, which does not count.
         slice: index of each item's slice within its volume, int64 (B,).
+        variant: which of the random changes of augmentation and task each item went through, int64
+            (B,): the same volume, slice and variant have the same input. None where an input may
+            never come again.
     """
 
     image: Tensor
@@ -57,15 +57,26 @@ class Batch(NamedTuple):
     data_range: Tensor
     volume: Tensor
     slice: Tensor
+    variant: Tensor | None = None
+
+    def select(self, items: list[int]) -> "Batch":
+        """Take some items; a mask that all items share stays."""
+        count = len(self.volume)
+        taken = (f if f is None or len(f) < count else f[items] for f in self)
+        return Batch(*taken)  # type: ignore[arg-type]
 
 
-def collate(slices: list[Slice]) -> Slice:
-    """Stack slices of one size along a new leading axis."""
+def collate(slices: list[Slice] | Slice) -> Slice:
+    """Stack slices of one size along a new leading axis; collated ones stay as they are."""
+    if isinstance(slices, Slice):
+        return slices
     kspaces = [item.kspace for item in slices if item.kspace is not None]
+    variants = [item.variant for item in slices if item.variant is not None]
     return Slice(
         target=torch.stack([item.target for item in slices]),
         kspace=torch.stack(kspaces) if kspaces else None,
         data_range=torch.stack([item.data_range for item in slices]),
         volume=torch.stack([item.volume for item in slices]),
         slice=torch.stack([item.slice for item in slices]),
+        variant=torch.stack(variants) if variants else None,
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kdmri.data.batch import Slice
+from kdmri.data.batch import Slice, collate
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import COMPLEX_TARGET, Volume, largest_magnitude, open_volume
 from kdmri.data.layout import read_slice as read_stored_slice
@@ -45,15 +45,17 @@ class SliceDataset(Dataset[Slice]):
         self._size = image_size
         self._files: dict[tuple[int, int], h5py.File] = {}
         self._check_sizes()
-        self._index = [(v, s) for v, volume in enumerate(volumes) for s in range(volume.shape[2])]
-        self._data_range: list[float] = []
-        self._cache: list[tuple[Tensor, Tensor | None]] = []
-        in_memory = sum(volume.bytes_in_memory for volume in volumes) <= cache_bytes
-        for volume in volumes:
+        index = [(v, s) for v, volume in enumerate(volumes) for s in range(volume.shape[2])]
+        self._index = torch.tensor(index)
+        self._data_range = torch.empty(len(volumes))
+        self._cache: tuple[Tensor, Tensor | None] | None = None
+        if sum(volume.bytes_in_memory for volume in volumes) <= cache_bytes:
+            self._cache = self._room_for_all()
+        for number, volume in enumerate(volumes):
             with open_volume(volume.path) as file:
-                self._data_range.append(largest_magnitude(file, volume, image_size))
-                if in_memory:
-                    self._cache.append(self._read_volume(file, volume))
+                self._data_range[number] = largest_magnitude(file, volume, image_size)
+                if self._cache is not None:
+                    self._fill(self._cache, self._index[:, 0] == number, file, volume)
 
     @property
     def slice_size(self) -> tuple[int, int]:
@@ -72,20 +74,28 @@ class SliceDataset(Dataset[Slice]):
         Raises:
             DataError: the file is damaged or the slice holds NaN.
         """
-        stands_in = item < 0
-        volume, index = self._index[-1 - item if stands_in else item]
-        if self._cache:
-            targets, kspaces = self._cache[volume]
-            target, kspace = targets[index], None if kspaces is None else kspaces[index]
+        place = -1 - item if item < 0 else item
+        volume, index = self._index[place]
+        if self._cache is not None:
+            target, kspace = (None if c is None else c[place] for c in self._cache)
         else:
-            target, kspace = self._read_slice(volume, index)
-        return Slice(
-            target=target,
-            kspace=kspace,
-            data_range=torch.tensor(self._data_range[volume], dtype=torch.float32),
-            volume=torch.tensor(-1 if stands_in else volume),
-            slice=torch.tensor(index),
-        )
+            target, kspace = self._read_slice(int(volume), int(index))
+        assert target is not None
+        counted = torch.tensor(-1) if item < 0 else volume
+        return Slice(target, kspace, self._data_range[volume], counted, index, torch.tensor(0))
+
+    def __getitems__(self, items: list[int]) -> Slice:
+        """Give collated slices, in one copy where they are in memory; raises like one."""
+        if self._cache is None:
+            return collate([self[item] for item in items])
+        chosen = torch.tensor(items)
+        stands_in = chosen < 0
+        places = torch.where(stands_in, -1 - chosen, chosen)
+        target, kspace = (None if c is None else c.index_select(0, places) for c in self._cache)
+        assert target is not None
+        volume, index = self._index[places].unbind(dim=1)
+        counted, variant = volume.masked_fill(stands_in, -1), torch.zeros_like(volume)
+        return Slice(target, kspace, self._data_range[volume], counted, index, variant)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}
@@ -107,11 +117,24 @@ class SliceDataset(Dataset[Slice]):
                     f"{first.shape[:2]}; choose one size with dataset.image_size=[H,W]"
                 )
 
-    def _read_volume(self, file: h5py.File, volume: Volume) -> tuple[Tensor, Tensor | None]:
-        target = self._to_target(read_stored_volume(file, volume, volume.target_key), volume)
-        if volume.kspace_key is None:
-            return target, None
-        return target, _to_kspace(read_stored_volume(file, volume, volume.kspace_key), volume)
+    def _room_for_all(self) -> tuple[Tensor, Tensor | None]:
+        """Give room for targets (N, C, H, W) and, where it is stored, k-space (N, 1, H, W)."""
+        first = self.volumes[0]
+        channels = 2 if first.target_key == COMPLEX_TARGET else 1
+        targets = torch.empty(len(self._index), channels, *self.slice_size)
+        if first.kspace_key is None:
+            return targets, None
+        return targets, torch.empty(len(self._index), 1, *self.slice_size, dtype=torch.complex64)
+
+    def _fill(
+        self, room: tuple[Tensor, Tensor | None], rows: Tensor, file: h5py.File, volume: Volume
+    ) -> None:
+        """Read a volume to its rows."""
+        targets, kspaces = room
+        stored = read_stored_volume(file, volume, volume.target_key)
+        targets[rows] = self._to_target(stored, volume)
+        if kspaces is not None and volume.kspace_key is not None:
+            kspaces[rows] = _to_kspace(read_stored_volume(file, volume, volume.kspace_key), volume)
 
     def _read_slice(self, number: int, index: int) -> tuple[Tensor, Tensor | None]:
         volume, key = self.volumes[number], (os.getpid(), number)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdmri.distillation.base import DistillationLoss, aligned
+from kdmri.distillation.base import DistillationLoss, aligned, reduced
 from kdmri.errors import ConfigurationError
 
 
@@ -37,6 +37,15 @@ class AttentionTransfer(DistillationLoss):
         """
         super().__init__()
         self._weights = None if weights is None else torch.tensor(list(weights))
+
+    def condense(
+        self, teacher: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> Sequence[Tensor]:
+        """Give images of one channel that have the teacher's attention maps, (B, 1, H', W')."""
+        return [
+            torch.linalg.vector_norm(reduced(activation, size), dim=1, keepdim=True)
+            for activation, size in zip(teacher, sizes, strict=True)
+        ]
 
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Compare; see `DistillationLoss.forward`. The value lies in [0, sqrt(2)]."""

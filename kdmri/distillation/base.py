@@ -63,6 +63,22 @@ class DistillationLoss(nn.Module):
             ConfigurationError: the loss cannot compare such activations.
         """
 
+    def condense(
+        self, teacher: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> Sequence[Tensor]:
+        """Make of a teacher's activations smaller ones that cost the student the same.
+
+        Those are what is kept of a frozen teacher. By default they are the activations themselves.
+
+        Args:
+            teacher: tapped activations, each (B, C_T, H, W).
+            sizes: (H, W) of each of the student's activations.
+
+        Returns:
+            As many, each (B, C, H', W').
+        """
+        return teacher
+
     @abstractmethod
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Compare.
@@ -85,12 +101,17 @@ def aligned(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> list[tuple[
     Raises:
         ConfigurationError: the networks have different numbers of taps.
     """
-    pairs = []
-    for s, t in paired(student, teacher):
-        size = (min(s.shape[-2], t.shape[-2]), min(s.shape[-1], t.shape[-1]))
-        s, t = (f if f.shape[-2:] == size else F.adaptive_avg_pool2d(f, size) for f in (s, t))
-        pairs.append((s, t))
-    return pairs
+    return [
+        (reduced(s, t.shape[-2:]), reduced(t, s.shape[-2:])) for s, t in paired(student, teacher)
+    ]
+
+
+def reduced(activation: Tensor, size: Sequence[int]) -> Tensor:
+    """Average an activation (B, C, H, W) down along the axes that exceed a size (H', W')."""
+    smaller = min(activation.shape[-2], size[0]), min(activation.shape[-1], size[1])
+    if activation.shape[-2:] == smaller:
+        return activation
+    return F.adaptive_avg_pool2d(activation, smaller)
 
 
 def _spread(taps: tuple[Tap, ...], count: int) -> tuple[Tap, ...]:

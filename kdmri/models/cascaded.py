@@ -1,13 +1,15 @@
 """What all networks have in common: a fold of cascades, with activations that can be tapped."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from kdmri.errors import ConfigurationError
+from kdmri.physics import Measurement
 
 
 class Tap(NamedTuple):
@@ -35,13 +37,20 @@ class Cascade(nn.Module):
 
     def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
         """Reconstruct; shapes as in `CascadedNetwork.forward`."""
-        return self.features(image, kspace, mask, ())[0]
+        return self.advance(image, Measurement(kspace, mask))
+
+    def advance(self, image: Tensor, measurement: Measurement) -> Tensor:
+        """Reconstruct as one of several cascades that share a measurement."""
+        return deque(self.steps(image, measurement), maxlen=1).pop()
 
     @abstractmethod
-    def features(
-        self, image: Tensor, kspace: Tensor, mask: Tensor, convolutions: Sequence[int]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Reconstruct and return the activations (B, channels, H, W) behind some convolutions."""
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Reconstruct step by step, as far as the caller goes.
+
+        Yields:
+            What can be tapped: `convolutions` activations, each (B, channels, H, W); then the
+            output, float32 (B, C, H, W).
+        """
 
 
 class CascadedNetwork(nn.Module):
@@ -116,8 +125,9 @@ class CascadedNetwork(nn.Module):
         Returns:
             The reconstruction, float32 (B, C, H, W).
         """
+        measurement = Measurement(kspace, mask)
         for cascade in self.cascades:
-            image = cascade(image, kspace, mask)
+            image = cascade.advance(image, measurement)
         return image
 
     def features(
@@ -135,15 +145,35 @@ class CascadedNetwork(nn.Module):
             The reconstruction and one activation (B, channels, H, W) for each tap, in their order.
         """
         taps = self.middle_taps if taps is None else taps
-        activations: dict[Tap, Tensor] = {}
+        found: dict[Tap, Tensor] = {}
+        output = image
+        for tap, output in self._steps(image, kspace, mask):
+            if tap in taps:
+                found[tap] = output
+        return output, [found[tap] for tap in taps]
+
+    def activations(
+        self, image: Tensor, kspace: Tensor, mask: Tensor, taps: Sequence[Tap]
+    ) -> list[Tensor]:
+        """Return the tapped activations alone; what lies behind the last tap is not computed."""
+        found: dict[Tap, Tensor] = {}
+        steps = self._steps(image, kspace, mask)
+        while len(found) < len(set(taps)):
+            tap, activation = next(steps)
+            if tap in taps:
+                found[tap] = activation
+        return [found[tap] for tap in taps]
+
+    def _steps(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Iterator[tuple[Tap, Tensor]]:
+        """Go through all cascades; the last of each one's steps is its output, which is no tap."""
+        measurement = Measurement(kspace, mask)
         for number, cascade in enumerate(self.cascades):
-            wanted = [tap.convolution for tap in taps if tap.cascade == number]
-            image, found = cascade.features(image, kspace, mask, wanted)
-            for convolution, activation in zip(wanted, found, strict=True):
-                activations[Tap(number, convolution)] = activation
-        return image, [activations[tap] for tap in taps]
+            for place, step in enumerate(cascade.steps(image, measurement)):
+                image = step
+                yield Tap(number, place), step
 
     def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
         """Tap the activations of a random image of 32x32 on the CPU, to see their shapes."""
         image, mask = torch.rand(1, self.channels, 32, 32), torch.ones(1, 1, 32, 32)
-        return self.features(image, mask.to(torch.complex64), mask, taps)[1]
+        wanted = self.middle_taps if taps is None else taps
+        return self.activations(image, mask.to(torch.complex64), mask, wanted)

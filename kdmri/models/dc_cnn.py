@@ -1,13 +1,13 @@
 """DC-CNN: a cascade of small CNNs, each followed by data consistency (Schlemper et al. 2017)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
-from kdmri.physics import DataConsistency
+from kdmri.models.convolution import Convolution
+from kdmri.physics import DataConsistency, Measurement
 
 
 class ConvolutionalCascade(Cascade):
@@ -20,29 +20,25 @@ class ConvolutionalCascade(Cascade):
         super().__init__()
         widths = [channels] + [width] * (depth - 1) + [channels]
         self.layers = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
-            for inputs, outputs in pairwise(widths)
+            Convolution(inputs, outputs) for inputs, outputs in pairwise(widths)
         )
         self.convolutions = depth
         self.residual = residual
         self.consistency = DataConsistency() if consistent else None
 
-    def features(
-        self, image: Tensor, kspace: Tensor, mask: Tensor, convolutions: Sequence[int]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Reconstruct and return some convolutions' activations, each (B, width, H, W)."""
-        activation, found = image, {}
-        for number, layer in enumerate(self.layers):
-            activation = layer(activation)
-            if number < len(self.layers) - 1:
-                activation = F.relu(activation)
-            if number in convolutions:
-                found[number] = activation
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Yield the activation behind each convolution, (B, width, H, W), then the output."""
+        activation = image
+        *hidden, last = self.layers
+        for layer in hidden:
+            assert isinstance(layer, Convolution)
+            activation = layer.rectified(activation)
+            yield activation
+        activation = last(activation)
+        yield activation
         if self.residual:
             activation = activation + image
-        if self.consistency is not None:
-            activation = self.consistency(activation, kspace, mask)
-        return activation, [found[number] for number in convolutions]
+        yield activation if self.consistency is None else self.consistency(activation, measurement)
 
 
 class DCCNN(CascadedNetwork):

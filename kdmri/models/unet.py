@@ -1,13 +1,13 @@
 """U-Net as a large teacher of another kind (Ronneberger et al. 2015; Zbontar et al. 2018)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
-from kdmri.physics import DataConsistency
+from kdmri.physics import DataConsistency, Measurement
 
 SLOPE = 0.2
 
@@ -52,26 +52,26 @@ class UNetCascade(Cascade):
         self.names = (*(f"down{n}" for n in numbers), "bottleneck", *(f"up{n}" for n in numbers))
         self.convolutions = len(self.names) + 1
 
-    def features(
-        self, image: Tensor, kspace: Tensor, mask: Tensor, convolutions: Sequence[int]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Reconstruct and return some blocks' outputs, (B, C, H', W'), smaller at lower levels."""
-        activation, skipped, found = image, [], []
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Yield the blocks' outputs, (B, C, H', W'), smaller at lower levels, then the output."""
+        activation, skipped = image, []
         for block in self.down:
             activation = block(activation)
+            yield activation
             skipped.append(activation)
             activation = F.avg_pool2d(activation, kernel_size=2)
-        found += [*skipped, self.bottleneck(activation)]
+        activation = self.bottleneck(activation)
+        yield activation
         for upsample, block in zip(self.upsample, self.up, strict=True):
             skip = skipped.pop()
-            raised = upsample(found[-1])
+            raised = upsample(activation)
             missing = [have - got for have, got in zip(skip.shape, raised.shape, strict=True)]
             raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="replicate")  # odd sizes
-            found.append(block(torch.cat((raised, skip), dim=1)))
-        output = self.output(found[-1])
-        if self.consistency is not None:
-            output = self.consistency(output, kspace, mask)
-        return output, [found[number] for number in convolutions]
+            activation = block(torch.cat((raised, skip), dim=1))
+            yield activation
+        output = self.output(activation)
+        yield output
+        yield output if self.consistency is None else self.consistency(output, measurement)
 
 
 class UNet(CascadedNetwork):

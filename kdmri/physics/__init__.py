@@ -1,6 +1,6 @@
 """Fourier transform, undersampling and data consistency: pure functions and modules."""
 
-from kdmri.physics.consistency import DataConsistency
+from kdmri.physics.consistency import DataConsistency, Measurement
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.resolution import CentralKspace
 from kdmri.physics.sampling import CartesianUndersampling
@@ -10,6 +10,7 @@ __all__ = [
     "CartesianUndersampling",
     "CentralKspace",
     "DataConsistency",
+    "Measurement",
     "Task",
     "fft2",
     "ifft2",

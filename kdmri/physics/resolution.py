@@ -119,7 +119,8 @@ class CentralKspace(Task):
             raise ConfigurationError(
                 f"task.patch_size={list(self._patch)}: larger than the slices, which are {size}"
             )
-        batch = Batch(*(_repeat(field, self._patches, len(batch.volume)) for field in batch))
+        lasting = batch[:-1]  # without the variant, since a patch may never come again
+        batch = Batch(*(_repeat(field, self._patches, len(batch.volume)) for field in lasting))
         count = len(batch.volume)
         tops, lefts = (
             torch.randint(whole - n + 1, (count,)).tolist()

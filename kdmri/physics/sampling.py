@@ -70,8 +70,12 @@ class CartesianUndersampling(Task):
 
     def training_batch(self, slices: Slice) -> Batch:
         """Do the same with one of the masks, by PyTorch's generator of the CPU."""
-        several = self._count > 1
-        return self._undersampled(slices, int(torch.randint(self._count, ())) if several else 0)
+        if self._count == 1:
+            return self(slices)
+        number = int(torch.randint(self._count, ()))
+        if slices.variant is not None:
+            slices = slices._replace(variant=slices.variant * self._count + number)
+        return self._undersampled(slices, number)
 
     def _undersampled(self, slices: Slice, number: int) -> Batch:
         target = slices.target

@@ -35,6 +35,7 @@ class Task(nn.Module):
             data_range=slices.data_range,
             volume=slices.volume,
             slice=slices.slice,
+            variant=slices.variant,
         )
 
     @abstractmethod

@@ -11,6 +11,7 @@ from kdmri.data.batch import Batch
 from kdmri.distillation import DistillationLoss, Taps
 from kdmri.models import CascadedNetwork, Tap
 from kdmri.training.base import TrainingMethod
+from kdmri.training.frozen_teacher import FrozenTeacher
 
 
 class LossWeights(NamedTuple):
@@ -40,6 +41,7 @@ class Distillation(TrainingMethod):
         distillation: DistillationLoss,
         weights: LossWeights,
         taps: Taps | None = None,
+        teacher_cache_gib: float = 0.0,
         **training: Any,
     ) -> None:
         """Take the parts.
@@ -51,6 +53,8 @@ class Distillation(TrainingMethod):
                 are trained with the student.
             weights: of the terms.
             taps: where the activations are taken; the middle of each cascade by default.
+            teacher_cache_gib: memory for what the teacher made of slices, which is then computed
+                once, in GiB.
             **training: optimiser and schedule, see `TrainingMethod`.
         """
         super().__init__(network, **training)
@@ -62,44 +66,58 @@ class Distillation(TrainingMethod):
                 [f.shape[1] for f in teacher.tiny_features(self.teacher_taps)],
             )
             self.distillation = distillation
-        # In a tuple, so that it is no submodule: neither saved, nor trained, nor wrapped for DDP.
-        self._frozen = (teacher.eval().requires_grad_(False),)
+        # No submodule: neither saved, nor trained, nor wrapped for DDP.
+        self._frozen_teacher = FrozenTeacher(
+            teacher,
+            self.teacher_taps if weights.attention else (),
+            with_output=weights.imitation > 0,
+            condense=distillation.condense,
+            room=int(teacher_cache_gib * 2**30),
+        )
         if weights.reconstruction == weights.imitation == 0:
             freeze_unreached(network, self.taps)
 
     @property
     def teacher(self) -> CascadedNetwork:
         """The frozen teacher."""
-        return self._frozen[0]
+        return self._frozen_teacher.network
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device."""
         self.teacher.to(self.device)
 
     def compare(
-        self, batch: Batch, network: CascadedNetwork | None = None
+        self, batch: Batch, network: CascadedNetwork | None = None, split: str = "train"
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run student and teacher.
 
         Args:
             batch: a batch.
             network: the student, or None for the one that is trained.
+            split: what the batch is part of.
 
         Returns:
             The student's output (B, C, H, W), and the terms whose weight is not 0, each a scalar.
         """
-        inputs = (batch.image, batch.kspace, batch.mask)
+        student, activations = (network or self.network).features(
+            batch.image, batch.kspace, batch.mask, self.taps if self.weights.attention else ()
+        )
+        return student, self.terms(batch, student, activations, split)
+
+    def terms(
+        self, batch: Batch, student: Tensor | None, activations: Sequence[Tensor], split: str
+    ) -> dict[str, Tensor]:
+        """Compare the student's output, where a weight asks for it, and activations."""
+        sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
+        teacher = self._frozen_teacher(batch, split, sizes)
         terms = {}
-        with torch.no_grad():
-            teacher, teacher_features = self.teacher.features(*inputs, self.teacher_taps)
-        student, student_features = (network or self.network).features(*inputs, self.taps)
-        if self.weights.reconstruction:
+        if student is not None and self.weights.reconstruction:
             terms["reconstruction"] = F.l1_loss(student, batch.target)
-        if self.weights.imitation:
-            terms["imitation"] = F.l1_loss(student, teacher)
+        if student is not None and teacher.output is not None:
+            terms["imitation"] = F.l1_loss(student, teacher.output)
         if self.weights.attention:
-            terms["attention"] = self.distillation(student_features, teacher_features)
-        return student, terms
+            terms["attention"] = self.distillation(activations, teacher.activations)
+        return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weigh the terms."""
@@ -107,7 +125,11 @@ class Distillation(TrainingMethod):
 
     def loss(self, batch: Batch) -> Tensor:
         """Give the weighted sum of the terms."""
-        _, terms = self.compare(batch)
+        if self.weights.reconstruction or self.weights.imitation:
+            _, terms = self.compare(batch)
+        else:
+            inputs = (batch.image, batch.kspace, batch.mask)
+            terms = self.terms(batch, None, self.network.activations(*inputs, self.taps), "train")
         loss = self.total(terms)
         for name, value in terms.items():
             self.log_loss(name, value.detach(), batch)
@@ -116,7 +138,7 @@ class Distillation(TrainingMethod):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure the reconstruction, and the loss as in training."""
-        student, terms = self.compare(batch, self.measured_network)
+        student, terms = self.compare(batch, self.measured_network, "selection")
         self.measure(student, batch)
         self.log("val/loss", self.total(terms), batch_size=len(batch.volume), sync_dist=True)
 

@@ -21,6 +21,7 @@ from kdmri import processes
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
+from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
 from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
@@ -205,8 +206,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
     # The measures are of all processes' slices already.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
-    # Where SLURM is installed; its tasks are counted by kdmri.processes.
-    warnings.filterwarnings("ignore", message=".*The `srun` command is available.*")
+    # One device without srun is what an interactive session on a cluster wants.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
@@ -284,6 +285,7 @@ def _on_gpu(trainer: DictConfig) -> bool:
 
 if __name__ == "__main__":
     processes.die_with_parent()
+    keep_freed_memory()
     stored = OmegaConf.load(sys.argv[1])
     assert isinstance(stored, DictConfig)
     train(

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork
+from kdmri.physics import Measurement
 from kdmri.training.base import TrainingMethod
 
 
@@ -55,13 +56,14 @@ class StudentFriendly(TrainingMethod):
             The teacher's output and those of its C - 1 branches, each (B, C, H, W).
         """
         image, behind = batch.image, []
+        measurement = Measurement(batch.kspace, batch.mask)
         for cascade in self.network.cascades:
-            image = cascade(image, batch.kspace, batch.mask)
+            image = cascade.advance(image, measurement)
             behind.append(image)
         branches = []
         for number, state in enumerate(behind[:-1], start=1):
             for cascade in self.student.cascades[number:]:
-                state = cascade(state, batch.kspace, batch.mask)
+                state = cascade.advance(state, measurement)
             branches.append(state)
         return image, branches
 

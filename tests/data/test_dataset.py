@@ -95,6 +95,23 @@ def test_stored_kspace_cannot_be_cropped(tmp_path: Path, anatomy: np.ndarray) ->
         SliceDataset([inspect(tmp_path / "1.h5", 1, "4x")], (40, 40))
 
 
+@pytest.mark.parametrize("cache", [0, PLENTY])
+def test_several_slices_at_once_are_the_single_ones(
+    tmp_path: Path, anatomy: np.ndarray, cache: int
+) -> None:
+    mask = GaussianLines(4)((48, 40))
+    for number, cut in (("1", slice(3, 6)), ("2", slice(8, 12))):
+        write_original(tmp_path / f"{number}.h5", anatomy[:, :, cut] / int(number), mask)
+    dataset = SliceDataset([inspect(tmp_path / f"{n}.h5", 1, "4x") for n in (1, 2)], None, cache)
+    chosen = [5, 0, -4, 2]
+    found, expected = dataset.__getitems__(chosen), collate([dataset[item] for item in chosen])
+    for name, one, other in zip(found._fields, found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)
+    np.testing.assert_allclose(found.target[0, 0], anatomy[:, :, 10] / 2, atol=1e-6)
+    assert found.volume.tolist() == [1, 0, -1, 0]
+    assert found.slice.tolist() == [2, 0, 0, 2]
+
+
 def shares(
     length: int, size: int, shuffle: bool, processes: int, epoch: int = 3
 ) -> list[list[list[int]]]:

@@ -9,7 +9,7 @@ from kdmri.data.masks import GaussianLines, MaskFile
 from kdmri.errors import ConfigurationError
 from kdmri.physics import (
     CartesianUndersampling,
-    DataConsistency,
+    Measurement,
     fft2,
     ifft2,
     magnitude,
@@ -54,7 +54,7 @@ def test_data_consistency_keeps_measured_samples_and_no_others(
     mask = (torch.rand(1, 1, *size) < 0.4).float()  # any mask, no lines
     kspace = mask * complex_noise(2, 1, *size)
     image = torch.randn(2, channels, *size)
-    found = fft2(DataConsistency.consistent_image(image, kspace, mask))
+    found = fft2(Measurement(kspace, mask).consistent_image(image))
     torch.testing.assert_close(mask * found, kspace, atol=1e-5, rtol=0)
     own = fft2(to_complex(image))
     torch.testing.assert_close((1 - mask) * found, (1 - mask) * own, atol=1e-5, rtol=0)
@@ -63,8 +63,39 @@ def test_data_consistency_keeps_measured_samples_and_no_others(
 def test_complex_data_consistency_is_a_projection() -> None:
     mask = (torch.rand(1, 1, 8, 8) < 0.4).float()
     kspace = mask * complex_noise(1, 1, 8, 8)
-    once = DataConsistency()(torch.randn(1, 2, 8, 8), kspace, mask)
-    torch.testing.assert_close(DataConsistency()(once, kspace, mask), once, atol=1e-5, rtol=0)
+    measurement = Measurement(kspace, mask)
+    once = measurement.impose(torch.randn(1, 2, 8, 8))
+    torch.testing.assert_close(measurement.impose(once), once, atol=1e-5, rtol=0)
+
+
+MASKS = {
+    "rows": lambda *size: (torch.rand(size[0], 1, size[2], 1) < 0.4).float().expand(size),
+    "columns": lambda *size: (torch.rand(size[0], 1, 1, size[3]) < 0.4).float().expand(size),
+    "points": lambda *size: (torch.rand(size) < 0.4).float(),
+    "everything": torch.ones,
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("masks", [1, 3])
+@pytest.mark.parametrize("size", [(16, 12), (15, 11), (9, 14)])
+def test_real_data_consistency_is_the_real_part_of_the_complex_one(
+    kind: str, masks: int, size: tuple[int, int]
+) -> None:
+    """In double precision by NumPy, as the paper writes it; and so are its gradients."""
+    mask, image = MASKS[kind](masks, 1, *size), torch.randn(3, 1, *size, requires_grad=True)
+    kspace, weights = complex_noise(3, 1, *size), torch.randn(3, 1, *size)
+    found = Measurement(kspace, mask).impose(image)
+    m, y = mask.numpy().astype(float), kspace.numpy().astype(complex)
+
+    def own(values: torch.Tensor) -> np.ndarray:
+        return (1 - m) * np.fft.fft2(values.numpy().astype(float), norm="ortho")
+
+    expected = np.fft.ifft2(m * y + own(image.detach()), norm="ortho").real
+    np.testing.assert_allclose(found.detach(), expected, atol=2e-6)
+    (found * weights).sum().backward()
+    adjoint = np.fft.ifft2(own(weights), norm="ortho").real  # the map is its own adjoint
+    np.testing.assert_allclose(image.grad, adjoint, atol=2e-6)
 
 
 def as_slices(target: torch.Tensor, kspace: torch.Tensor | None = None) -> Slice:

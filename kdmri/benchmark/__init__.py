@@ -1,0 +1,1 @@
+"""How fast the suite is beside a plain implementation of the published method."""

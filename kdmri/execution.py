@@ -1,0 +1,34 @@
+"""How the machine runs it: memory that is kept, and which way is the fast one here."""
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGEST = 2**31 - 1  # bytes; both are C ints
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed blocks for the next step, for entry points to call once.
+
+    Each activation is tens of MiB. By default glibc gives such blocks back to the system at once,
+    and every page of the next one is a fault; that costs as much as the convolutions themselves.
+    Other C libraries are left alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # not glibc
+        return
+    mallopt(_TRIM_THRESHOLD, _LARGEST)
+    mallopt(_MMAP_THRESHOLD, _LARGEST)
+
+
+def eager_on_cpu(tensor: Tensor) -> bool:
+    """Tell whether operations on a tensor run at once and on the CPU.
+
+    A graph that is captured (`torch.compile`, `torch.export`, `torch.jit.trace`) may run anywhere,
+    and a GPU has fast ways of its own.
+    """
+    captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return tensor.device.type == "cpu" and not captured

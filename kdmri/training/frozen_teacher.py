@@ -1,0 +1,106 @@
+"""A teacher that does not change: what it makes of a slice is computed once and kept."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kdmri.data.batch import Batch
+from kdmri.models import CascadedNetwork, Tap
+
+Size = tuple[int, int]
+Condense = Callable[[Sequence[Tensor], Sequence[Size]], Sequence[Tensor]]
+Key = tuple[str, int, int, int]
+
+
+class Lesson(NamedTuple):
+    """What a teacher shows of a batch.
+
+    Attributes:
+        output: its reconstruction, (B, C, H, W); None where nobody learns from it.
+        activations: tapped, each (B, channels, H', W'), as a loss condensed them.
+    """
+
+    output: Tensor | None
+    activations: list[Tensor]
+
+
+class FrozenTeacher:
+    """Runs a teacher without gradient, and keeps what it made of inputs that come again.
+
+    That is exact: an input comes again where split, volume, slice and variant (see `Batch`) are
+    the same. What there is no room for is computed anew each time; what lies behind the last
+    tap is not computed where nobody learns from the output.
+    """
+
+    def __init__(
+        self,
+        network: CascadedNetwork,
+        taps: Sequence[Tap],
+        with_output: bool,
+        condense: Condense,
+        room: int,
+    ) -> None:
+        """Freeze the network.
+
+        Args:
+            network: the teacher.
+            taps: activations that are learnt from, at most those that it has.
+            with_output: whether its reconstruction is learnt from.
+            condense: makes what is kept of the activations, given the sizes (H, W) of the
+                student's; see `DistillationLoss.condense`.
+            room: bytes that may be kept, on the device of the teacher.
+        """
+        self.network = network.eval().requires_grad_(False)
+        self._taps, self._with_output, self._condense = taps, with_output, condense
+        self._room = room
+        self._kept: dict[Key, tuple[Tensor, ...]] = {}
+
+    @property
+    def bytes_kept(self) -> int:
+        """Memory that kept values take."""
+        return sum(value.nbytes for values in self._kept.values() for value in values)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, split: str, sizes: Sequence[Size]) -> Lesson:
+        """Show what the teacher makes of a batch.
+
+        Args:
+            batch: a batch of one split.
+            split: its name; volumes are numbered within it.
+            sizes: (H, W) of each of the student's activations.
+        """
+        if batch.variant is None:
+            return self._lesson(self._values(batch, sizes))
+        numbers = torch.stack((batch.volume, batch.slice, batch.variant), dim=1).tolist()
+        keys: list[Key] = [(split, *number) for number in numbers]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = [number for number, key in enumerate(keys) if key not in found]
+        if missing:
+            part = batch if len(missing) == len(keys) else batch.select(missing)
+            values = self._values(part, sizes)
+            for row, number in enumerate(missing):
+                found[keys[number]] = tuple(value[row] for value in values)
+                self._keep(keys[number], found[keys[number]])
+            if part is batch:
+                return self._lesson(values)
+        rows = (found[key] for key in keys)
+        return self._lesson([torch.stack(items) for items in zip(*rows, strict=True)])
+
+    def _values(self, batch: Batch, sizes: Sequence[Size]) -> list[Tensor]:
+        """Run the network: its output, where that is wanted, then the condensed activations."""
+        inputs = (batch.image, batch.kspace, batch.mask)
+        if not self._with_output:
+            return [*self._condense(self.network.activations(*inputs, self._taps), sizes)]
+        output, activations = self.network.features(*inputs, self._taps)
+        return [output, *self._condense(activations, sizes)]
+
+    def _lesson(self, values: list[Tensor]) -> Lesson:
+        return Lesson(values[0], values[1:]) if self._with_output else Lesson(None, values)
+
+    def _keep(self, key: Key, values: tuple[Tensor, ...]) -> None:
+        needed = sum(value.nbytes for value in values)
+        if needed <= self._room:
+            self._room -= needed
+            self._kept[key] = tuple(value.clone() for value in values)  # not the whole batch
