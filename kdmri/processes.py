@@ -43,6 +43,7 @@ class Tasks:
         index: of this task; 0 leads.
         count: of all tasks.
         local: index of this task among those that share its machine's devices.
+        beside: how many those are.
         address: of the machine of task 0.
         port: on which task 0 gives its orders.
         hosted: whether `torchrun` already serves a store there.
@@ -51,6 +52,7 @@ class Tasks:
     index: int = 0
     count: int = 1
     local: int = 0
+    beside: int = 1
     address: str = "127.0.0.1"
     port: int = 0
     hosted: bool = False
@@ -92,6 +94,7 @@ def find_tasks(environment: Mapping[str, str] = os.environ) -> Tasks:
             index=int(env["RANK"]),
             count=int(env["WORLD_SIZE"]),
             local=int(env.get("LOCAL_RANK", 0)),
+            beside=int(env.get("LOCAL_WORLD_SIZE", 1)),
             address=env["MASTER_ADDR"],
             port=int(env["MASTER_PORT"]),
             hosted=env.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
@@ -102,6 +105,7 @@ def find_tasks(environment: Mapping[str, str] = os.environ) -> Tasks:
             index=int(env["SLURM_PROCID"]),
             count=int(env["SLURM_STEP_NUM_TASKS"]),
             local=int(env["SLURM_LOCALID"]),
+            beside=int(env["SLURM_STEP_NUM_TASKS"]) // int(env["SLURM_STEP_NUM_NODES"]),
             address=env.get("MASTER_ADDR") or _first_node(env["SLURM_STEP_NODELIST"]),
             port=int(env.get("MASTER_PORT") or _port_of(step)),
         )
@@ -110,6 +114,7 @@ def find_tasks(environment: Mapping[str, str] = os.environ) -> Tasks:
             index=int(env["SUBMITIT_LOCAL_GLOBALID"]),
             count=int(env["SUBMITIT_LOCAL_NTASKS"]),
             local=int(env["SUBMITIT_LOCAL_LOCALID"]),
+            beside=int(env["SUBMITIT_LOCAL_NTASKS"]),
             port=_port_of(int(env["SUBMITIT_LOCAL_JOB_ID"])),
         )
     worker = multiprocessing.current_process().name.partition("LokyProcess-")[2]
@@ -213,7 +218,8 @@ def start_share(share: Share, tasks: Tasks) -> int:
         command += [f"--master-addr={share.address}", f"--master-port={share.port}"]
         command += ["-m", "kdmri.training.run", str(path)]
         kept = {k: v for k, v in os.environ.items() if not _tells_a_rank(k)}
-        kept.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // share.processes)))
+        threads = max(1, _cpus() // (share.processes * min(tasks.beside, share.tasks)))
+        kept.setdefault("OMP_NUM_THREADS", str(threads))
         kept |= visible_devices(tasks, share.processes)
         return subprocess.run(command, env=kept, check=False).returncode
 
@@ -258,6 +264,11 @@ def die_with_parent() -> None:
         if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
             sys.exit(1)  # it died before the system was told
     os.environ[PARENT] = str(os.getpid())
+
+
+def _cpus() -> int:
+    """Count the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _tells_a_rank(variable: str) -> bool:

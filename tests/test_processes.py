@@ -9,6 +9,7 @@ SLURM = {
     "SLURM_JOB_ID": "17",
     "SLURM_STEP_ID": "0",
     "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NUM_NODES": "2",
     "SLURM_STEP_NODELIST": "n[1-2]",
     "SLURM_PROCID": "3",
     "SLURM_LOCALID": "1",
@@ -19,6 +20,7 @@ TORCHRUN = {
     "RANK": "1",
     "LOCAL_RANK": "1",
     "WORLD_SIZE": "2",
+    "LOCAL_WORLD_SIZE": "2",
     "MASTER_ADDR": "localhost",
     "MASTER_PORT": "29500",
     "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -28,13 +30,14 @@ TORCHRUN = {
 
 def test_tasks_of_slurm() -> None:
     last = find_tasks(SLURM)
-    assert (last.index, last.count, last.local, last.address) == (3, 4, 1, "n1")
+    assert (last.index, last.count, last.local, last.beside) == (3, 4, 1, 2)
+    assert last.address == "n1"
     assert find_tasks(SLURM | {"SLURM_PROCID": "0"}).port == last.port
     assert find_tasks(SLURM | {"SLURM_JOB_ID": "18"}).port != last.port
 
 
 def test_tasks_of_torchrun() -> None:
-    assert find_tasks(TORCHRUN) == Tasks(1, 2, 1, "localhost", 29500, hosted=True)
+    assert find_tasks(TORCHRUN) == Tasks(1, 2, 1, 2, "localhost", 29500, hosted=True)
 
 
 def test_batch_script_without_srun_is_one_task() -> None:
