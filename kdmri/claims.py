@@ -94,14 +94,17 @@ def _taken(directory: Path, descriptor: int) -> bool:
             return False
         path.unlink(missing_ok=True)
     aside = directory / f".{HOLDER}.{socket.gethostname()}.{os.getpid()}"
-    aside.write_text(json.dumps(_self()))
     try:
-        os.link(aside, path)  # whole or not at all, also between machines
-    except FileExistsError:
-        _unlock(descriptor)
-        return False
-    except OSError:  # a file system without hard links
-        aside.replace(path)
+        aside.write_text(json.dumps(_self()))
+        try:
+            os.link(aside, path)  # whole or not at all, also between machines
+        except FileExistsError:
+            _unlock(descriptor)
+            return False
+        except OSError:  # a file system without hard links
+            aside.replace(path)
+    except OSError as error:
+        raise KdmriError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         aside.unlink(missing_ok=True)
     return True
@@ -131,12 +134,14 @@ def _is_mine(holder: dict[str, Any] | None) -> bool:
 
 
 def _holder(directory: Path) -> dict[str, Any] | None:
-    """Who wrote that it holds the directory, None where nobody did."""
+    """Who wrote that it holds the directory, None where nobody did; empty where it is damaged."""
     try:
         found = json.loads((directory / HOLDER).read_text())
-    except (OSError, ValueError):
+    except OSError:
         return None
-    return found if isinstance(found, dict) else None
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _lives(directory: Path, holder: dict[str, Any] | None) -> bool:
@@ -177,7 +182,7 @@ def _beat(directory: Path, ended: threading.Event) -> None:
     """Touch the holder's file until the end; stop this process where another one took over."""
     while not ended.wait(BEAT_SECONDS):
         found = _holder(directory)
-        if found is not None and not _is_mine(found):
+        if found and not _is_mine(found):
             text = f"error: {directory}: {_name(found)} has taken over this stage; it stops here"
             console(stderr=True).print(text, highlight=False)
             os._exit(2)
@@ -186,6 +191,6 @@ def _beat(directory: Path, ended: threading.Event) -> None:
 
 
 def _name(holder: dict[str, Any] | None) -> str:
-    if holder is None:
+    if not holder:
         return "another process"
     return f"process {holder.get('process')} on {holder.get('machine')}"

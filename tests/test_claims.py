@@ -100,3 +100,12 @@ def test_holder_on_another_machine_is_dead_when_it_is_silent(tmp_path: Path) -> 
     with claim(tmp_path, "kd", wait=False):
         assert json.loads(holder.read_text())["process"] == os.getpid()
     assert not holder.exists()
+
+
+def test_damaged_note_of_a_holder_is_no_holder_for_ever(tmp_path: Path) -> None:
+    holder = tmp_path / "claim.holder"
+    holder.write_text("")
+    long_ago = time.time() - 2 * SILENT_SECONDS
+    os.utime(holder, (long_ago, long_ago))
+    with claim(tmp_path, "kd", wait=False):
+        assert is_claimed(tmp_path)
