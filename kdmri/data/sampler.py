@@ -12,8 +12,8 @@ class SliceBatches(Sampler[list[int]]):
     The k-th batches of all processes together are the k-th batch of one process, also where the
     number of slices or the batch size is not divisible: shares then differ by one slice. In
     training every process makes equally many steps; one whose share of the last batch is empty gets
-    its first slice as a stand-in, marked by a negative index -1 - slice (see `SliceDataset`). In order,
-    a process without any slice gets one stand-in, since all take part in what is gathered.
+    its first slice as a stand-in, marked by a negative index -1 - slice (see `SliceDataset`).
+    In order, a process without any slice gets one stand-in: all take part in what is gathered.
     """
 
     def __init__(
