@@ -15,6 +15,8 @@ import pytest
 import torch
 import yaml
 
+from kdmri.configuration import PLUGINS, check_installed
+from kdmri.errors import ConfigurationError
 from tests.conftest import ROOT, TINY, Result, command
 
 Run = Callable[..., Result]
@@ -153,3 +155,10 @@ def test_slurm_gets_a_task_and_a_gpu_for_each_device(train: Run) -> None:
     launcher = yaml.safe_load(result.out)["hydra"]["launcher"]
     assert (launcher["tasks_per_node"], launcher["gpus_per_node"], launcher["nodes"]) == (4, 4, 1)
     assert launcher["max_num_timeout"] > 0, "runs out of time are queued again"
+
+
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLUGINS, "joblib", "hydra_no_such_plugin")
+    with pytest.raises(ConfigurationError, match=r"launcher=joblib.*pip install -e '\.\[joblib\]'"):
+        check_installed(["-m", "seed=1,2", "hydra/launcher=joblib"])
+    check_installed(["-m", "launcher=basic", "search=null", "hydra/launcher=basic", "seed=1"])
