@@ -151,8 +151,8 @@ def test_several_nodes_need_a_task_on_each(train: Run) -> None:
 @needs("hydra_submitit_launcher")
 def test_slurm_gets_a_task_and_a_gpu_for_each_device(train: Run) -> None:
     words = ("trainer=ddp", "trainer.devices=4", "launcher=submitit_slurm")
-    result = train("--cfg=hydra", "--resolve", *words)
-    launcher = yaml.safe_load(result.out)["hydra"]["launcher"]
+    result = train("--cfg=all", "--package=hydra.launcher", "--resolve", *words)
+    launcher = yaml.safe_load(result.out)
     assert (launcher["tasks_per_node"], launcher["gpus_per_node"], launcher["nodes"]) == (4, 4, 1)
     assert launcher["max_num_timeout"] > 0, "runs out of time are queued again"
 
