@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.strategies import FSDPStrategy
 
 from kdmri.console import console
 from kdmri.data.batch import collate
@@ -143,6 +144,8 @@ class Pictures(Callback):
         epoch = trainer.current_epoch + 1
         due = epoch % self._every == 0 or epoch == trainer.max_epochs
         if not due or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        if isinstance(trainer.strategy, FSDPStrategy):  # no process has the whole network here
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, MRIDataModule)
