@@ -255,7 +255,7 @@ def _clear(directory: Path) -> None:
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != CLAIM:
+        elif not path.name.startswith(CLAIM):
             path.unlink()
 
 

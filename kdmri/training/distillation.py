@@ -148,7 +148,7 @@ class Distillation(TrainingMethod):
         """Measure the reconstruction, and the loss as in training."""
         student, terms = self.compare(batch, self.measured_network, "selection")
         self.measure(student, batch)
-        self.log("val/loss", self.total(terms), batch_size=len(batch.volume), sync_dist=True)
+        self.log("val/loss", self.total(terms), batch_size=int(self._items(batch)), sync_dist=True)
 
 
 def freeze_unreached(network: CascadedNetwork, taps: Sequence[Tap]) -> None:
