@@ -38,6 +38,7 @@ CHECKS: dict[str, Check] = {
         "null or a number of minutes, at least 0",
     ),
     "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
+    "intermediate_supervision": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),

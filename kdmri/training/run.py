@@ -111,7 +111,8 @@ def train(job: Job) -> None:
         memory_format=torch.channels_last
     )
     if "start" in job.needs:
-        network.load_state_dict(load_network(job.needs["start"], architecture).state_dict())
+        start = load_network(job.needs["start"], architecture, folded=False)
+        network.load_state_dict(start.state_dict())
     teacher = None
     if "teacher" in job.needs:
         teacher = load_network(job.needs["teacher"], network_settings(config.teacher))
@@ -156,7 +157,7 @@ def train(job: Job) -> None:
         seconds = job.record.get("seconds", 0) + time.monotonic() - began
         done = job.record | {"finished": True, "best": checkpoint.best, "seconds": seconds}
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
-        parameters = sum(p.numel() for p in network.parameters())
+        parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, seconds)
 
@@ -222,6 +223,7 @@ def build_method(
         "optimizer": instantiate(config.optimizer),
         "scheduler": instantiate(config.scheduler),
         "weight_averaging": config.weight_averaging,
+        "intermediate_supervision": config.intermediate_supervision,
         "skip_nonfinite": config.skip_nonfinite,
     }
     if teacher is not None:
