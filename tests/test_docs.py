@@ -1,9 +1,8 @@
-"""The documentation: its tutorial is run, what it quotes is there, and its site needs no network."""
+"""The documentation: its tutorial runs, what it quotes is there, its site needs no network."""
 
 import ast
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -32,12 +31,17 @@ python() {
 """
 
 
+WORDS = 3
+"""A message with fewer words of its own would match anything."""
+
+
 def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
     """Every block in order, as the page itself says how; see the comment in its source."""
     text = (PAGES / "tutorial.md").read_text()
     pinned = re.search(r"torch==(\S+)", text)
     small = re.search(r"^small: (.*)$", text, re.M)
-    assert pinned and small
+    assert pinned
+    assert small
     if torch.__version__.split("+")[0] != pinned[1]:
         pytest.skip(f"the tutorial installs torch {pinned[1]}, here is {torch.__version__}")
     for name in PROJECT:
@@ -60,6 +64,7 @@ def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
             "PIP_NO_INDEX": "1",  # all that the tutorial installs is there
             "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as a wish not to isolate
             "SMALL": small[1],
+            "OMP_NUM_THREADS": "1",  # networks this small lose by threads
         },
         text=True,
         stdout=subprocess.PIPE,
@@ -93,9 +98,91 @@ def test_quoted_errors_are_what_the_code_says() -> None:
 
 
 def messages() -> Iterator[str]:
-    """Give the text of every error that kdmri raises as a pattern, if it says enough of its own."""
+    """Give every text in the code that says something as a pattern; braces stand for anything."""
     for path in sorted((ROOT / "kdmri").rglob("*.py")):
         tree = ast.parse(path.read_text())
+        inner = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Raise | ast.Return) and node.exc_or_value is not None:
-                yield ""
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            told = [p.value for p in parts if isinstance(p, ast.Constant)]
+            if id(node) in inner or not all(isinstance(text, str) for text in told):
+                continue
+            if len(re.findall("[a-z]{2,}", " ".join(told))) >= WORDS:
+                text = "".join(
+                    re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
+                )
+                yield rf"(\S+: )?{text}"  # what libraries say of a file is put behind its name
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as it is published; a warning stops the build."""
+    pytest.importorskip("mkdocs", reason="pip install 'kdmri[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        ["mkdocs", "build", "--strict", "-f", str(ROOT / "docs" / "mkdocs.yml"), "-d", str(folder)],
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Loaded(HTMLParser):
+    """What a browser loads for a page, and its text."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        names = ("src",) if tag != "link" else ("href",)
+        self.addresses += [str(values[name]) for name in names if values.get(name)]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 15
+    found = {address for page in pages for address in Loaded(page).addresses}
+    assert not [address for address in found if re.match(r"(\w+:)?//", address)]
+    styles = "".join(path.read_text() for path in site.rglob("*.css"))
+    assert not re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", styles)
+
+
+def test_every_choice_and_every_module_has_its_place(site: Path) -> None:
+    """Against the folders themselves and against what Hydra composes."""
+    choices, commands = (Loaded(site / f"{page}.html").text for page in ("choices", "commands"))
+    for path in (ROOT / "configs").rglob("*.yaml"):
+        name, depth = path.relative_to(ROOT / "configs").with_suffix(""), len(path.parts)
+        if "help" in name.parts:
+            continue
+        place = commands if depth == len(ROOT.parts) + 2 else choices
+        last = path.read_text().splitlines()[-1].strip()
+        assert str(name.name) in place, path
+        assert last in place, path
+    assert "by default mni" in choices
+    shown = "".join(Loaded(page).text for page in (site / "api").glob("*.html"))
+    for path in (ROOT / "kdmri").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert ".".join(path.relative_to(ROOT).with_suffix("").parts) in shown, path
+
+
+def test_search_finds_a_page_from_disk(site: Path, browse: Callable[..., Any]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser = browse(site / "index.html")
+    browser.execute_script("document.querySelector('[data-md-toggle=search]').click()")
+    field = browser.find_element("css selector", ".md-search__input")
+    wait = WebDriverWait(browser, 20, poll_frequency=0.1)
+    wait.until(lambda _: field.is_displayed())
+    field.send_keys("student-friendly teacher")
+    links = "return [...document.querySelectorAll('.md-search-result__link')].map((a) => a.href)"
+    wait.until(lambda b: any("method.html" in link for link in b.execute_script(links)))
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
