@@ -53,6 +53,7 @@ CHECKS: dict[str, Check] = {
     "loss.imitation": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "loss.attention": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "evaluation.batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "evaluation.latency": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "evaluation.block": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
 }
 """Which values are allowed, by key; a key that a choice does not have is not checked."""

@@ -66,6 +66,18 @@ class Stage:
         """Whether its best weights can be used."""
         return bool(self.record.get("finished")) and self.checkpoint.is_file()
 
+    @property
+    def minutes(self) -> float:
+        """Wall time of its training with that of the stages that its network went through."""
+        before = (n.stage for n in self.needs.values() if n.stage.network == self.network)
+        return self.record.get("seconds", 0.0) / 60 + sum(stage.minutes for stage in before)
+
+    @property
+    def teacher_minutes(self) -> float:
+        """Wall time of the training of the network that it learns from; 0 without one."""
+        teacher = self.needs.get("teacher")
+        return teacher.stage.minutes if teacher else 0.0
+
     def check(self) -> None:
         """Compare the directory with the configuration.
 

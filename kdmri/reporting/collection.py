@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import statistics
 from collections import defaultdict
@@ -11,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdmri.errors import CheckpointError
+from kdmri.reporting.records import FIGURES, find_records
 from kdmri.reporting.tables import Table
-
-SUMMARY = "metrics.json"
-FIGURES = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f"}
 
 
 @dataclass(frozen=True)
@@ -52,25 +48,19 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
         CheckpointError: a file is damaged.
     """
     found: dict[tuple[str, ...], Summary] = {}
-    for path in sorted(root.rglob(SUMMARY)):
-        if path.stat().st_mtime < since:
-            continue
-        try:
-            stored: dict[str, Any] = json.loads(path.read_text())
-            cell = stored["dataset"], stored["task"]
-            seed = int(stored["seed"])
-            for label, figures in stored["baselines"].items():
-                found[*cell, label] = Summary(*cell, label, "", 0, 0, figures)
-            variant = re.sub(r"_seed-\d+", "", path.parent.name)
-            one = Summary(
-                *cell, stored["label"], variant, stored["parameters"], seed, stored["figures"]
-            )
-            found[*cell, str(path)] = one
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{path}: not what evaluation writes ({error!r}); run evaluate.py there again"
-            ) from error
+    for directory, told in ((r.directory, r.told) for r in find_records(root, since)):
+        cell = told.dataset, told.task
+        for label, figures in told.baselines.items():
+            found[*cell, label] = Summary(*cell, label, "", 0, 0, figures)
+        found[*cell, str(directory)] = Summary(
+            *cell, told.label, variant(directory), told.parameters, told.seed, told.figures
+        )
     return list(found.values())
+
+
+def variant(directory: Path) -> str:
+    """Name a stage's directory without its seed."""
+    return re.sub(r"_seed-\d+", "", directory.name)
 
 
 def tabulate(summaries: Iterable[Summary]) -> Table:
