@@ -64,7 +64,7 @@ def choices() -> str:
         lines += ["", f"## {folder.name}", ""]
         lines += [f"- {mount}" for mount in mounts.get(folder.name, [])]
         for path in sorted(folder.rglob("*.yaml")):
-            lines += ["", *_file(f"{path.relative_to(CONFIGS).with_suffix('')}", path)]
+            lines += ["", f"### {path.relative_to(CONFIGS).with_suffix('')}", "", *_told(path)]
     return "\n".join(lines) + "\n"
 
 
@@ -80,9 +80,9 @@ def commands() -> str:
     for path in sorted(CONFIGS.glob("*.yaml"), key=lambda p: (p.stem not in COMMANDS, p.stem)):
         called = COMMANDS.get(path.stem, f"python -m kdmri.{path.stem}")
         told = _load(HELP / f"{_help_of(path)}.yaml")
-        lines += ["", f"## {called.removeprefix('python ').removeprefix('-m ')}", "", "```text"]
+        lines += ["", f"## {called.removeprefix('python ').removeprefix('-m ')}", "", "```output"]
         lines += [told["header"].strip(), "", told["footer"].strip(), "```", ""]
-        lines += _file(called, path)
+        lines += _told(path)
     return "\n".join(lines) + "\n"
 
 
@@ -116,12 +116,12 @@ def _mounts() -> dict[str, list[str]]:
     return found
 
 
-def _file(title: str, path: Path) -> Iterator[str]:
-    """Give a heading, the file's first comment as a sentence, and what else it holds."""
+def _told(path: Path) -> Iterator[str]:
+    """Give the file's first comment as a sentence, and what else it holds."""
     text = path.read_text().splitlines()
     first = next((n for n, line in enumerate(text) if not line.startswith("#")), len(text))
     comment = " ".join(line.lstrip("# ") for line in text[:first] if "@package" not in line)
-    yield from (f"### {title}", "", comment, "", "```yaml", *text[first:], "```")
+    yield from (comment, "", "```yaml", *text[first:], "```")
 
 
 def _help_of(path: Path) -> str:
