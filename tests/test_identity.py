@@ -164,7 +164,7 @@ def test_experiments_have_names_of_their_own_and_keep_the_networks(path: Path) -
     config, default = compose("config", [f"experiment={path.stem}"]), compose("config")
     assert config.teacher == default.teacher
     assert config.student == default.student
-    if path.stem == "paper":
+    if path.stem in ("paper", "compare_distillation"):  # change nothing that is trained
         assert config.name == default.name
     else:
         assert config.name == path.stem
