@@ -78,7 +78,7 @@ def commands() -> str:
         "that you can mend is one line on standard error, with exit code 2.",
     ]
     for path in sorted(CONFIGS.glob("*.yaml"), key=lambda p: (p.stem not in COMMANDS, p.stem)):
-        called = COMMANDS.get(path.stem, f"python -m kdmri.{path.stem}")
+        called = _called(path)
         told = _load(HELP / f"{_help_of(path)}.yaml")
         lines += ["", f"## {called.removeprefix('python ').removeprefix('-m ')}", "", "```output"]
         lines += [told["header"].strip(), "", told["footer"].strip(), "```", ""]
@@ -100,20 +100,33 @@ def api(title: str, paths: list[Path]) -> str:
 
 
 def _mounts() -> dict[str, list[str]]:
-    """Say, for each group, which command uses it, by what word, and what it takes by itself."""
+    """Say, for each group, who uses it, by what word, and what is taken by default."""
     found: dict[str, list[str]] = {}
-    for path in sorted(CONFIGS.glob("*.yaml")):
-        called = COMMANDS.get(path.stem, f"python -m kdmri.{path.stem}")
-        for entry in _defaults(path):
-            (group, choice), *_ = entry.items()
-            word = group.removeprefix("optional ")
-            if word.startswith("override"):
-                continue
+    for path in sorted(CONFIGS.rglob("*.yaml"), key=lambda p: (p.parent != CONFIGS, p)):
+        for word, choice in _used(path):
+            if path.parent == CONFIGS:
+                user = _called(path)
+            elif word.startswith("/"):
+                user = f"{path.relative_to(CONFIGS).with_suffix('')}"
+                word = word.removeprefix("/").replace("@", f"@{path.parent.name}.")
+            else:
+                continue  # within the group
             shown = "none" if choice is None else f"`{choice}`"
-            found.setdefault(word.split("@")[0].split("/")[0], []).append(
-                f"`{called}`: `{word}=...`, by default {shown}"
-            )
+            group = word.split("@")[0].split("/")[0]
+            found.setdefault(group, []).append(f"`{user}`: `{word}=...`, by default {shown}")
     return found
+
+
+def _used(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Give what a file's defaults list adds for a user to choose."""
+    for entry in _defaults(path):
+        (word, choice), *_ = entry.items()
+        if not word.startswith(("override", "optional")):
+            yield word, choice
+
+
+def _called(path: Path) -> str:
+    return COMMANDS.get(path.stem, f"python -m kdmri.{path.stem}")
 
 
 def _told(path: Path) -> Iterator[str]:
