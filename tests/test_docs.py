@@ -78,6 +78,7 @@ def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
         "experiments/mni/acc_4x/demo_kd/best_model.pt",
         "experiments/mni/acc_4x/demo_kd_loss.imitation-0.3/best_model.pt",
         "reconstructed/1.h5",
+        "experiments/mni/acc_4x/demo_kd/best_model_onnx_float32/model.onnx",
         "experiments/report.html",
     ):
         assert (tmp_path / named).exists(), named
