@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -85,7 +86,7 @@ class Chain:
             raise KdmriError(f"{self._log}: train.py ended with status {status}: {' '.join(last)}")
         return None
 
-    def records(self) -> dict[str, dict[str, object]]:
+    def records(self) -> dict[str, dict[str, Any]]:
         """What each stage's directory says of itself, by its path below the chain's."""
         found = sorted((self.folder / "experiments").rglob(RECORD))
         return {
@@ -178,7 +179,7 @@ def differences(one: Chain, other: Chain) -> list[str]:
         return [f"stages {sorted(first.keys() ^ second.keys())}"]
     found = []
     for name, record in first.items():
-        if record["best"] != second[name]["best"]:
+        if _best(record) != _best(second[name]):
             found.append(f"{name}: best figures")
         weights = [read_checkpoint(c.folder / name / BEST)["weights"] for c in (one, other)]
         if not all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0]):
@@ -188,6 +189,16 @@ def differences(one: Chain, other: Chain) -> list[str]:
         if figures and (len(figures) == 1 or figures[0] != figures[1]):
             found.append(f"{name}: measured figures")
     return found
+
+
+def _best(record: dict[str, Any]) -> dict[str, Any]:
+    """Give epoch, score and validation figures of the best weights.
+
+    Training losses are left out: that of an epoch which was cut is a mean over the rest of it.
+    """
+    best = dict(record["best"])
+    metrics = best.pop("metrics", {})
+    return best | {key: value for key, value in metrics.items() if key.startswith("val/")}
 
 
 def _table(kills: list[Kill], duration: float) -> Table:

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from kdmri.data.cropping import fit_centre
+from kdmri.data.hdf5 import open_hdf5
 from kdmri.errors import DataError
 from kdmri.files import written_aside
 
@@ -61,12 +62,14 @@ def open_volume(path: Path) -> h5py.File:
     """Open a file for reading.
 
     Raises:
-        DataError: the file is missing, truncated or not HDF5.
+        DataError: the file is missing, truncated, not HDF5, or shows what lies in other files.
     """
     try:
-        return h5py.File(path, "r")
+        return open_hdf5(path)
     except OSError as error:
         raise DataError(f"{path}: missing, truncated or not an HDF5 file ({error})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volume:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
+from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import root_sum_of_squares
 from kdmri.data.prepare.naming import UNREADABLE, blaming, natural, split_of
 from kdmri.data.prepare.nifti import nifti_volumes
@@ -76,7 +77,7 @@ class Calgary(Reader):
             if single:
                 _map(path)
             else:
-                with h5py.File(path, "r") as file:
+                with open_hdf5(path) as file:
                     _channels(file)
         except (*UNREADABLE, SyntaxError) as error:
             unusable = unreadable(path, error)
@@ -85,7 +86,7 @@ class Calgary(Reader):
         return SourceVolume(path.stem, path.stem, (path,), slices, split=split)
 
     def _multi_channel(self, path: Path) -> Iterator[SourceSlice]:
-        with blaming(path), h5py.File(path, "r") as file:
+        with blaming(path), open_hdf5(path) as file:
             for coils in _uncentred(_channels(file), must_be_full=True):
                 image = root_sum_of_squares(np.fft.ifft2(coils, norm="ortho"))
                 yield SourceSlice(image, coils if self.keep_coils else None)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
+from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import (
     centred_ifft2,
     crop_images,
@@ -67,7 +68,7 @@ class FastMRI(Reader):
             yield SourceVolume(path.stem, subject, (path,), slices, split=split, shown=shown)
 
     def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
-        with blaming(path), h5py.File(path, "r") as file:
+        with blaming(path), open_hdf5(path) as file:
             kspace = file["kspace"]
             for index in range(kspace.shape[0]):
                 images = crop_images(centred_ifft2(kspace[index]), size)
@@ -80,7 +81,7 @@ class FastMRI(Reader):
 
 def _undersampled(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
     """Give zero-filled images (size[0], W) and their mask; the columns of k-space are masked."""
-    with blaming(path), h5py.File(path, "r") as file:
+    with blaming(path), open_hdf5(path) as file:
         kspace = file["kspace"]
         columns = np.fft.ifftshift(np.asarray(file["mask"]).reshape(-1) != 0)
         if columns.size != kspace.shape[-1]:
@@ -93,7 +94,7 @@ def _undersampled(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
 
 def _inspect(path: Path, undersampled: bool) -> tuple[str, tuple[int, int], bool]:
     """Check a file without reading its k-space; returns subject, image size (H, W), masked."""
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         kspace = file.get("kspace")
         if not isinstance(kspace, h5py.Dataset):
             raise ValueError(f"key kspace is missing (found: {', '.join(file) or 'none'})")

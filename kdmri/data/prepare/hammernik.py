@@ -13,6 +13,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError, MatReadWarning
 
+from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import centred_ifft2, uncentred_kspace
 from kdmri.data.prepare.naming import blaming, find, natural
 from kdmri.data.prepare.options import check_flags
@@ -125,7 +126,7 @@ def _read_classic(path: Path, key: str) -> np.ndarray:
 
 def _read_hdf5(path: Path, key: str) -> np.ndarray:
     """Read one variable of a version 7.3 file: axes reversed, complex numbers as compounds."""
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         stored = file.get(key)
         if not isinstance(stored, h5py.Dataset):
             raise ValueError(f"variable {key} is missing (found: {', '.join(file)})")

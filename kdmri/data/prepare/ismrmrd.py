@@ -11,6 +11,7 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
+from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import (
     centred_ifft,
     crop_images,
@@ -106,7 +107,7 @@ class Ismrmrd(Reader):
                 )
 
     def _encoding(self, path: Path) -> Encoding:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if f"{self.group}/xml" not in file:
                 found = ", ".join(file) or "none"
                 raise ValueError(f"no ISMRMRD header {self.group}/xml (groups: {found})")
@@ -118,7 +119,7 @@ class Ismrmrd(Reader):
     def _slices(
         self, path: Path, encoding: Encoding, chosen: Mapping[str, int]
     ) -> Iterator[SourceSlice]:
-        with blaming(path), h5py.File(path, "r") as file:
+        with blaming(path), open_hdf5(path) as file:
             stored = file[f"{self.group}/data"]
             heads = stored.fields("head")[()]
             imaging = _imaging(heads, _package(), chosen)

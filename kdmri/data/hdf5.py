@@ -1,0 +1,59 @@
+"""HDF5 files that may come from others: they are read, and nothing but they is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+LARGE = 2**30
+"""Bytes of an array from which on it is compared with what the file stores of it."""
+
+LARGEST_RATIO = 2000
+"""No filter of HDF5 compresses more: deflate, the best of them, ends at 1032."""
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file for reading that holds all that it shows.
+
+    A link to another file, raw data elsewhere, or a virtual array would show bytes of any file that
+    the reader may read as if they were the sender's; an array of terabytes that is stored nowhere
+    would fill the memory.
+
+    Raises:
+        OSError: it is missing, truncated, or not HDF5.
+        ValueError: it refers to other files, or declares far more than it holds.
+    """
+    file = h5py.File(path, "r")
+    try:
+        for name in _arrays(file):
+            array = file[name]
+            if array.external or array.is_virtual:
+                raise ValueError(
+                    f"{name} lies in other files, which are not read; copy them into it"
+                )
+            held = array.id.get_storage_size()
+            if array.nbytes > max(LARGE, LARGEST_RATIO * held):
+                raise ValueError(
+                    f"{name} declares {array.nbytes / LARGE:.1f} GiB, of which {held} bytes are "
+                    "there"
+                )
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _arrays(group: h5py.Group, above: str = "", depth: int = 0) -> Iterator[str]:
+    """Name all arrays below a group; raises ValueError at a link to another file."""
+    for key in group:
+        name = f"{above}{key}"
+        link = group.get(key, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise ValueError(f"{name} is a link to another file ({link.filename})")
+        if isinstance(link, h5py.SoftLink):
+            continue  # what it names within the file is met by itself
+        found = group.get(key)
+        if isinstance(found, h5py.Dataset):
+            yield name
+        elif isinstance(found, h5py.Group) and depth < 8:
+            yield from _arrays(found, f"{name}/", depth + 1)
