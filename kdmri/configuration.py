@@ -29,11 +29,17 @@ CHECKS: dict[str, Check] = {
         lambda v: v is None or (_number(v) and 0 < v < 1),
         "null or a number between 0 and 1",
     ),
+    "skip_nonfinite": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
+    "checkpoint_minutes": (
+        lambda v: v is None or (_number(v) and v >= 0),
+        "null or a number of minutes, at least 0",
+    ),
     "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
     "teacher_cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
+    "wait": (lambda v: isinstance(v, bool), "true or false"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
@@ -47,6 +53,7 @@ CHECKS: dict[str, Check] = {
     "loss.imitation": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "loss.attention": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "evaluation.batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "evaluation.latency": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "evaluation.block": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
 }
 """Which values are allowed, by key; a key that a choice does not have is not checked."""

@@ -17,5 +17,18 @@ class CheckpointError(KdmriError):
     """A checkpoint that is missing, damaged or of another network."""
 
 
+class DivergedError(ArithmeticError):
+    """Training whose loss is NaN or infinite.
+
+    Attributes:
+        step: number of the optimiser step, from 1.
+        slices: volume and slice of each item of the batch, as indices.
+    """
+
+    def __init__(self, step: int, slices: list[tuple[int, int]]) -> None:
+        super().__init__(f"step {step}: the loss is not finite")
+        self.step, self.slices = step, slices
+
+
 class StageConflictError(KdmriError):
     """A stage directory that holds the result of another configuration."""

@@ -11,13 +11,15 @@ from torch import Tensor
 from kdmri.console import console
 from kdmri.data.batch import Batch
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.layout import write_reconstruction
+from kdmri.data.layout import subject, write_reconstruction
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
 from kdmri.metrics import SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
+from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
 from kdmri.reporting.comparison import Comparison, Measured, report_line
+from kdmri.reporting.records import FIGURES, Measurements
 from kdmri.stages import Stage
 from kdmri.training.run import build_datamodule
 
@@ -25,8 +27,9 @@ from kdmri.training.run import build_datamodule
 def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     """Measure the stages asked for that are finished, and write all that a user looks at.
 
-    Each stage's directory gets `results/*.h5` and `report.txt`; with more than one stage, a
-    directory beside them gets `metrics.csv`, the table as Markdown and LaTeX, and `comparison.png`.
+    Each stage's directory gets `results/*.h5`, `report.txt`, `metrics.json` and `slices.csv`; with
+    more than one stage, a directory beside them gets `metrics.csv`, the table as Markdown and
+    LaTeX, and `comparison.png`.
 
     Args:
         config: the configuration in use.
@@ -56,9 +59,12 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     data.dataset("evaluation")
     device = _device(config)
     measured = _measure_baselines(config, data, device)
+    networks = {}
     for stage in stages:
         network = load_network(stage.checkpoint, network_settings(config[stage.network])).to(device)
+        networks[stage.name] = network.eval()
         measured.append(_measure_stage(config, data, stage, network))
+    _record(config, data, plan, stages, networks, measured)
     comparison = Comparison(config, data, measured)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
@@ -67,6 +73,55 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
             folder.with_name(folder.name.replace(f"_{stages[-1].name}", "_comparison", 1))
         )
     return comparison
+
+
+def _record(
+    config: DictConfig,
+    data: MRIDataModule,
+    plan: Mapping[str, Stage],
+    stages: list[Stage],
+    networks: dict[str, CascadedNetwork],
+    measured: list[Measured],
+) -> None:
+    """Leave in each stage's directory what tables of many experiments need of it."""
+    evaluation = data.dataset("evaluation")
+    means = {
+        method.label: {metric: method.table.mean(metric) for metric in FIGURES}
+        for method in measured
+    }
+    times: dict[str, float] = {}
+    if config.evaluation.latency:
+        batch = next(_batches(config, data, _device(config)))
+        inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
+        times = latencies(networks, inputs, config.evaluation.latency)
+    for stage, method in zip(stages, measured[-len(stages) :], strict=True):
+        Measurements(
+            dataset=config.dataset.title,
+            task=config.task.title,
+            stage=stage.name,
+            label=method.label,
+            seed=config.seed,
+            parameters=method.parameters,
+            flops=flops(networks[stage.name], evaluation.slice_size),
+            milliseconds=times.get(stage.name),
+            minutes=stage.minutes,
+            teacher_minutes=stage.teacher_minutes,
+            device=_device_name(config),
+            one_subject=config.dataset.one_subject,
+            subjects=[subject(volume.path) for volume in evaluation.volumes],
+            evaluated=data.splits.note,
+            figures=means[method.label],
+            baselines={m.label: means[m.label] for m in measured if m.results is None},
+            beside={name: other.directory.name for name, other in plan.items()},
+        ).write(stage.directory, method.table)
+
+
+def _device_name(config: DictConfig) -> str:
+    """Name what computes, for a table of costs."""
+    device = _device(config)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def _device(config: DictConfig) -> torch.device:

@@ -35,6 +35,7 @@ LEFT_OUT = (
     "task.sampling",
     "dataset.mask",
     "dataset.title",
+    "dataset.licence",
     "dataset.source",
     "dataset.build.source",
     "dataset.suffix",

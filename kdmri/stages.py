@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri import identity
+from kdmri.claims import CLAIM, claim, is_claimed
 from kdmri.console import console
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.training.callbacks import BEST, LAST, companion_file
@@ -64,6 +65,18 @@ class Stage:
     def finished(self) -> bool:
         """Whether its best weights can be used."""
         return bool(self.record.get("finished")) and self.checkpoint.is_file()
+
+    @property
+    def minutes(self) -> float:
+        """Wall time of its training with that of the stages that its network went through."""
+        before = (n.stage for n in self.needs.values() if n.stage.network == self.network)
+        return self.record.get("seconds", 0.0) / 60 + sum(stage.minutes for stage in before)
+
+    @property
+    def teacher_minutes(self) -> float:
+        """Wall time of the training of the network that it learns from; 0 without one."""
+        teacher = self.needs.get("teacher")
+        return teacher.stage.minutes if teacher else 0.0
 
     def check(self) -> None:
         """Compare the directory with the configuration.
@@ -208,7 +221,12 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
     chosen = [stages[name] for name in config.stage.run]
     for stage in chosen:
         for need in stage.needs.values():
-            if need.stage not in chosen and not need.stage.finished:
+            if need.stage in chosen or need.stage.finished:
+                continue
+            if config.wait and is_claimed(need.stage.directory):
+                with claim(need.stage.directory, need.stage.name, wait=True):
+                    pass
+            if not need.stage.finished:
                 raise CheckpointError(
                     f"stage {stage.name} needs {need.checkpoint}, which is not there; train it "
                     f"first: {_command_of(command, need.stage.name)}"
@@ -216,14 +234,25 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
         if not config.overwrite:
             stage.check()
     for stage in chosen:
-        if config.overwrite and stage.directory.exists():
-            shutil.rmtree(stage.directory)
-        if stage.finished:
-            stage.check_needs()
-            console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
-        else:
-            launch(_job(config, stage, command))
+        with claim(stage.directory, stage.name, config.wait):
+            if config.overwrite:
+                _clear(stage.directory)
+            stage.check()  # again: another process may have been here meanwhile
+            if stage.finished:
+                stage.check_needs()
+                console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
+            else:
+                launch(_job(config, stage, command))
     return chosen[-1].record["best"]
+
+
+def _clear(directory: Path) -> None:
+    """Remove all that a stage left, but for the claim on it."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != CLAIM:
+            path.unlink()
 
 
 def _job(config: DictConfig, stage: Stage, command: str) -> Job:

@@ -214,7 +214,7 @@ def finish(call: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def kill_after_first_epoch(call: dict[str, Any], folder: Path) -> None:
+def kill_after_first_save(call: dict[str, Any], folder: Path) -> None:
     with subprocess.Popen(**call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not (folder / "model.pt").exists() and process.poll() is None:
             time.sleep(0.01)
@@ -226,12 +226,17 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "best_model.pt", weights_only=True)["weights"]
 
 
-def test_killed_stage_goes_on_to_the_same_weights(tmp_path: Path, own: Path, runs: Path) -> None:
-    length = ("stage=student", "trainer.max_epochs=40", "scheduler.step_size=10")
+@pytest.mark.parametrize("minutes", ["null", "0"])
+def test_killed_stage_goes_on_to_the_same_weights(
+    tmp_path: Path, own: Path, runs: Path, minutes: str
+) -> None:
+    """With 0 minutes every step is saved, and the first save is in the middle of an epoch."""
+    length = ("stage=student", "trainer.max_epochs=6", "scheduler.step_size=2")
+    length += (f"checkpoint_minutes={minutes}", "augmentation=flips_and_masks", "num_workers=1")
     finish(as_user(tmp_path, *length, "name=whole"))
     whole = next(runs.glob("whole_student*"))
     folder = whole.with_name(whole.name.replace("whole", "cut"))
-    kill_after_first_epoch(as_user(tmp_path, *length, "name=cut"), folder)
+    kill_after_first_save(as_user(tmp_path, *length, "name=cut"), folder)
     finish(as_user(tmp_path, *length, "name=cut"))
     expected = weights_of(whole)
     for name, value in weights_of(folder).items():
@@ -240,14 +245,28 @@ def test_killed_stage_goes_on_to_the_same_weights(tmp_path: Path, own: Path, run
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path, own: Path, runs: Path) -> None:
     # A large epsilon keeps Adam from blowing up rounding errors of gradients near zero.
+    # Of 12 slices in batches of 11 one process has 6 and 1, the other 5 and none.
+    words = ("+optimizer.eps=0.01", "batch_size=11")
     for name, trainer in (("one", ()), ("two", ("trainer=ddp", "trainer.accelerator=cpu"))):
-        finish(as_user(tmp_path, *trainer, "+optimizer.eps=0.01", f"name={name}"))
+        finish(as_user(tmp_path, *trainer, *words, f"name={name}"))
     for stage in STAGES:
-        expected = weights_of(runs / f"one_{stage}_optimizer.eps-0.01")
-        for name, value in weights_of(runs / f"two_{stage}_optimizer.eps-0.01").items():
+        expected = weights_of(runs / f"one_{stage}_batch_size-11_optimizer.eps-0.01")
+        for name, value in weights_of(
+            runs / f"two_{stage}_batch_size-11_optimizer.eps-0.01"
+        ).items():
             torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
     reports = [
-        (runs / f"{name}_kd_optimizer.eps-0.01" / "report.txt").read_text().split()[2]
+        (runs / f"{name}_kd_batch_size-11_optimizer.eps-0.01" / "report.txt").read_text().split()[2]
         for name in ("one", "two")
     ]
     assert float(reports[0]) == pytest.approx(float(reports[1]), rel=1e-3)
+
+
+def test_loss_that_is_not_finite_stops_and_names_its_slices(train: Run) -> None:
+    result = train("stage=student", "optimizer.lr=1e30", "trainer.max_epochs=3")
+    assert result.code == 2
+    message = " ".join(result.err.split())
+    assert "stage student, step 2: the loss is NaN or infinite; its batch was" in message
+    assert ".h5 slice" in message
+    assert "skip_nonfinite=10" in message
+    assert "Traceback" not in result.err

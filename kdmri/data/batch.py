@@ -14,7 +14,8 @@ class Slice(NamedTuple):
         kspace: stored measurement, complex64 (coils, H, W), orthonormal with the zero frequency at
             the corner; None where the data set stores none and it is simulated from the target.
         data_range: largest magnitude of the volume that the slice belongs to, float32 ().
-        volume: index of the volume within its split, int64 ().
+        volume: index of the volume within its split, int64 (); -1 for a stand-in, which does not
+            count.
         slice: index of the slice within its volume, int64 ().
         variant: which of its random changes the slice went through, int64 (), 0 for none; None
             where it may never come again.
@@ -42,7 +43,7 @@ class Batch(NamedTuple):
         mask: float32 (1 or B, 1, H, W), 1 where measured.
         target: float32 (B, C, H, W).
         data_range: largest magnitude of each item's volume, float32 (B,).
-        volume: index of each item's volume, int64 (B,).
+        volume: index of each item's volume, int64 (B,); -1 for a stand-in, which does not count.
         slice: index of each item's slice within its volume, int64 (B,).
         variant: which of the random changes of augmentation and task each item went through, int64
             (B,): the same volume, slice and variant have the same input. None where an input may

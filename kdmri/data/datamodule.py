@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -11,7 +12,7 @@ from kdmri.data.augmentation import flipped
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
-from kdmri.data.sampler import SliceSampler
+from kdmri.data.sampler import SliceBatches
 from kdmri.data.splits import Splits, find_splits
 from kdmri.errors import DataError
 from kdmri.physics.task import Task
@@ -68,6 +69,7 @@ class MRIDataModule(pl.LightningDataModule):
         self._num_workers, self._cache_bytes = num_workers, int(cache_gib * 2**30)
         self._build = build
         self._datasets: dict[str, SliceDataset] = {}
+        self._position = (0, 0)
         self._splits: Splits | None = None
 
     @property
@@ -97,6 +99,22 @@ class MRIDataModule(pl.LightningDataModule):
             self._check_sampling(volumes, dataset)
             self._datasets[split] = dataset
         return self._datasets[split]
+
+    def state_dict(self) -> dict[str, int]:
+        """Say where training stands: the epoch, and how many of its batches are done."""
+        assert self.trainer is not None
+        epoch, progress = (
+            self.trainer.current_epoch,
+            self.trainer.fit_loop.epoch_loop.batch_progress,
+        )
+        if progress.is_last_batch:
+            return {"epoch": epoch + 1, "batches": 0}
+        done: Any = progress.current
+        return {"epoch": epoch, "batches": done.processed}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there."""
+        self._position = (state_dict["epoch"], state_dict["batches"])
 
     def prepare_data(self) -> None:
         """Build an embedded data set, in one process alone."""
@@ -130,10 +148,15 @@ class MRIDataModule(pl.LightningDataModule):
         rank, processes = 0, 1
         if self.trainer is not None:
             rank, processes = self.trainer.global_rank, self.trainer.world_size
+        batches = SliceBatches(len(dataset), batch_size, shuffle, self._seed, rank, processes)
+        if shuffle:
+            batches.go_on(*self._position)
+            self._position = (0, 0)
         return DataLoader(
             dataset,
-            batch_size=max(1, batch_size // processes),
-            sampler=SliceSampler(len(dataset), shuffle, self._seed, rank, processes),
+            batch_sampler=batches,
+            # One of its own: else each epoch would draw from the one that a resume restores.
+            generator=torch.Generator(),
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             collate_fn=collate,

@@ -68,27 +68,34 @@ class SliceDataset(Dataset[Slice]):
     def __getitem__(self, item: int) -> Slice:
         """Give a slice as it is stored.
 
+        Args:
+            item: its index; -1 - index gives the slice as a stand-in, whose `volume` is -1.
+
         Raises:
             DataError: the file is damaged or the slice holds NaN.
         """
-        volume, index = self._index[item]
+        place = -1 - item if item < 0 else item
+        volume, index = self._index[place]
         if self._cache is not None:
-            target, kspace = (None if c is None else c[item] for c in self._cache)
+            target, kspace = (None if c is None else c[place] for c in self._cache)
         else:
             target, kspace = self._read_slice(int(volume), int(index))
         assert target is not None
-        return Slice(target, kspace, self._data_range[volume], volume, index, torch.tensor(0))
+        counted = torch.tensor(-1) if item < 0 else volume
+        return Slice(target, kspace, self._data_range[volume], counted, index, torch.tensor(0))
 
     def __getitems__(self, items: list[int]) -> Slice:
         """Give collated slices, in one copy where they are in memory; raises like one."""
         if self._cache is None:
             return collate([self[item] for item in items])
         chosen = torch.tensor(items)
-        target, kspace = (None if c is None else c.index_select(0, chosen) for c in self._cache)
+        stands_in = chosen < 0
+        places = torch.where(stands_in, -1 - chosen, chosen)
+        target, kspace = (None if c is None else c.index_select(0, places) for c in self._cache)
         assert target is not None
-        volume, index = self._index[chosen].unbind(dim=1)
-        variant = torch.zeros_like(volume)
-        return Slice(target, kspace, self._data_range[volume], volume, index, variant)
+        volume, index = self._index[places].unbind(dim=1)
+        counted, variant = volume.masked_fill(stands_in, -1), torch.zeros_like(volume)
+        return Slice(target, kspace, self._data_range[volume], counted, index, variant)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}

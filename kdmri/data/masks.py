@@ -131,7 +131,8 @@ class MaskFile:
         return f"file {self.path.name}"
 
 
-MaskRule = GaussianLines | UniformLines | MaskFile
+DrawnLines = GaussianLines | UniformLines
+MaskRule = DrawnLines | MaskFile
 
 
 def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | None) -> MaskRule:

@@ -6,40 +6,64 @@ import torch
 from torch.utils.data import Sampler
 
 
-class SliceSampler(Sampler[int]):
-    """Slices in order or shuffled anew each epoch, without the repetitions that padding would add.
+class SliceBatches(Sampler[list[int]]):
+    """Batches of slices, in order or shuffled anew each epoch; each process takes its share.
 
-    With several processes a shuffled epoch leaves out the last `length % processes` slices of its
-    order, so that every process makes equally many steps; in order, every slice comes exactly once.
+    The k-th batches of all processes together are the k-th batch of one process, also where the
+    number of slices or the batch size is not divisible: shares then differ by one slice. In
+    training every process makes equally many steps; one whose share of the last batch is empty gets
+    its first slice as a stand-in, marked by a negative index -1 - slice (see `SliceDataset`).
     """
 
-    def __init__(self, length: int, shuffle: bool, seed: int, rank: int, processes: int) -> None:
+    def __init__(
+        self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int, processes: int
+    ) -> None:
         """Set up one process's share.
 
         Args:
             length: number of slices of the split.
-            shuffle: whether each epoch has an order of its own.
+            batch_size: slices of a batch over all processes together.
+            shuffle: whether each epoch has an order of its own, as training has.
             seed: of the order, together with the epoch.
             rank: index of this process.
             processes: number of processes.
         """
-        self._length, self._shuffle, self._seed = length, shuffle, seed
-        self._rank, self._processes = rank, processes
-        self._epoch = 0
+        self._length, self._batch_size, self._shuffle = length, batch_size, shuffle
+        self._seed, self._rank, self._processes = seed, rank, processes
+        self._epoch = self._done = 0
+
+    @property
+    def sampler(self) -> "SliceBatches":
+        """Itself: Lightning looks here for what knows the epoch."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order; Lightning calls this at the start of each epoch."""
         self._epoch = epoch
 
+    def go_on(self, epoch: int, done: int) -> None:
+        """Begin with an epoch of which some batches are done already."""
+        self._epoch, self._done = epoch, done
+
     def _order(self) -> list[int]:
         if not self._shuffle:
             return list(range(self._length))
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        order = torch.randperm(self._length, generator=generator).tolist()
-        return order[: self._length - self._length % self._processes]
+        return torch.randperm(self._length, generator=generator).tolist()
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order()[self._rank :: self._processes])
+    def _shares(self) -> Iterator[list[int]]:
+        order = self._order()
+        for first in range(0, self._length, self._batch_size):
+            share = order[first : first + self._batch_size][self._rank :: self._processes]
+            if share:
+                yield share
+            elif self._shuffle:
+                yield [-1 - order[0]]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Give the batches of an epoch; of one that is resumed, those that are left."""
+        done, self._done = self._done, 0  # when the first one is asked for: loaders call this twice
+        yield from list(self._shares())[done:]
 
     def __len__(self) -> int:
-        return len(self._order()[self._rank :: self._processes])
+        return sum(1 for _ in self._shares())

@@ -41,6 +41,28 @@ class SliceTable:
         """Indices of the volumes."""
         return [int(v) for v in np.unique(self.columns["volume"])]
 
+    def to_csv(self) -> str:
+        """Write one line a slice, with every digit that float64 needs."""
+        rows = zip(*self.columns.values(), strict=True)
+        lines = [",".join(f"{value:.17g}" for value in row) for row in rows]
+        return "\n".join([",".join(self.columns), *lines, ""])
+
+    @classmethod
+    def from_csv(cls, text: str) -> "SliceTable":
+        """Read what `to_csv` wrote.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        header, *lines = text.splitlines()
+        names = header.split(",")
+        if names != list(_COLUMNS):
+            raise ValueError(f"columns {header}")
+        rows = np.array([[float(word) for word in line.split(",")] for line in lines])
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            raise ValueError(f"{len(lines)} lines of uneven length")
+        return cls(dict(zip(names, rows.T, strict=True)))
+
     def select(self, rows: np.ndarray) -> "SliceTable":
         """Keep some rows, by index or by a boolean mask."""
         return SliceTable({name: values[rows] for name, values in self.columns.items()})

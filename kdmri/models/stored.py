@@ -12,6 +12,12 @@ from kdmri.models.cascaded import CascadedNetwork
 
 PREFIX = "kdmri.models."
 
+FORMAT = 2
+"""Version of `best_model.pt`: 1 held network and weights alone, 2 tells its task and data too."""
+
+SCALING = "the largest magnitude of each volume is 1"
+"""How intensities were brought to what networks take."""
+
 
 def network_settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what builds a network (`_target_` and its arguments) of an architecture."""
@@ -55,13 +61,8 @@ def load_network(path: Path, expected: Mapping[str, Any] | None = None) -> Casca
     Raises:
         CheckpointError: the file is missing, damaged, or holds another network.
     """
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        settings, weights = stored["network"], stored["weights"]
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such checkpoint; train it first") from error
-    except Exception as error:  # torch raises many kinds for damaged or unsafe files
-        raise CheckpointError(f"{path}: not a checkpoint of kdmri ({error})") from error
+    stored = read_checkpoint(path)
+    settings, weights = stored["network"], stored["weights"]
     if expected is not None and dict(expected) != dict(settings):
         raise CheckpointError(
             f"{path}: holds another network: {_difference(settings, expected)}; choose the "
@@ -73,6 +74,23 @@ def load_network(path: Path, expected: Mapping[str, Any] | None = None) -> Casca
     except RuntimeError as error:
         raise CheckpointError(f"{path}: weights do not fit {settings}: {error}") from error
     return network
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a `best_model.pt` as plain values and tensors, on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, would run code when opened, or holds no
+            `network` (settings) and `weights`.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        dict(stored["network"]), dict(stored["weights"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such checkpoint; train it first") from error
+    except Exception as error:  # torch raises many kinds for damaged or unsafe files
+        raise CheckpointError(f"{path}: not a checkpoint of kdmri ({error})") from error
+    return stored
 
 
 def _difference(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Undersampled k-space: an input made from a target by a mask of lines."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
-from kdmri.data.masks import MaskFile, MaskRule
+from kdmri.data.masks import DrawnLines
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.task import Task
@@ -22,7 +23,7 @@ class CartesianUndersampling(Task):
 
     takes_stored_kspace = True
 
-    def __init__(self, mask: MaskRule, masks: int = 1) -> None:
+    def __init__(self, mask: Callable[[tuple[int, int]], np.ndarray], masks: int = 1) -> None:
         """Take the rule that gives a mask.
 
         Args:
@@ -35,7 +36,7 @@ class CartesianUndersampling(Task):
             ConfigurationError: several masks of a rule without a seed.
         """
         super().__init__()
-        if masks > 1 and isinstance(mask, MaskFile):
+        if masks > 1 and not isinstance(mask, DrawnLines):
             raise ConfigurationError(
                 f"augmentation.masks={masks}: the mask is {mask}, and a file holds one; give 1"
             )
@@ -49,7 +50,7 @@ class CartesianUndersampling(Task):
         key = (size, torch.device(device), number)
         if key not in self._masks:
             rule = self._mask
-            if number and not isinstance(rule, MaskFile):
+            if number and isinstance(rule, DrawnLines):
                 rule = replace(rule, seed=rule.seed + number)
             mask = torch.from_numpy(np.asarray(rule(size), dtype=np.float32))
             self._masks[key] = mask[None, None].to(device)

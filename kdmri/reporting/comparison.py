@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.layout import read_reconstruction
+from kdmri.data.layout import read_reconstruction, subject
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, SliceTable
 from kdmri.physics import magnitude
 from kdmri.reporting.figures import Pane, SliceRow, save_comparison
-from kdmri.reporting.statistics import GapBootstrap
+from kdmri.reporting.statistics import GapBootstrap, Resampling
 from kdmri.reporting.tables import Table
 
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f", "hfn": ".4f", "vif": ".4f"}
@@ -67,13 +67,15 @@ class Comparison:
         bootstrap = None
         if {"teacher", "student"} <= by_stage.keys():
             options = self._config.evaluation
-            bootstrap = GapBootstrap(
-                student=by_stage["student"].table,
-                teacher=by_stage["teacher"].table,
+            resampling = Resampling(
+                by_stage["student"].table,
                 by_block=self._config.dataset.one_subject,
                 block=options.block,
                 resamples=options.bootstrap,
+                subjects=[subject(v.path) for v in self._data.dataset("evaluation").volumes],
             )
+            figures = (resampling.figures(by_stage[s].table) for s in ("student", "teacher"))
+            bootstrap = GapBootstrap(resampling, *figures)
         metrics = FORMATS if self._config.evaluation.detailed else ("psnr", "ssim", "nmse")
         rows = []
         for method in self.methods:
@@ -110,7 +112,11 @@ class Comparison:
             notes.append("One subject, splits apart in space: no statement about other people.")
         if bootstrap is not None:
             block = self._config.evaluation.block
-            unit = f"blocks of {block} neighbouring slices" if bootstrap.by_block else "volumes"
+            unit = (
+                f"blocks of {block} neighbouring slices"
+                if bootstrap.resampling.by_block
+                else "subjects"
+            )
             notes.append(
                 "Gap recovered: share of the PSNR between student and teacher, 95 % interval by "
                 f"bootstrap over {unit}."
@@ -201,10 +207,4 @@ def _gap_cell(bootstrap: GapBootstrap, method: Measured) -> str:
         return "–"
     if method.stage in ("student", "teacher"):
         return "0 %" if method.stage == "student" else "100 %"
-    share = bootstrap.share(method.table)
-    if np.isnan(share.value):
-        return "no gap"
-    interval = (
-        "unsure" if np.isnan(share.low) else f"{share.low * 100:.0f} to {share.high * 100:.0f}"
-    )
-    return f"{share.value * 100:.0f} % ({interval})"
+    return str(bootstrap.share(bootstrap.resampling.figures(method.table)))

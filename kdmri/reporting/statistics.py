@@ -1,13 +1,14 @@
 """How much of the teacher-student gap a method recovers, and how sure that is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kdmri.metrics import SliceTable
 
-FEWEST_VOLUMES = 5
-"""With fewer volumes than this, resampling volumes says nothing; blocks of slices are resampled."""
+FEWEST_SUBJECTS = 5
+"""With fewer subjects than this, resampling them says nothing; blocks of slices are resampled."""
 
 
 @dataclass(frozen=True)
@@ -24,80 +25,114 @@ class Share:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "no gap"
+        unsure = np.isnan(self.low)
+        ends = "unsure" if unsure else f"{self.low * 100:.0f} to {self.high * 100:.0f}"
+        return f"{self.value * 100:.0f} % ({ends})"
 
-class GapBootstrap:
-    """Resamples the evaluation slices alike for all methods (a paired bootstrap).
 
-    Whole volumes are drawn where they are independent; where all volumes show one subject, or there
-    are few, blocks of neighbouring slices are drawn within each volume.
+class Resampling:
+    """Draws of the evaluation slices, the same for every table of them (a paired bootstrap).
+
+    Whole subjects are drawn where they are independent; where all volumes show one subject, or
+    there are few, blocks of neighbouring slices are drawn within each volume.
+
+    Attributes:
+        by_block: whether blocks are drawn.
+        groups: indices of the volumes of each subject.
     """
 
     def __init__(
         self,
-        student: SliceTable,
-        teacher: SliceTable,
+        table: SliceTable,
         by_block: bool,
         block: int,
         resamples: int,
+        subjects: Sequence[str] | None = None,
     ) -> None:
-        """Measure the gap on all resamples.
+        """Draw; the seed is fixed.
 
         Args:
-            student: slices of the student without a teacher.
-            teacher: the same slices of the teacher.
-            by_block: draw blocks of slices instead of volumes.
+            table: slices of any method.
+            by_block: draw blocks of slices instead of subjects.
             block: neighbouring slices of a block.
-            resamples: number of draws; the seed is fixed.
+            resamples: number of draws.
+            subjects: of each volume; None where each shows another.
         """
-        self.by_block = by_block or len(student.volumes) < FEWEST_VOLUMES
-        self._block = block
-        self._draws = self._draw(student, resamples)
-        self._student, self._teacher = self._psnr(student), self._psnr(teacher)
+        volumes = table.volumes
+        names = subjects if subjects is not None else [str(v) for v in volumes]
+        self.groups = [
+            np.flatnonzero([name == other for name in names]) for other in dict.fromkeys(names)
+        ]
+        self.by_block = by_block or len(self.groups) < FEWEST_SUBJECTS
+        self._rows = [np.flatnonzero(table.columns["volume"] == v) for v in volumes]
+        self._blocks = [np.array_split(r, max(1, round(len(r) / block))) for r in self._rows]
+        generator = np.random.default_rng(0)
+        counts = [len(b) for b in self._blocks] if self.by_block else [len(self.groups)]
+        drawn = [[generator.integers(n, size=n) for n in counts] for _ in range(resamples)]
+        # For each volume, or once: (1 + resamples, units), the data as measured first.
+        self._draws = [
+            np.stack([np.arange(n), *(draw[number] for draw in drawn)])
+            for number, n in enumerate(counts)
+        ]
 
-    def share(self, method: SliceTable) -> Share:
-        """Compare a method, measured on the same slices, with student and teacher."""
-        psnr = self._psnr(method)
+    def figures(self, table: SliceTable, metric: str = "psnr") -> np.ndarray:
+        """Measure the mean over volumes: as measured, then on each resample.
+
+        Args:
+            table: the same slices of a method.
+            metric: "psnr" (dB, over each volume at once) or "ssim" (mean over its slices).
+
+        Returns:
+            (1 + resamples,).
+        """
+        if self.by_block:
+            parts = zip(self._rows, self._blocks, self._draws, strict=True)
+            return np.mean([_drawn(table, metric, r, b, d) for r, b, d in parts], axis=0)
+        per_volume = table.per_volume(metric)
+        sums = np.array([per_volume[group].sum() for group in self.groups])
+        sizes = np.array([len(group) for group in self.groups])
+        (draws,) = self._draws
+        return sums[draws].sum(axis=1) / sizes[draws].sum(axis=1)
+
+
+def _drawn(
+    table: SliceTable, metric: str, rows: np.ndarray, blocks: list[np.ndarray], draws: np.ndarray
+) -> np.ndarray:
+    """Measure one volume put together of drawn blocks, (1 + resamples,)."""
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.array([values[block].sum() for block in blocks])[draws].sum(axis=1)
+
+    c = table.columns
+    if metric == "ssim":
+        return total(c["ssim"]) / total(np.ones_like(c["ssim"]))
+    largest = c["data_range"][rows[0]]
+    return 10 * np.log10(largest**2 * total(c["pixels"]) / total(c["squared_error"]))
+
+
+class GapBootstrap:
+    """The PSNR gap between student and teacher on each resample."""
+
+    def __init__(self, resampling: Resampling, student: np.ndarray, teacher: np.ndarray) -> None:
+        """Take figures of student and teacher, (1 + resamples,), see `Resampling.figures`."""
+        self.resampling = resampling
+        self._student, self._teacher = student, teacher
+
+    def share(self, figures: np.ndarray) -> Share:
+        """Compare a method's figures on the same resamples with student and teacher."""
         gap = self._teacher - self._student
         if gap[0] <= 0:
             return Share(np.nan, np.nan, np.nan)
-        shares = (psnr - self._student)[gap > 0] / gap[gap > 0]
+        shares = (figures - self._student)[gap > 0] / gap[gap > 0]
         if np.mean(gap <= 0) > 0.025:
             return Share(float(shares[0]), np.nan, np.nan)
-        low, high = np.percentile(shares[1:], (2.5, 97.5))
-        return Share(float(shares[0]), float(low), float(high))
+        return Share(float(shares[0]), *interval(shares))
 
-    def _draw(self, table: SliceTable, resamples: int) -> list[list[np.ndarray]]:
-        """Rows of each volume for the measured data (first) and each resample."""
-        generator = np.random.default_rng(0)
-        rows = [np.flatnonzero(table.columns["volume"] == v) for v in table.volumes]
-        draws = [rows]
-        for _ in range(resamples):
-            if self.by_block:
-                draws.append([self._draw_blocks(generator, r) for r in rows])
-            else:
-                draws.append([rows[i] for i in generator.integers(len(rows), size=len(rows))])
-        return draws
 
-    def _draw_blocks(self, generator: np.random.Generator, rows: np.ndarray) -> np.ndarray:
-        blocks = np.array_split(rows, max(1, round(len(rows) / self._block)))
-        return np.concatenate(
-            [blocks[i] for i in generator.integers(len(blocks), size=len(blocks))]
-        )
-
-    def _psnr(self, table: SliceTable) -> np.ndarray:
-        """Mean over volumes of the PSNR in dB, (1 + resamples,)."""
-        c = table.columns
-
-        def mean_psnr(volumes: list[np.ndarray]) -> float:
-            decibels = [
-                10
-                * np.log10(
-                    c["data_range"][rows[0]] ** 2
-                    * c["pixels"][rows].sum()
-                    / c["squared_error"][rows].sum()
-                )
-                for rows in volumes
-            ]
-            return float(np.mean(decibels))
-
-        return np.array([mean_psnr(volumes) for volumes in self._draws])
+def interval(figures: np.ndarray) -> tuple[float, float]:
+    """Give the ends of the 95 % interval; the first figure is as measured, no resample."""
+    low, high = np.percentile(figures[1:], (2.5, 97.5))
+    return float(low), float(high)

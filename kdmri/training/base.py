@@ -1,5 +1,6 @@
 """What every training method shares: a network, its optimiser, and measures on selection slices."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
+from kdmri.errors import DivergedError
 from kdmri.metrics import VolumeMetrics
 from kdmri.models import CascadedNetwork
 from kdmri.physics import magnitude
@@ -20,7 +22,7 @@ MakeScheduler = Callable[[Optimizer], LRScheduler]
 
 
 class TrainingMethod(pl.LightningModule):
-    """Trains `network`; a subclass writes `training_step`.
+    """Trains `network`; a subclass writes `loss`.
 
     Logs `train/*` from the steps, `val/l1` (mean absolute error, each slice weighted alike) and
     `val/psnr`, `val/ssim`, `val/nmse` (means over volumes) from the selection slices.
@@ -33,6 +35,7 @@ class TrainingMethod(pl.LightningModule):
         scheduler: MakeScheduler | None = None,
         scheduler_every: int = 1,
         weight_averaging: float | None = None,
+        skip_nonfinite: int = 0,
     ) -> None:
         """Take the parts.
 
@@ -44,12 +47,16 @@ class TrainingMethod(pl.LightningModule):
                 length.
             weight_averaging: decay of an exponential moving average of the weights, which is then
                 what is measured and kept; None measures and keeps the weights themselves.
+            skip_nonfinite: steps in a row that are skipped where the loss is NaN or infinite,
+                before training stops; 0 stops at once.
         """
         super().__init__()
         self.network = network
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._scheduler_every = scheduler_every
         self.val_metrics = VolumeMetrics()
+        self._skip_nonfinite, self._skipped_in_a_row, self._skipped_steps = skip_nonfinite, 0, 0
+        self._skip = False
         self._average: AveragedModel | None = None
         if weight_averaging is not None:
             update = get_ema_multi_avg_fn(weight_averaging)
@@ -73,6 +80,54 @@ class TrainingMethod(pl.LightningModule):
     def companions(self) -> dict[str, CascadedNetwork]:
         """Networks trained beside `network` that other stages may start from, by name."""
         return {}
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Give what a training step minimises: a scalar, the mean over the batch's items."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss, weighted so that the mean over processes is the mean over all items."""
+        loss = self.loss(batch)
+        self._skip = self._unusable(loss, batch)
+        if self.trainer.world_size == 1:
+            return loss
+        items = self._items(batch)
+        total = self.trainer.strategy.reduce(items.clone(), reduce_op="sum")
+        return loss * items * self.trainer.world_size / total
+
+    def _unusable(self, loss: Tensor, batch: Batch) -> bool:
+        """See whether the loss of any process is NaN or infinite; the item is read at each step.
+
+        Raises:
+            DivergedError: it is, and such steps are not to be skipped.
+        """
+        bad = bool(~torch.isfinite(loss.detach()))
+        if self.trainer.world_size > 1:
+            bad = self.trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if not bad:
+            self._skipped_in_a_row = 0
+            return False
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row > self._skip_nonfinite:
+            slices = zip(batch.volume.tolist(), batch.slice.tolist(), strict=True)
+            raise DivergedError(self.global_step + 1, [s for s in slices if s[0] >= 0])
+        self._skipped_steps += 1
+        return True
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave weights and moments alone where the loss was not finite."""
+        if self._skip:
+            optimizer.zero_grad(set_to_none=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Log how many steps were skipped so far, where skipping is allowed."""
+        if self._skip_nonfinite:
+            self.log("train/skipped_steps", float(self._skipped_steps))
+
+    @staticmethod
+    def _items(batch: Batch) -> Tensor:
+        """Count the items that are no stand-ins, float32 ()."""
+        return (batch.volume >= 0).sum().float()
 
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
@@ -121,7 +176,8 @@ class TrainingMethod(pl.LightningModule):
             on_step=False,
             on_epoch=True,
             prog_bar=progress,
-            batch_size=len(batch.volume),
+            batch_size=int(self._items(batch)),
+            sync_dist=True,
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

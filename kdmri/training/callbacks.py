@@ -1,6 +1,8 @@
 """What happens beside the training steps: checkpoints, progress, pictures."""
 
 import json
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ class StageCheckpoint(Checkpoint):
     """Keeps the best weights in `best_model.pt` and all that a resume needs in `model.pt`.
 
     Both are written aside and renamed, and open with `torch.load(..., weights_only=True)`.
-    `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score` and `metrics`.
+    `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score`, `metrics`, and
+    what a lone file has to tell to be used on a scan (`facts`).
     """
 
     def __init__(
@@ -38,7 +41,9 @@ class StageCheckpoint(Checkpoint):
         directory: Path,
         monitor: str,
         network: Mapping[str, Any],
+        facts: Mapping[str, Any],
         companions: Mapping[str, Mapping[str, Any]],
+        minutes: float | None = None,
     ) -> None:
         """Say what to keep.
 
@@ -46,9 +51,13 @@ class StageCheckpoint(Checkpoint):
             directory: of the stage.
             monitor: logged figure whose lowest value marks the best weights.
             network: settings that rebuild the network.
-            companions: the same for networks trained beside it, kept in `best_{name}.pt`.
+            facts: plain values that join each of them; see `kdmri.training.facts`.
+            companions: settings of networks trained beside it, kept in `best_{name}.pt`.
+            minutes: between two saves of `model.pt` within an epoch; None saves at its end alone.
         """
-        self._directory, self._monitor = directory, monitor
+        self._seconds = math.inf if minutes is None else 60 * minutes
+        self._saved = time.monotonic()
+        self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
 
@@ -68,6 +77,18 @@ class StageCheckpoint(Checkpoint):
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
             if trainer.is_global_zero:
                 self._save_best(pl_module)
+        self._save_last(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save all that a resume needs when it is time; the first process's clock decides."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or math.isinf(self._seconds):
+            return
+        due = time.monotonic() - self._saved >= self._seconds
+        if trainer.strategy.broadcast(due):
+            self._save_last(trainer)
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        self._saved = time.monotonic()
         if trainer.is_global_zero:
             with written_aside(self._directory / LAST) as aside:
                 trainer.save_checkpoint(aside)
@@ -83,8 +104,9 @@ class StageCheckpoint(Checkpoint):
 
     def _save(self, path: Path, settings: Mapping[str, Any], network: torch.nn.Module) -> None:
         weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+        kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
         with written_aside(path) as aside:
-            torch.save({"network": dict(settings), "weights": weights, **self.best}, aside)
+            torch.save(kept, aside)
 
 
 class StageProgressBar(RichProgressBar):

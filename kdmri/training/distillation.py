@@ -123,8 +123,8 @@ class Distillation(TrainingMethod):
         """Weigh the terms."""
         return torch.stack([getattr(self.weights, k) * v for k, v in terms.items()]).sum()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the weighted sum of the terms."""
+    def loss(self, batch: Batch) -> Tensor:
+        """Give the weighted sum of the terms."""
         if self.weights.reconstruction or self.weights.imitation:
             _, terms = self.compare(batch)
         else:

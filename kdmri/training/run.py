@@ -21,13 +21,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.errors import CheckpointError, ConfigurationError, KdmriError
+from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
 from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
 from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
+from kdmri.training.facts import checkpoint_facts
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK")
 
@@ -105,7 +106,12 @@ def train(job: Job) -> None:
 
     data.setup("fit")
     checkpoint = StageCheckpoint(
-        job.directory, definition.monitor, architecture, _companions(config, job.stage)
+        job.directory,
+        definition.monitor,
+        architecture,
+        checkpoint_facts(config, job.stage, data.dataset("train").slice_size),
+        _companions(config, job.stage),
+        config.checkpoint_minutes,
     )
     try:
         trainer = _build_trainer(job, checkpoint)
@@ -121,6 +127,8 @@ def train(job: Job) -> None:
         trainer.fit(method, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     except SystemExit:  # Lightning's way to end after Ctrl-C
         raise KdmriError(f"stage {job.stage}: interrupted; the same command goes on") from None
+    except DivergedError as error:
+        raise KdmriError(_diverged(job, data, error, last)) from error
     except (RuntimeError, KeyError) as error:
         if not last.is_file():
             raise
@@ -138,6 +146,18 @@ def train(job: Job) -> None:
         parameters = sum(p.numel() for p in network.parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, seconds)
+
+
+def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:
+    """Say where training diverged and what can be done."""
+    volumes = data.dataset("train").volumes
+    slices = ", ".join(f"{volumes[v].path.name} slice {s}" for v, s in error.slices)
+    kept = f"the last good state is {last}" if last.is_file() else "nothing was saved before"
+    return (
+        f"stage {job.stage}, step {error.step}: the loss is NaN or infinite; its batch was "
+        f"{slices}; {kept}. Try optimizer.lr smaller, trainer.gradient_clip_val=1, or skip such "
+        "steps with skip_nonfinite=10"
+    )
 
 
 def build_datamodule(config: DictConfig) -> MRIDataModule:
@@ -167,8 +187,12 @@ def quiet_lightning() -> None:
     # Few workers are right here: slices come from memory, and undersampling is done on the device.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*The number of training batches.*")
+    # The data module keeps the position in the epoch.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     # A schedule of one cycle steps once an epoch, as all schedules here.
     warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
+    # One device without srun is what an interactive session on a cluster wants.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 
@@ -183,6 +207,7 @@ def build_method(
         "optimizer": instantiate(config.optimizer),
         "scheduler": instantiate(config.scheduler),
         "weight_averaging": config.weight_averaging,
+        "skip_nonfinite": config.skip_nonfinite,
     }
     if teacher is not None:
         parts["teacher"] = teacher
@@ -248,3 +273,5 @@ if __name__ == "__main__":
             record=_plain(stored.record),
         )
     )
+    if torch.distributed.is_initialized():  # else its threads may abort the process at its end
+        torch.distributed.destroy_process_group()

@@ -67,8 +67,8 @@ class StudentFriendly(TrainingMethod):
             branches.append(state)
         return image, branches
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the sum of the three terms."""
+    def loss(self, batch: Batch) -> Tensor:
+        """Give the sum of the three terms."""
         teacher, branches = self.outputs(batch)
         terms = {
             "reconstruction": F.l1_loss(teacher, batch.target),

@@ -10,8 +10,8 @@ from kdmri.training.base import TrainingMethod
 class Supervised(TrainingMethod):
     """Minimises L1(network, target)."""
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean absolute error over pixels and channels."""
+    def loss(self, batch: Batch) -> Tensor:
+        """Give the mean absolute error over pixels and channels."""
         loss = F.l1_loss(self(batch), batch.target)
-        self.log_loss("l1", loss, batch, progress=True)
+        self.log_loss("l1", loss.detach(), batch, progress=True)
         return loss

@@ -10,7 +10,7 @@ from kdmri.data.cropping import fit_centre
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import inspect, write_volume
 from kdmri.data.masks import GaussianLines
-from kdmri.data.sampler import SliceSampler
+from kdmri.data.sampler import SliceBatches
 from kdmri.errors import DataError
 from tests.conftest import write_original
 
@@ -103,32 +103,67 @@ def test_several_slices_at_once_are_the_single_ones(
     for number, cut in (("1", slice(3, 6)), ("2", slice(8, 12))):
         write_original(tmp_path / f"{number}.h5", anatomy[:, :, cut] / int(number), mask)
     dataset = SliceDataset([inspect(tmp_path / f"{n}.h5", 1, "4x") for n in (1, 2)], None, cache)
-    chosen = [5, 0, 3, 2]
+    chosen = [5, 0, -4, 2]
     found, expected = dataset.__getitems__(chosen), collate([dataset[item] for item in chosen])
     for name, one, other in zip(found._fields, found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)
     np.testing.assert_allclose(found.target[0, 0], anatomy[:, :, 10] / 2, atol=1e-6)
-    assert found.volume.tolist() == [1, 0, 1, 0]
+    assert found.volume.tolist() == [1, 0, -1, 0]
     assert found.slice.tolist() == [2, 0, 0, 2]
 
 
-@pytest.mark.parametrize("length", [7, 8])
+def shares(
+    length: int, size: int, shuffle: bool, processes: int, epoch: int = 3
+) -> list[list[list[int]]]:
+    samplers = [SliceBatches(length, size, shuffle, 0, r, processes) for r in range(processes)]
+    for sampler in samplers:
+        sampler.set_epoch(epoch)
+    assert [len(list(sampler)) for sampler in samplers] == [len(sampler) for sampler in samplers]
+    return [list(sampler) for sampler in samplers]
+
+
+@pytest.mark.parametrize("size", [4, 5, 9])
+@pytest.mark.parametrize("length", [7, 8, 10])
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_processes_share_slices_without_repetition(length: int, processes: int) -> None:
-    shares = [list(SliceSampler(length, False, 0, rank, processes)) for rank in range(processes)]
-    assert sorted(index for share in shares for index in share) == list(range(length))
-    samplers = [SliceSampler(length, True, 0, rank, processes) for rank in range(processes)]
-    assert len({len(sampler) for sampler in samplers}) == 1, "all make equally many steps"
-    drawn = [index for sampler in samplers for index in sampler]
-    assert len(set(drawn)) == len(drawn) == length - length % processes
+def test_processes_together_have_the_batches_of_one(length: int, size: int, processes: int) -> None:
+    (whole,) = shares(length, size, True, 1)
+    assert sorted(index for batch in whole for index in batch) == list(range(length))
+    parts = shares(length, size, True, processes)
+    assert {len(part) for part in parts} == {len(whole)}, "all make equally many steps"
+    for batch, *of_processes in zip(whole, *parts, strict=True):
+        counted = [index for share in of_processes for index in share if index >= 0]
+        assert sorted(counted) == sorted(batch)
+        assert all(share for share in of_processes)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_in_order_every_slice_comes_once_without_stand_ins(processes: int) -> None:
+    parts = shares(10, 3, False, processes)
+    assert sorted(i for part in parts for share in part for i in share) == list(range(10))
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
-    sampler = SliceSampler(50, True, 1, 0, 1)
-    first = list(sampler)
-    assert list(sampler) == first
-    sampler.set_epoch(1)
-    second = list(sampler)
-    assert sorted(second) == sorted(first)
-    assert second != first
-    assert list(SliceSampler(50, True, 2, 0, 1)) != first
+    batches = SliceBatches(50, 4, True, 1, 0, 1)
+    first = list(batches)
+    assert list(batches) == first
+    batches.set_epoch(1)
+    assert sorted(map(sorted, batches)) != sorted(map(sorted, first))
+    assert list(batches) != first
+    assert list(SliceBatches(50, 4, True, 2, 0, 1)) != first
+
+
+def test_stand_in_is_a_slice_that_does_not_count(own: Path) -> None:
+    dataset = SliceDataset([inspect(own / "test" / f"{name}.h5", channels=1) for name in "ab"])
+    stand_in, slice_ = dataset[-1 - 6], dataset[6]
+    assert stand_in.volume == -1
+    torch.testing.assert_close(stand_in.target, slice_.target)
+
+
+def test_resumed_epoch_has_the_batches_that_are_left() -> None:
+    batches, resumed = (SliceBatches(20, 3, True, 7, 0, 1) for _ in range(2))
+    batches.set_epoch(4)
+    whole = list(batches)
+    resumed.go_on(epoch=4, done=3)
+    iter(resumed)  # loaders with workers do this once for nothing
+    assert list(resumed) == whole[3:]
+    assert list(resumed) == whole

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kdmri.metrics import SliceTable
-from kdmri.reporting.statistics import GapBootstrap
+from kdmri.reporting.statistics import GapBootstrap, Resampling, Share
 from kdmri.reporting.tables import Table
 
 
@@ -22,17 +22,25 @@ def table(psnr: np.ndarray, slices: int = 20) -> SliceTable:
     )
 
 
+def shares(
+    student: np.ndarray, teacher: np.ndarray, method: np.ndarray, by_block: bool = False
+) -> Share:
+    """Share of volumes' PSNR that 20 slices each, in blocks of 5, give."""
+    resampling = Resampling(table(student), by_block, 5, 200)
+    student, teacher, method = (resampling.figures(table(v)) for v in (student, teacher, method))
+    return GapBootstrap(resampling, student, teacher).share(method)
+
+
 SUBJECTS = 30 + np.random.default_rng(0).standard_normal(12)
 
 
 @pytest.mark.parametrize("by_block", [False, True])
 def test_share_is_exact_where_all_volumes_agree(by_block: bool) -> None:
-    bootstrap = GapBootstrap(table(SUBJECTS), table(SUBJECTS + 2), by_block, 5, 200)
-    share = bootstrap.share(table(SUBJECTS + 1.5))
+    share = shares(SUBJECTS, SUBJECTS + 2, SUBJECTS + 1.5, by_block)
     assert share.value == pytest.approx(0.75)
     assert share.low == pytest.approx(0.75)
     assert share.high == pytest.approx(0.75)
-    assert bootstrap.share(table(SUBJECTS + 3)).value == pytest.approx(1.5)
+    assert shares(SUBJECTS, SUBJECTS + 2, SUBJECTS + 3, by_block).value == pytest.approx(1.5)
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -41,27 +49,48 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     for _ in range(100):
         subjects = 30 + generator.standard_normal(20)
         gain = 0.5 + 0.4 * generator.standard_normal(20)
-        bootstrap = GapBootstrap(table(subjects, 2), table(subjects + 1, 2), False, 5, 200)
-        share = bootstrap.share(table(subjects + gain, 2))
+        share = shares(subjects, subjects + 1, subjects + gain)
         covered += share.low <= 0.5 <= share.high
     assert 85 <= covered <= 99
 
 
 def test_no_gap_gives_no_share() -> None:
-    bootstrap = GapBootstrap(table(SUBJECTS), table(SUBJECTS - 1), False, 5, 50)
-    assert np.isnan(bootstrap.share(table(SUBJECTS)).value)
+    assert np.isnan(shares(SUBJECTS, SUBJECTS - 1, SUBJECTS).value)
 
 
 def test_gap_that_may_be_none_gives_no_interval() -> None:
     teacher = SUBJECTS + np.where(np.arange(12) % 2, 1.0, -0.9)
-    share = GapBootstrap(table(SUBJECTS), table(teacher), False, 5, 200).share(table(SUBJECTS))
+    share = shares(SUBJECTS, teacher, SUBJECTS)
     assert share.value == pytest.approx(0)
     assert np.isnan(share.low)
 
 
-def test_few_volumes_are_resampled_by_blocks() -> None:
-    assert GapBootstrap(table(SUBJECTS[:4]), table(SUBJECTS[:4] + 1), False, 5, 10).by_block
-    assert not GapBootstrap(table(SUBJECTS), table(SUBJECTS + 1), False, 5, 10).by_block
+def test_few_subjects_are_resampled_by_blocks() -> None:
+    assert Resampling(table(SUBJECTS[:4]), False, 5, 10).by_block
+    assert not Resampling(table(SUBJECTS), False, 5, 10).by_block
+    assert Resampling(table(SUBJECTS), False, 5, 10, ["one", "two", "three"] * 4).by_block
+
+
+@pytest.mark.parametrize("metric", ["psnr", "ssim"])
+def test_volumes_of_a_subject_are_drawn_together(metric: str) -> None:
+    measured = table(SUBJECTS)
+    measured.columns["ssim"] = np.sin(np.arange(len(measured.columns["volume"])))
+    values = measured.per_volume(metric)
+    paired = Resampling(measured, False, 5, 300, [f"patient-{v // 2}" for v in range(12)])
+    figures = paired.figures(measured, metric)
+    assert figures[0] == pytest.approx(values.mean())
+    possible = values.reshape(6, 2).mean(axis=1)
+    draws = np.random.default_rng(0).integers(6, size=(300, 6))
+    np.testing.assert_allclose(figures[1:], possible[draws].mean(axis=1))
+
+
+@pytest.mark.parametrize("metric", ["psnr", "ssim"])
+def test_blocks_make_up_whole_volumes(metric: str) -> None:
+    measured = table(SUBJECTS[:3])
+    measured.columns["ssim"] = np.sin(np.arange(len(measured.columns["volume"])))
+    figures = Resampling(measured, True, 5, 50).figures(measured, metric)
+    assert figures[0] == pytest.approx(measured.mean(metric))
+    assert np.ptp(figures[1:]) > 0
 
 
 def test_table_is_escaped_for_latex() -> None:

@@ -1,8 +1,13 @@
+from functools import partial
+
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from kdmri.data.batch import Batch
 from kdmri.distillation import AttentionTransfer
+from kdmri.errors import DivergedError
 from kdmri.models import DCCNN
 from kdmri.physics import fft2, to_complex
 from kdmri.training import Distillation, Supervised
@@ -108,3 +113,37 @@ def test_average_of_the_weights_is_what_is_measured() -> None:
     optimised = method.configure_optimizers().param_groups[0]["params"]
     assert len(optimised) == len(list(method.network.parameters()))
     assert any(k.startswith("_average.") for k in method.state_dict())  # a resume goes on with it
+
+
+def fitted(batches: list[Batch], skip_nonfinite: int) -> Supervised:
+    torch.manual_seed(3)
+    method = Supervised(
+        network=DCCNN(cascades=1, depth=2, width=3),
+        optimizer=partial(torch.optim.Adam, lr=0.01),
+        skip_nonfinite=skip_nonfinite,
+    )
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(method, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    return method
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of Lightning
+def test_step_of_a_loss_that_is_not_finite_leaves_no_trace() -> None:
+    good = [batch() for _ in range(4)]
+    bad = batch()._replace(target=torch.full((2, 1, 16, 12), torch.nan))
+    clean = fitted(good, skip_nonfinite=0)
+    skipping = fitted([*good[:2], bad, bad, *good[2:]], skip_nonfinite=2)
+    for one, other in zip(clean.parameters(), skipping.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(DivergedError, match="step 3: the loss is not finite") as caught:
+        fitted([*good[:2], bad], skip_nonfinite=0)
+    assert caught.value.slices == [(0, 0), (1, 1)]
+    with pytest.raises(DivergedError):
+        fitted([bad, bad, bad], skip_nonfinite=2)

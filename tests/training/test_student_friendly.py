@@ -32,7 +32,7 @@ def test_branches_go_on_from_the_teachers_cascades() -> None:
 def test_loss_is_the_papers_and_imitation_pulls_no_teacher() -> None:
     training, given = method(), batch()
     training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
-    loss = training.training_step(given, 0)
+    loss = training.loss(given)
     output, branches = training.outputs(given)
     expected = (output - given.target).abs().mean()
     expected += sum((b - given.target).abs().mean() for b in branches) / 2
@@ -41,7 +41,7 @@ def test_loss_is_the_papers_and_imitation_pulls_no_teacher() -> None:
     torch.testing.assert_close(loss, expected)
     gradients = torch.autograd.grad(expected, list(training.network.parameters()))
     training.zero_grad()
-    training.training_step(given, 0).backward()
+    training.loss(given).backward()
     for parameter, gradient in zip(training.network.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -49,7 +49,7 @@ def test_loss_is_the_papers_and_imitation_pulls_no_teacher() -> None:
 def test_first_student_cascade_is_left_alone_and_all_else_learns() -> None:
     training = method()
     training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
-    training.training_step(batch(), 0).backward()
+    training.loss(batch()).backward()
     for name, parameter in training.student.named_parameters():
         assert (parameter.grad is None) == name.startswith("cascades.0."), name
     assert all(p.grad is not None for p in training.network.parameters())

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -44,6 +45,7 @@ class Calgary(Reader):
     """
 
     keep_coils: bool
+    raw: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_flags(self, "keep_coils")

@@ -1,16 +1,19 @@
 """fastMRI: k-space of knees and brains, one volume a file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
+import numpy as np
 
 from kdmri.data.prepare.kspace import (
     centred_ifft2,
     crop_images,
     root_sum_of_squares,
+    several_coils,
     uncentred_kspace,
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, split_of
@@ -34,9 +37,13 @@ class FastMRI(Reader):
     Attributes:
         keep_coils: give the coils' k-space too, of the cropped coil images; single-coil files have
             none.
+        undersampled: give files with a `mask` as they are, single coil only: zero-filled images,
+            cropped along the readout alone, since k-space of other crops is sampled nowhere.
     """
 
     keep_coils: bool
+    undersampled: bool = field(default=False, repr=False)
+    raw: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_flags(self, "keep_coils")
@@ -51,12 +58,13 @@ class FastMRI(Reader):
         for path in find(source, (".h5",), "fastMRI files (.h5)"):
             split = split_of(path, source)
             try:
-                subject, size = _inspect(path)
+                subject, size, masked = _inspect(path, self.undersampled)
             except UNREADABLE as error:
                 yield replace(unreadable(path, error), split=split)
                 continue
-            slices = partial(self._slices, path, size)
-            yield SourceVolume(path.stem, subject, (path,), slices, split=split)
+            slices = partial(_undersampled if masked else self._slices, path, size)
+            shown = size if masked else None
+            yield SourceVolume(path.stem, subject, (path,), slices, split=split, shown=shown)
 
     def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
         with blaming(path), h5py.File(path, "r") as file:
@@ -70,8 +78,21 @@ class FastMRI(Reader):
                     yield SourceSlice(root_sum_of_squares(images), coils)
 
 
-def _inspect(path: Path) -> tuple[str, tuple[int, int]]:
-    """Check a file without reading its k-space; returns subject and image size (H, W)."""
+def _undersampled(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
+    """Give zero-filled images (size[0], W) and their mask; the columns of k-space are masked."""
+    with blaming(path), h5py.File(path, "r") as file:
+        kspace = file["kspace"]
+        columns = np.fft.ifftshift(np.asarray(file["mask"]).reshape(-1) != 0)
+        if columns.size != kspace.shape[-1]:
+            raise ValueError(f"mask tells of {columns.size} columns, kspace has {kspace.shape[-1]}")
+        mask = np.broadcast_to(columns, (size[0], columns.size)).astype(np.uint8)
+        for index in range(kspace.shape[0]):
+            images = crop_images(centred_ifft2(kspace[index]), mask.shape)
+            yield SourceSlice(images, mask=mask)
+
+
+def _inspect(path: Path, undersampled: bool) -> tuple[str, tuple[int, int], bool]:
+    """Check a file without reading its k-space; returns subject, image size (H, W), masked."""
     with h5py.File(path, "r") as file:
         kspace = file.get("kspace")
         if not isinstance(kspace, h5py.Dataset):
@@ -81,12 +102,16 @@ def _inspect(path: Path) -> tuple[str, tuple[int, int]]:
                 f"kspace is {kspace.dtype} of shape {kspace.shape}; it must be complex, (S, H, W) "
                 "or (S, coils, H, W)"
             )
-        if "mask" in file:
+        masked = "mask" in file
+        if masked and not undersampled:
             raise ValueError("its k-space is undersampled (key mask): no target can be made of it")
+        if masked and kspace.ndim == 4:
+            raise ValueError(several_coils(kspace.shape[1]))
         wanted = _recon_size(file)
         patient = file.attrs.get("patient_id") or path.stem
         height, width = (min(pair) for pair in zip(wanted, kspace.shape[-2:], strict=True))
-    return patient.decode() if isinstance(patient, bytes) else str(patient), (height, width)
+    subject = patient.decode() if isinstance(patient, bytes) else str(patient)
+    return subject, (height, width), masked
 
 
 def _recon_size(file: h5py.File) -> tuple[int, int]:

@@ -1,11 +1,12 @@
 """ISMRMRD raw data: Cartesian scans of any vendor, one file each."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ from kdmri.data.prepare.kspace import (
     centred_ifft,
     crop_images,
     root_sum_of_squares,
+    several_coils,
     uncentred_kspace,
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, name_of, split_of, subject_of
@@ -58,10 +60,14 @@ class Ismrmrd(Reader):
     Attributes:
         group: group of the HDF5 file that the scan is in.
         keep_coils: give the k-space of several coils too, of the cropped coil images.
+        undersampled: give scans of one coil with missing lines as they are: zero-filled images,
+            cropped along the readout alone.
     """
 
     group: str = "dataset"
     keep_coils: bool = False
+    undersampled: bool = field(default=False, repr=False)
+    raw: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.group, str) or not self.group:
@@ -96,6 +102,7 @@ class Ismrmrd(Reader):
                     files=(path,),
                     slices=partial(self._slices, path, encoding, chosen),
                     split=split,
+                    shown=(_shown(encoding, 1), _shown(encoding, 0)) if self.undersampled else None,
                 )
 
     def _encoding(self, path: Path) -> Encoding:
@@ -119,10 +126,20 @@ class Ismrmrd(Reader):
             partitions = bool(heads["idx"]["kspace_encode_step_2"][imaging].any())
             for index in np.unique(number[imaging]):
                 lines = _records(stored, np.flatnonzero(imaging & (number == index)))
-                for images in _coil_images(_fill(lines, encoding, partitions), encoding):
-                    yield self._combined(images)
+                filled, counts = _fill(lines, encoding, partitions)
+                full = _is_full(counts)
+                if not full and not self.undersampled:
+                    raise ValueError("its k-space is undersampled: no target can be made of it")
+                rows = None if full else _measured_rows(counts)
+                if rows is not None and filled.shape[1] > 1:
+                    raise ValueError(several_coils(filled.shape[1]))
+                for images in _coil_images(filled, encoding, crop_rows=rows is None):
+                    yield self._combined(images, rows)
 
-    def _combined(self, images: np.ndarray) -> SourceSlice:
+    def _combined(self, images: np.ndarray, rows: np.ndarray | None) -> SourceSlice:
+        if rows is not None:
+            mask = np.broadcast_to(rows[:, None], images[0].shape).astype(np.uint8)
+            return SourceSlice(images[0], mask=mask)
         if len(images) == 1:
             return SourceSlice(images[0])
         kspace = uncentred_kspace(images) if self.keep_coils else None
@@ -184,7 +201,9 @@ def _records(stored: h5py.Dataset, places: np.ndarray) -> Iterator[np.void]:
         yield from stored[places[first : first + BLOCK]]
 
 
-def _fill(records: Iterable[np.void], encoding: Encoding, partitions: bool) -> np.ndarray:
+def _fill(
+    records: Iterable[np.void], encoding: Encoding, partitions: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Put the lines of a slice or slab at their places; averages are averaged.
 
     Args:
@@ -194,11 +213,11 @@ def _fill(records: Iterable[np.void], encoding: Encoding, partitions: bool) -> n
 
     Returns:
         complex64 (partitions, coils, phase encoding, columns): k-space in the first and third axis,
-        images along the readout, cropped to what is shown.
+        images along the readout, cropped to what is shown; and how often each line was acquired,
+        (partitions, phase encoding).
 
     Raises:
-        ValueError: a line does not fit into the encoded matrix, or lines between others are
-            missing, so that the image is aliased.
+        ValueError: a line does not fit into the encoded matrix.
     """
     _, rows, slabs = encoding.encoded.matrix
     slabs = slabs if partitions else 1
@@ -213,14 +232,28 @@ def _fill(records: Iterable[np.void], encoding: Encoding, partitions: bool) -> n
             filled = np.zeros((slabs, len(line), rows, columns), np.complex64)
         filled[slab, :, row] += line
         counts[slab, row] += 1
-    occupied = counts.any(axis=1)
-    for line_counts in (occupied, *counts[occupied]):
-        acquired = np.flatnonzero(line_counts)
-        if len(acquired) <= acquired[-1] - acquired[0]:
-            raise ValueError("its k-space is undersampled: no target can be made of it")
     assert filled is not None
     filled /= np.maximum(counts, 1)[:, None, :, None]
-    return filled
+    return filled, counts
+
+
+def _is_full(counts: np.ndarray) -> bool:
+    """Tell whether no line between others is missing, so that the image is not aliased."""
+    occupied = counts.any(axis=1)
+    acquired = [np.flatnonzero(lines) for lines in (occupied, *counts[occupied])]
+    return all(len(lines) > lines[-1] - lines[0] for lines in acquired)
+
+
+def _measured_rows(counts: np.ndarray) -> np.ndarray:
+    """Give the measured rows of undersampled k-space, bool, zero frequency at index 0.
+
+    Raises:
+        ValueError: partitions are missing, or not all have the same rows.
+    """
+    measured = counts > 0
+    if (measured != measured[0]).any():
+        raise ValueError("its partitions are not all sampled along the same rows")
+    return np.fft.ifftshift(measured[0])
 
 
 def _readout(record: np.void, samples: int, columns: int) -> np.ndarray:
@@ -245,9 +278,10 @@ def _place(step: int, centre: int | None, size: int) -> int:
     return place
 
 
-def _coil_images(filled: np.ndarray, encoding: Encoding) -> Iterator[np.ndarray]:
+def _coil_images(filled: np.ndarray, encoding: Encoding, crop_rows: bool) -> Iterator[np.ndarray]:
     """Transform what `_fill` gives to coil images (coils, H, W), a slice at a time."""
-    slabs, coils, _, columns = filled.shape
+    slabs, coils, rows, columns = filled.shape
+    height = _shown(encoding, 1) if crop_rows else rows
     first, shown = 0, 1
     if slabs > 1:
         for coil in range(coils):
@@ -255,7 +289,7 @@ def _coil_images(filled: np.ndarray, encoding: Encoding) -> Iterator[np.ndarray]
         shown = _shown(encoding, 2)
         first = slabs // 2 - shown // 2
     for images in filled[first : first + shown]:
-        yield crop_images(centred_ifft(images, (-2,)), (_shown(encoding, 1), columns))
+        yield crop_images(centred_ifft(images, (-2,)), (height, columns))
 
 
 def _shown(encoding: Encoding, axis: int) -> int:

@@ -47,3 +47,11 @@ def crop_images(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Crop or zero-pad the last two axes (..., H, W) around their centre to (H', W')."""
     in_front = np.moveaxis(images, IN_PLANE, (0, 1))
     return np.moveaxis(fit_centre(in_front, size), (0, 1), IN_PLANE)
+
+
+def several_coils(count: int) -> str:
+    """Say why undersampled k-space of several coils is refused."""
+    return (
+        f"its k-space is undersampled and of {count} coils: a magnitude image combined from them "
+        "has no k-space with that mask, so no network for one coil can be consistent with it"
+    )

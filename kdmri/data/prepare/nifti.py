@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from zlib import error as ZlibError
 
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 
 from kdmri.data.embedded import ORIENTATIONS
 from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of, subject_of
@@ -133,19 +135,39 @@ def _zooms(image: nibabel.Nifti1Image, turn: np.ndarray | None) -> list[float] |
 def _slices(
     path: Path, orientation: str | None, axis: int, frame: int | None
 ) -> Iterator[SourceSlice]:
-    across, down, along = _axes(orientation, axis)
     with blaming(path, *DAMAGED):
         image = _load(path)
-        # One time point at most is in memory; a compressed file is read from its start anyway.
-        values = np.asarray(image.dataobj if frame is None else image.dataobj[..., frame])
-        if orientation is not None:
-            values = nibabel.apply_orientation(values, _turn(image))
-    volume = values.transpose(across, down, along)
-    if orientation is not None:
-        volume = volume[:, ::-1]
-    kind = np.complex64 if np.iscomplexobj(volume) else np.float32
-    for index in range(volume.shape[0]):
-        yield SourceSlice(np.ascontiguousarray(volume[index], dtype=kind))
+        proxy: Any = image.dataobj
+        # Stored numbers of an uncompressed file stay on the disk; a compressed one is read whole.
+        values = np.asanyarray(proxy.get_unscaled())
+        values = values if frame is None else values[..., frame]
+        turn = None if orientation is None else _turn(image)
+        volume = as_slices(values, orientation, axis, turn)
+        kind = np.complex64 if np.iscomplexobj(volume) else np.float32
+        for index in range(volume.shape[0]):
+            scaled = apply_read_scaling(volume[index], proxy.slope, proxy.inter)
+            yield SourceSlice(np.ascontiguousarray(scaled, dtype=kind))
+
+
+def as_slices(
+    values: np.ndarray, orientation: str | None, axis: int, turn: np.ndarray | None
+) -> np.ndarray:
+    """View a stored array as its slices; nothing is copied, so what is written to it is stored.
+
+    Args:
+        values: stored array of three axes.
+        orientation: as for `nifti_volumes`.
+        axis: as for `nifti_volumes`.
+        turn: how stored axes become right, anterior and superior, (3, 2); None where `orientation`
+            is.
+
+    Returns:
+        (S, H, W).
+    """
+    if turn is not None:
+        values = nibabel.apply_orientation(values, turn)
+    volume = values.transpose(_axes(orientation, axis))
+    return volume if turn is None else volume[:, ::-1]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,17 @@ class SourceSlice(NamedTuple):
         kspace_coils: coil data, complex64 (coils, H, W), orthonormal, zero frequency at the corner;
             None where the source has none or it was not asked for.
         sensitivities: coil sensitivities, complex64 (coils, H, W), or None.
+        kspace: stored undersampled k-space, complex64 (H, W), orthonormal, zero frequency at the
+            corner, of `image`; None where the source has none.
+        mask: 1 where k-space was measured, uint8 (H, W), where the source holds undersampled
+            k-space alone: `image` is zero-filled then, and no target. None elsewhere.
     """
 
     image: np.ndarray
     kspace_coils: np.ndarray | None = None
     sensitivities: np.ndarray | None = None
+    kspace: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class SourceVolume:
             DataError, which names the file, where one cannot be read.
         spacing: distances in mm between rows, columns and slices; None where unknown.
         split: "train", "validation" or "test" where the owner's release fixes it, else None.
+        shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
+            k-space covers more.
+        scaled: whether the largest magnitude is 1 already.
     """
 
     name: str
@@ -47,10 +56,21 @@ class SourceVolume:
     slices: Callable[[], Iterator[SourceSlice]]
     spacing: tuple[float, float, float] | None = None
     split: str | None = None
+    shown: tuple[int, int] | None = None
+    scaled: bool = False
 
 
 class Reader:
-    """Base of all readers; a subclass is a frozen dataclass of its options."""
+    """Base of all readers; a subclass is a frozen dataclass of its options.
+
+    A reader with an option `undersampled` gives undersampled k-space of one coil as it is where
+    that is true, and refuses it otherwise: no target can be made of it.
+
+    Attributes:
+        raw: whether it reads k-space, whose coils it combines to a magnitude image.
+    """
+
+    raw: ClassVar[bool] = False
 
     @abstractmethod
     def volumes(self, source: Path) -> Iterator[SourceVolume]:

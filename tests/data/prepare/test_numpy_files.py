@@ -21,7 +21,7 @@ def save(path: Path, values: np.ndarray) -> None:
 
 def stacked(volume: SourceVolume) -> np.ndarray:
     slices = list(volume.slices())
-    assert all(item[1:] == (None, None) for item in slices)
+    assert all(item[1:3] == (None, None) for item in slices)
     return np.stack([item.image for item in slices])
 
 

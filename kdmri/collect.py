@@ -1,0 +1,55 @@
+"""One table of all that was measured: `python -m kdmri.collect experiments=DIR`."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from kdmri.console import console, one_line_errors
+from kdmri.errors import CheckpointError
+from kdmri.files import write_text
+from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="collect")
+@one_line_errors
+def main(config: DictConfig) -> None:
+    """Print the table and write it below the directory, as Markdown, LaTeX and CSV."""
+    root = Path(config.experiments)
+    found = read_summaries(root)
+    if not found:
+        raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
+    _show(found, root)
+
+
+class SweepTable(Callback):
+    """Shows one table of all cells at the end of a sweep, whichever launcher ran its jobs."""
+
+    def __init__(self, experiments: str) -> None:
+        """Take the directory of the experiments."""
+        self._root, self._began = Path(experiments), 0.0
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Remember when the sweep began; what it measures is written later."""
+        self._began = time.time()
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Print and write the table of what the jobs measured."""
+        found = read_summaries(self._root, since=self._began)
+        if found:
+            _show(found, self._root)
+
+
+def _show(found: list[Summary], root: Path) -> None:
+    table = tabulate(found)
+    write_text(root / "table.md", table.to_markdown())
+    write_text(root / "table.tex", table.to_latex())
+    write_text(root / "table.csv", to_csv(found))
+    console().print(table.to_rich())
+
+
+if __name__ == "__main__":
+    main()

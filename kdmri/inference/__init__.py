@@ -1,0 +1,1 @@
+"""Using a trained network: what a checkpoint tells, and scans in, reconstructions out."""

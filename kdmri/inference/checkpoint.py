@@ -1,0 +1,104 @@
+"""A checkpoint as all that a command has to know about a network."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdmri.data.masks import MaskFile
+from kdmri.errors import CheckpointError, ConfigurationError
+from kdmri.models import CascadedNetwork, load_network
+from kdmri.models.stored import FORMAT, read_checkpoint
+from kdmri.physics import CartesianUndersampling, CentralKspace, DataConsistency, Task
+from kdmri.physics.stored import build_task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network with its task.
+
+    Attributes:
+        path: the checkpoint.
+        network: on the CPU, in evaluation mode.
+        task: makes its input from a fully sampled slice.
+        facts: what else the checkpoint tells, plain values; see `kdmri.training.facts`.
+        mask_given: whether the user named the mask.
+    """
+
+    path: Path
+    network: CascadedNetwork
+    task: Task
+    facts: dict[str, Any] = field(default_factory=dict)
+    mask_given: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Channels of its images: 1 (magnitude) or 2 (complex)."""
+        return self.network.channels
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the network uses k-space."""
+        return any(isinstance(module, DataConsistency) for module in self.network.modules())
+
+    @property
+    def parameters(self) -> int:
+        """Number of its weights."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def label(self) -> str:
+        """Name it for a table, such as "kd, mni, DCCNN"."""
+        told = (self.facts.get("stage"), self.facts.get("data", {}).get("name"))
+        return ", ".join([*filter(None, told), type(self.network).__name__])
+
+
+def open_checkpoint(
+    path: str | Path | None, mask: str | None = None, scale: float | None = None
+) -> Trained:
+    """Open a `best_model.pt`; nothing in it is run.
+
+    Args:
+        path: the file.
+        mask: a `.npy` mask (H, W) that goes before the checkpoint's own.
+        scale: of super-resolution, for checkpoints of format 1, which do not tell.
+
+    Raises:
+        ConfigurationError: `path` is missing, `mask` or `scale` is for another task.
+        CheckpointError: the file is no checkpoint, of a later version, or does not tell its task.
+    """
+    if path is None:
+        raise ConfigurationError(
+            "checkpoint: name the weights, checkpoint=experiments/.../best_model.pt"
+        )
+    path = Path(path)
+    facts = read_checkpoint(path)
+    version = facts.get("format", 1)
+    if not isinstance(version, int) or version > FORMAT:
+        raise CheckpointError(
+            f"{path}: is a checkpoint of format {version}, this kdmri knows up to {FORMAT}; "
+            "update it"
+        )
+    task, rule = None, None
+    if mask is not None:
+        if not Path(mask).is_file():
+            raise ConfigurationError(f"mask={mask}: there is no such file")
+        rule = MaskFile(Path(mask))
+    if "task" in facts:
+        sampling = dict(facts["task"]).get("sampling", {})
+        resolution = str(sampling.get("_target_")).endswith(CentralKspace.__name__)
+        if rule is None or resolution:
+            task = build_task(sampling)
+    elif scale is not None:
+        task = CentralKspace(scale)
+    if isinstance(task, CentralKspace) and rule is not None:
+        raise ConfigurationError(f"mask={mask}: {path} is of super-resolution, which has no mask")
+    if rule is not None:
+        task = CartesianUndersampling(rule)
+    if task is None:
+        raise CheckpointError(
+            f"{path}: is of format 1, which does not tell how its input was sampled; give the "
+            "mask (mask=FILE.npy) or, for super-resolution, the scale (scale=4), or train it again"
+        )
+    network = load_network(path)
+    network.eval()
+    told = {k: v for k, v in facts.items() if k not in ("weights", "network")}
+    return Trained(path, network, task, told | {"network": facts["network"]}, mask is not None)

@@ -1,0 +1,120 @@
+"""Reconstructs volumes: two passes over each, one batch of slices in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kdmri.data.prepare.source import Reader
+from kdmri.errors import DataError
+from kdmri.inference.checkpoint import Trained
+from kdmri.inference.feeding import Feed, feed
+from kdmri.inference.survey import survey
+from kdmri.inference.writing import Target, opened
+from kdmri.metrics import VolumeMetrics
+from kdmri.physics import magnitude, to_complex
+
+Progress = Callable[[str, int, int], None]
+"""Told the name of a volume, how many of its slices are done, and how many there are."""
+
+COMBINED = "; coils were combined before, to the root sum of squares of their images"
+
+
+@dataclass
+class Done:
+    """What became of the volumes.
+
+    Attributes:
+        names: of the volumes that were written, by index.
+        slices: how many slices were written.
+        metrics: of the reconstructions and of the network's input, where there are targets.
+        notes: how inputs came about, with the number of volumes that each holds for.
+        errors: volumes that were left out, and why.
+    """
+
+    names: dict[int, str]
+    slices: int
+    metrics: dict[str, VolumeMetrics]
+    notes: dict[str, int]
+    errors: list[str]
+
+
+def reconstruct(
+    trained: Trained,
+    reader: Reader,
+    found: list[Target],
+    batch_size: int,
+    padded: tuple[int, int] | None,
+    device: torch.device,
+    progress: Progress,
+) -> Done:
+    """Reconstruct all volumes of all targets; a target with a volume that fails is left out.
+
+    Args:
+        trained: the network and its task.
+        reader: of the volumes.
+        found: where they go.
+        batch_size: slices that pass the network together.
+        padded: (H, W) that slices are padded to; the padding is undone.
+        device: where to compute.
+        progress: told of each batch.
+    """
+    trained.network.to(device)
+    done = Done({}, 0, {}, {}, [])
+    index = 0
+    for target in found:
+        facts: dict[str, str | float] = {
+            "checkpoint": Path(trained.path).name,
+            "network": trained.label(),
+        }
+        try:
+            with opened(target, reader, facts) as writer_of:
+                for volume in target.volumes:
+                    index += 1
+                    one = feed(volume, survey(volume), trained, padded, index)
+                    write = writer_of(volume, one.scale, one.survey.count, one.size)
+                    _volume(one, write, batch_size, device, progress, done)
+                    combined = reader.raw and not one.survey.is_complex
+                    note = one.describe() + (COMBINED if combined else "")
+                    done.notes[note] = done.notes.get(note, 0) + 1
+        except DataError as error:
+            done.errors.append(str(error))
+            continue
+    return done
+
+
+@torch.inference_mode()
+def _volume(
+    one: Feed,
+    write: Callable[..., None],
+    batch_size: int,
+    device: torch.device,
+    progress: Progress,
+    done: Done,
+) -> None:
+    """Reconstruct one volume."""
+    count, name = one.survey.count, one.volume.name
+    progress(name, 0, count)
+    written = 0
+    for batch in one.batches(batch_size, device):
+        output = one.trained.network(batch.image, batch.kspace, batch.mask)
+        if one.survey.has_target:
+            images = {"Input": batch.image, "Reconstruction": output}
+            for label, image in images.items():
+                metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))
+                metrics.update(
+                    magnitude(one.shown(image)),
+                    magnitude(one.shown(batch.target)),
+                    batch.data_range,
+                    batch.volume,
+                    batch.slice,
+                )
+        shown = one.shown(output)
+        values = shown if shown.shape[1] == 1 else to_complex(shown)
+        for image in values[:, 0].cpu().numpy():
+            write(written, image)
+            written += 1
+        progress(name, written, count)
+    done.names[one.index] = name
+    done.slices += written

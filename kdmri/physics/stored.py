@@ -1,0 +1,109 @@
+"""Tasks in checkpoints: plain settings that say how an input is made from a target."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdmri.data.masks import DrawnLines, GaussianLines, MaskFile, UniformLines, choose
+from kdmri.errors import CheckpointError
+from kdmri.physics.resolution import CentralKspace, Size
+from kdmri.physics.sampling import CartesianUndersampling
+from kdmri.physics.task import Task
+
+UNDERSAMPLING = "kdmri.physics.CartesianUndersampling"
+RESOLUTION = "kdmri.physics.CentralKspace"
+RULES: dict[str, type[DrawnLines]] = {
+    "kdmri.data.masks.GaussianLines": GaussianLines,
+    "kdmri.data.masks.UniformLines": UniformLines,
+}
+"""Mask rules that a checkpoint may name; nothing else that it names is ever called."""
+
+
+@dataclass(frozen=True)
+class StoredMask:
+    """The mask that a network was trained with, and the rule for slices of another size.
+
+    Attributes:
+        rule: draws the mask of any size.
+        values: mask file of the training, uint8 (H, W), zero frequency at the corner; or None.
+        name: of that file.
+    """
+
+    rule: DrawnLines
+    values: np.ndarray | None = None
+    name: str = ""
+
+    def __call__(self, size: Size) -> np.ndarray:
+        """Give the mask of a size (H, W): the file's where it fits, else the rule's."""
+        return self.rule(size) if self._drawn(size) else self._values
+
+    @property
+    def _values(self) -> np.ndarray:
+        assert self.values is not None
+        return self.values
+
+    def _drawn(self, size: Size) -> bool:
+        return self.values is None or self.values.shape != tuple(size)
+
+    def __str__(self) -> str:
+        if self.values is None:
+            return str(self.rule)
+        height, width = self.values.shape
+        return f"file {self.name} for slices of {height}x{width}, else {self.rule}"
+
+
+def task_settings(sampling: Mapping[str, Any], size: Size) -> dict[str, Any]:
+    """Keep what rebuilds a task wherever its checkpoint is taken.
+
+    Args:
+        sampling: `task.sampling` of the configuration, plain values.
+        size: (H, W) of the slices that it was trained on.
+
+    Returns:
+        Plain values without paths; a mask file in use is kept with its values, uint8 (H, W).
+    """
+    settings = dict(sampling)
+    settings.pop("masks", None)  # of training alone
+    mask = settings.pop("mask", None)
+    if mask is not None:
+        found = choose(mask["rule"], mask["folder"], mask["acceleration"], mask["file"])
+        stored: dict[str, Any] = {"rule": dict(mask["rule"]), "file": None, "values": None}
+        if isinstance(found, MaskFile):
+            stored |= {"file": found.path.name, "values": torch.from_numpy(found(size))}
+        settings["mask"] = stored
+    return settings
+
+
+def build_task(settings: Mapping[str, Any]) -> Task:
+    """Build a task from what `task_settings` gave.
+
+    Raises:
+        CheckpointError: the settings name a task or a mask rule that is not one of kdmri's own, or
+            their values cannot be used.
+    """
+    arguments = dict(settings)
+    target = arguments.pop("_target_", None)
+    try:
+        if target == UNDERSAMPLING:
+            return CartesianUndersampling(_build_mask(arguments.pop("mask")), **arguments)
+        if target == RESOLUTION:
+            return CentralKspace(**arguments)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"task {target}: {error}") from error
+    raise CheckpointError(f"task {target}: known are {UNDERSAMPLING} and {RESOLUTION}")
+
+
+def _build_mask(stored: Mapping[str, Any]) -> StoredMask:
+    rule = dict(stored["rule"])
+    target = rule.pop("_target_", None)
+    if target not in RULES:
+        raise CheckpointError(
+            f"mask rule {target}: known are {', '.join(RULES)}; give the mask itself, mask=FILE.npy"
+        )
+    values = stored["values"]
+    if values is not None:
+        values = values.numpy().astype(np.uint8)
+    return StoredMask(RULES[target](**rule), values, str(stored["file"]))

@@ -1,0 +1,120 @@
+"""All measured stages below a directory in one table: data sets, tasks, methods, over seeds."""
+
+import csv
+import io
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdmri.reporting.records import FIGURES, find_records
+from kdmri.reporting.tables import Table
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What evaluation says of one stage in `metrics.json`.
+
+    Attributes:
+        dataset: its title.
+        task: its title, such as "4x".
+        method: label of the stage, or of a baseline.
+        variant: directory of the stage without its seed; what differs from the shipped choices.
+        parameters: of the network, 0 without one.
+        seed: of the training.
+        figures: means over volumes, by metric.
+    """
+
+    dataset: str
+    task: str
+    method: str
+    variant: str
+    parameters: int
+    seed: int
+    figures: dict[str, float]
+
+
+def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
+    """Read what evaluation left below a directory, each baseline once for its data set and task.
+
+    Args:
+        root: such as "experiments".
+        since: leaves out files that were written before, in seconds since the epoch.
+
+    Raises:
+        CheckpointError: a file is damaged.
+    """
+    found: dict[tuple[str, ...], Summary] = {}
+    for directory, told in ((r.directory, r.told) for r in find_records(root, since)):
+        cell = told.dataset, told.task
+        for label, figures in told.baselines.items():
+            found[*cell, label] = Summary(*cell, label, "", 0, 0, figures)
+        found[*cell, str(directory)] = Summary(
+            *cell, told.label, variant(directory), told.parameters, told.seed, told.figures
+        )
+    return list(found.values())
+
+
+def variant(directory: Path) -> str:
+    """Name a stage's directory without its seed."""
+    return re.sub(r"_seed-\d+", "", directory.name)
+
+
+def tabulate(summaries: Iterable[Summary]) -> Table:
+    """Lay out one row for each data set, task, method and variant; seeds are averaged.
+
+    Returns:
+        A table whose figures are means over seeds, with one standard deviation where there are
+        several.
+    """
+    cells: dict[tuple[str, str, str, str, int], list[Summary]] = defaultdict(list)
+    for one in summaries:
+        cells[one.dataset, one.task, one.method, one.variant, one.parameters].append(one)
+    shipped = _shortest_variants(cells)
+    rows = []
+    for (dataset, task, method, variant, parameters), seeds in sorted(
+        cells.items(), key=lambda cell: (cell[0][:2], cell[0][4] == 0 and -1, cell[0][2:])
+    ):
+        plain = variant == shipped.get((dataset, task, method))
+        rows.append(
+            [
+                dataset,
+                task,
+                method if plain or not variant else f"{method} ({variant})",
+                f"{parameters:,}" if parameters else "–",
+                *(_cell([s.figures[m] for s in seeds], digits) for m, digits in FIGURES.items()),
+                str(len(seeds)) if parameters else "–",
+            ]
+        )
+    header = ["data set", "task", "method", "parameters", "PSNR dB", "SSIM", "NMSE", "seeds"]
+    notes = ["Means over volumes, then over seeds ± one standard deviation between seeds."]
+    return Table("All stages that were measured", header, rows, notes)
+
+
+def to_csv(summaries: Iterable[Summary]) -> str:
+    """Write one line a stage and seed, figures as they are."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "task", "method", "variant", "parameters", "seed", *FIGURES])
+    for one in summaries:
+        figures = [f"{one.figures[metric]:.8g}" for metric in FIGURES]
+        cell = (one.dataset, one.task, one.method, one.variant, one.parameters, one.seed)
+        writer.writerow([*cell, *figures])
+    return text.getvalue()
+
+
+def _shortest_variants(cells: Iterable[tuple[str, str, str, str, int]]) -> dict[Any, str]:
+    """The variant of each method that needs no name: the one with the shortest directory."""
+    found: dict[tuple[str, str, str], str] = {}
+    for dataset, task, method, variant, _ in cells:
+        key = (dataset, task, method)
+        found[key] = min(found.get(key, variant), variant, key=lambda name: (len(name), name))
+    return found
+
+
+def _cell(values: list[float], digits: str) -> str:
+    mean = f"{statistics.fmean(values):{digits}}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):{digits}}"

@@ -1,0 +1,261 @@
+"""Brings a tree of experiments to plain values for a page: rows, curves, settings, pictures."""
+
+import hashlib
+import json
+import math
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdmri.errors import DataError, KdmriError
+from kdmri.metrics import ALL_METRICS
+from kdmri.reporting.html import curves, measured, tree
+from kdmri.reporting.html.images import Gallery
+from kdmri.reporting.html.measured import Figures
+from kdmri.reporting.html.rebuild import open_reference
+from kdmri.reporting.html.tree import Experiment, Run, mapping, number, select, text
+
+BEST = "best_model.pt"
+"""Weights of the best epoch, as training leaves them in the directory of a stage."""
+
+NO_DATA = "targets, zero-filled images and residues are left out"
+
+
+@dataclass
+class Collection:
+    """All that a page shows, as values that JSON can hold.
+
+    Attributes:
+        rows: of the table, a stage or something that needs no network each.
+        experiments: each names its rows by their numbers.
+        settings: distinct configurations, flat.
+        galleries: what can be shown of each experiment, None where there is nothing.
+        notes: on what was left out.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    experiments: list[dict[str, Any]] = field(default_factory=list)
+    settings: list[dict[str, Any]] = field(default_factory=list)
+    galleries: list[Gallery | None] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def collect(experiments: Path, datasets: Path | None = None) -> Collection:
+    """Read a tree of experiments.
+
+    Args:
+        experiments: holds `{dataset}/{task}/{stage directories}`.
+        datasets: holds the data sets; None looks where the configurations say.
+
+    Raises:
+        DataError: there is no stage.
+    """
+    runs, notes = tree.find(experiments)
+    comparisons, more = measured.comparisons(experiments)
+    found = Collection(notes=notes + more)
+    numbers: dict[Any, int] = {}
+    stages = {key: set(figures) for key, figures in comparisons.items()}
+    for experiment in tree.experiments_of(runs, stages):
+        figures = comparisons.get((experiment.folder, experiment.comparison), {})
+        _add(found, experiments, experiment, figures, numbers)
+        remarks: list[str] = []
+        found.galleries.append(_gallery(experiment, figures, datasets, remarks))
+        found.experiments[-1]["notes"] += remarks
+    return found
+
+
+def _add(
+    found: Collection,
+    root: Path,
+    experiment: Experiment,
+    figures: Figures,
+    numbers: dict[Any, int],
+) -> None:
+    """Add an experiment with those of its rows that no other has brought yet."""
+    rows, by_stage = [], {run.stage: run for run in experiment.runs}
+    gaps = _gaps(figures)
+    anchor = experiment.anchor
+    for name, volumes in figures.items():
+        if name not in by_stage:
+            key = (anchor.dataset, anchor.task, name, json.dumps(volumes))
+            if key not in numbers:
+                numbers[key] = len(found.rows)
+                found.rows.append(_common(anchor, name, volumes) | {"baseline": True})
+            rows.append(numbers[key])
+    for run in experiment.runs:
+        if run.directory not in numbers:
+            numbers[run.directory] = len(found.rows)
+            found.rows.append(_row(found, root, run, figures.get(run.stage, {})))
+        row = found.rows[numbers[run.directory]]
+        if run.stage in figures and not row["volumes"]:
+            row.update(_measures(figures[run.stage]))
+        if run.stage in gaps and row["gap"] is None:
+            row["gap"] = gaps[run.stage]
+        rows.append(numbers[run.directory])
+    data = mapping(anchor.config.get("dataset"))
+    notes = []
+    if data.get("one_subject") is True:
+        notes.append("One subject, splits apart in space: no statement about other people.")
+    if not figures:
+        notes.append("No figures yet: python evaluate.py with the same settings measures it.")
+    title = f"{_dataset(anchor)}, {_task(anchor)}: {anchor.variant}"
+    found.experiments.append({"title": title, "rows": rows, "notes": notes})
+
+
+def _common(run: Run, label: str, volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    return {
+        "dataset": _dataset(run),
+        "task": _task(run),
+        "run": run.variant,
+        "label": label,
+        "stage": None,
+        "seed": None,
+        "recipe": f"{run.dataset}/{run.task}/{label}",
+        "parameters": None,
+        "gap": None,
+        "epochs": None,
+        "seconds": None,
+        **_measures(volumes),
+    }
+
+
+def _row(
+    found: Collection, root: Path, run: Run, volumes: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    best = mapping(run.record.get("best"))
+    experiment = mapping(run.record.get("experiment"))
+    recipe = [run.dataset, run.task, run.config.get("name"), run.stage]
+    others = {key: value for key, value in experiment.items() if key != "seed"}
+    return _common(run, run.label, volumes) | {
+        "stage": run.stage,
+        "seed": number(experiment.get("seed")),
+        "recipe": hashlib.sha256(f"{recipe}{sorted(others.items())}".encode()).hexdigest()[:12],
+        "parameters": _parameters(run, found.notes),
+        "epochs": number(select(run.record, "circumstances", "max_epochs")),
+        "best_epoch": number(best.get("epoch")),
+        "seconds": number(run.record.get("seconds")),
+        "reported": run.reported,
+        "finished": run.record.get("finished") is True,
+        "directory": str(run.directory.relative_to(root)),
+        "command": text(run.record.get("command")),
+        "settings": _settings(found, run),
+        "curves": _curves(run, found.notes),
+    }
+
+
+def _dataset(run: Run) -> str:
+    return text(select(run.config, "dataset", "title")) or run.dataset
+
+
+def _task(run: Run) -> str:
+    return text(select(run.config, "task", "title")) or run.task
+
+
+def _measures(volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Give mean and one standard deviation over volumes of every metric, and each volume's own."""
+    measures = {}
+    for metric in ALL_METRICS:
+        values = [figures[metric] for figures in volumes.values() if metric in figures]
+        if values:
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            measures[metric] = [float(np.mean(values)), spread]
+    rounded = {
+        volume: {metric: float(f"{value:.6g}") for metric, value in figures.items()}
+        for volume, figures in volumes.items()
+    }
+    return {"measures": measures, "volumes": rounded}
+
+
+def _gaps(figures: Figures) -> dict[str, float]:
+    """Share of the mean PSNR between student and teacher that each stage recovers."""
+    psnr = {
+        name: np.mean([v["psnr"] for v in volumes.values() if "psnr" in v] or [np.nan])
+        for name, volumes in figures.items()
+    }
+    gap = psnr.get("teacher", np.nan) - psnr.get("student", np.nan)
+    if not gap > 0:
+        return {}
+    shares = {name: float((value - psnr["student"]) / gap) for name, value in psnr.items()}
+    return {name: share for name, share in shares.items() if np.isfinite(share)}
+
+
+def _parameters(run: Run, notes: list[str]) -> int | None:
+    """Count the weights of the best network."""
+    path = run.directory / BEST
+    if not path.is_file():
+        return None
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)["weights"]
+        return sum(int(value.numel()) for value in weights.values())
+    except (RuntimeError, OSError, EOFError, KeyError, AttributeError, TypeError) as error:
+        notes.append(f"{path}: not a checkpoint that can be read ({type(error).__name__})")
+    except pickle.UnpicklingError:
+        notes.append(f"{path}: holds more than weights, so it was not opened")
+    return None
+
+
+def _curves(run: Run, notes: list[str]) -> dict[str, curves.Curve]:
+    try:
+        return curves.read(run.directory)
+    except DataError as error:
+        notes.append(str(error))
+        return {}
+
+
+def _settings(found: Collection, run: Run) -> int | None:
+    """Number of a stage's configuration among the distinct ones."""
+    flat = _flat("", {k: v for k, v in run.config.items() if k not in ("run_name", "stage")})
+    if not flat:
+        return None
+    if flat not in found.settings:
+        found.settings.append(flat)
+    return found.settings.index(flat)
+
+
+def _flat(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {key: _plain(value)} if key else {}
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        flat |= _flat(f"{key}.{name}" if key else str(name), item)
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    """Bring a value of YAML to what JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    known = value is None or isinstance(value, bool | int | str)
+    return value if known or (isinstance(value, float) and math.isfinite(value)) else str(value)
+
+
+def _gallery(
+    experiment: Experiment, figures: Figures, datasets: Path | None, notes: list[str]
+) -> Gallery | None:
+    """Find what can be shown; what cannot is told in `notes`."""
+    reference = None
+    try:
+        reference = open_reference(experiment.anchor, datasets)
+    except KdmriError as error:
+        notes.append(f"Pictures: {NO_DATA}, since {error}.")
+    runs: Sequence[Run] = experiment.runs
+    try:
+        gallery = Gallery(runs, reference)
+        try:
+            gallery.check(figures)
+        except DataError as error:
+            notes.append(f"Pictures: {NO_DATA}, since {error}.")
+            return Gallery(runs, None)
+    except KdmriError as error:
+        notes.append(f"No pictures, since {error}.")
+        return None
+    if reference is not None:
+        notes.append(f"{reference.sampling}; {reference.note}.")
+    return gallery

@@ -1,0 +1,237 @@
+"""Methods against one another over seeds: paired differences, how sure they are, what they cost."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from kdmri.errors import CheckpointError
+from kdmri.metrics import SliceTable
+from kdmri.reporting.collection import variant
+from kdmri.reporting.records import Record
+from kdmri.reporting.statistics import GapBootstrap, Resampling, interval
+from kdmri.reporting.tables import Table
+
+FEWEST_FOR_TEST = 6
+"""Pairs below which a signed-rank test can never be significant."""
+
+HEADER = [
+    "",
+    "seeds",
+    "PSNR dB",
+    "SSIM",
+    "Δ PSNR dB",
+    "Δ SSIM",
+    "p",
+    "gap recovered",
+    "parameters",
+    "GFLOP",
+    "ms",
+    "training min",
+]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A stage under all its seeds.
+
+    Attributes:
+        name: for a reader.
+        records: by seed.
+    """
+
+    name: str
+    records: Mapping[int, Record]
+
+    @property
+    def any(self) -> Record:
+        """One of its records."""
+        return next(iter(self.records.values()))
+
+
+class PairedComparison:
+    """All methods of one data set and task; each is compared with a reference of its own plan."""
+
+    def __init__(
+        self, records: Sequence[Record], reference: str, block: int, resamples: int
+    ) -> None:
+        """Take what was measured.
+
+        Args:
+            records: of one data set and task.
+            reference: name of the stage that all are compared with, such as "student_long".
+            block: neighbouring slices of a block, where one subject is all there is.
+            resamples: draws behind an interval.
+
+        Raises:
+            CheckpointError: they were not measured on the same slices.
+        """
+        self._by_directory = {record.directory: record for record in records}
+        self._reference = reference
+        self._block = block
+        self._methods = _methods(records)
+        first = records[0]
+        for record in records:
+            if not _same_slices(first.table, record.table):
+                raise CheckpointError(
+                    f"{record.directory}: measured on other slices than {first.directory}; run "
+                    "evaluate.py with the settings of both"
+                )
+        told = first.told
+        self._resampling = Resampling(
+            first.table, told.one_subject, block, resamples, subjects=told.subjects
+        )
+        self._resamples = resamples
+
+    @property
+    def table(self) -> Table:
+        """The table, best PSNR first."""
+        first = self._methods[0].any.told
+        ordered = sorted(self._methods, key=lambda m: -np.mean(_means(m, "psnr")))
+        rows = [self._row(method) for method in ordered]
+        return Table(f"{first.dataset}, {first.task}", HEADER, rows, self._notes())
+
+    def _row(self, method: Method) -> list[str]:
+        told = method.any.told
+        against = {
+            metric: self._difference(method, self._reference, metric) for metric in ("psnr", "ssim")
+        }
+        minutes = np.mean([r.told.minutes for r in method.records.values()])
+        before = np.mean([r.told.teacher_minutes for r in method.records.values()])
+        return [
+            method.name,
+            str(len(method.records)),
+            _mean(_means(method, "psnr"), ".2f"),
+            _mean(_means(method, "ssim"), ".4f"),
+            _with_interval(against["psnr"], "+.2f"),
+            _with_interval(against["ssim"], "+.4f"),
+            self._significance(method),
+            self._share(method),
+            f"{told.parameters:,}",
+            f"{told.flops / 1e9:.2f}",
+            "–" if told.milliseconds is None else f"{told.milliseconds:.1f}",
+            f"{minutes:.1f}" + (f" + {before:.1f}" if before else ""),
+        ]
+
+    def _pairs(self, method: Method, *stages: str) -> list[tuple[Record, ...]]:
+        """A record and those of other stages of its plan, for each seed that has them all."""
+        found = []
+        for record in method.records.values():
+            names = [record.told.beside.get(stage) for stage in stages]
+            others = [
+                self._by_directory.get(record.directory.parent / name) for name in names if name
+            ]
+            if len(others) == len(stages) and all(others):
+                found.append((record, *(o for o in others if o is not None)))
+        return found
+
+    def _over_seeds(self, figures: list[np.ndarray]) -> np.ndarray:
+        """Mean over seeds, and on each resample over as many drawn seeds, (1 + resamples,)."""
+        stacked = np.stack(figures)
+        count = len(stacked)
+        generator = np.random.default_rng(1)  # the same draws for all methods of as many seeds
+        draws = generator.integers(count, size=(self._resamples + 1, count))
+        draws[0] = np.arange(count)
+        return np.take_along_axis(stacked, draws.T, axis=0).mean(axis=0)
+
+    def _difference(self, method: Method, stage: str, metric: str) -> np.ndarray | None:
+        """Resampled mean of a method minus that of a stage of its plan, (1 + resamples,)."""
+        pairs = self._pairs(method, stage)
+        if not pairs or method.any.told.stage == stage:
+            return None
+        figures = [
+            self._resampling.figures(one.table, metric)
+            - self._resampling.figures(other.table, metric)
+            for one, other in pairs
+        ]
+        return self._over_seeds(figures)
+
+    def _significance(self, method: Method) -> str:
+        """Wilcoxon's signed-rank test of the PSNR of subjects, means over seeds."""
+        pairs = self._pairs(method, self._reference)
+        groups = self._resampling.groups
+        too_few = self._resampling.by_block or len(groups) < FEWEST_FOR_TEST
+        if not pairs or method.any.told.stage == self._reference or too_few:
+            return "–"
+        gains = [one.table.per_volume("psnr") - o.table.per_volume("psnr") for one, o in pairs]
+        gain = np.mean(gains, axis=0)
+        p = float(wilcoxon([gain[group].mean() for group in groups]).pvalue)
+        return f"{p:.2g}"
+
+    def _share(self, method: Method) -> str:
+        told = method.any.told
+        found = self._pairs(method, "student", "teacher")
+        if not found or told.stage in ("student", "teacher"):
+            return {"student": "0 %", "teacher": "100 %"}.get(told.stage, "–")
+        figures = [
+            self._over_seeds([self._resampling.figures(records[i].table) for records in found])
+            for i in range(3)
+        ]
+        return str(GapBootstrap(self._resampling, figures[1], figures[2]).share(figures[0]))
+
+    def _notes(self) -> list[str]:
+        told = self._methods[0].any.told
+        label = next(
+            (m.name for m in self._methods if m.any.told.stage == self._reference), self._reference
+        )
+        if self._resampling.by_block:
+            unit = f"blocks of {self._block} neighbouring slices"
+            tested = "p is not given, since there are too few subjects"
+        else:
+            unit = f"{len(self._resampling.groups)} subjects"
+            tested = "p: Wilcoxon's signed-rank test over subjects, not corrected for many methods"
+        notes = [
+            f"Means over volumes, then over seeds ± one standard deviation; {told.evaluated}.",
+            f'Δ: paired difference to "{label}" of the same seed, 95 % interval by bootstrap over '
+            f"{unit} and over seeds; {tested}.",
+            "Training min: of the student in all its stages + of its teacher; ms: median of a slice"
+            f"; {told.device}.",
+        ]
+        if told.one_subject:
+            notes.append("One subject, splits apart in space: no statement about other people.")
+        return notes
+
+
+def compare(records: Iterable[Record], reference: str, block: int, resamples: int) -> list[Table]:
+    """Lay out one table for each data set and task; see `PairedComparison`."""
+    cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        cells[record.told.dataset, record.told.task].append(record)
+    return [PairedComparison(c, reference, block, resamples).table for c in cells.values()]
+
+
+def _methods(records: Sequence[Record]) -> list[Method]:
+    """Put the seeds of a stage together; where settings differ, the directory's name joins."""
+    seeds: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
+    for record in records:
+        seeds[record.told.label, variant(record.directory)][record.told.seed] = record
+    labels = [label for label, _ in seeds]
+    return [
+        Method(label if labels.count(label) == 1 else f"{label} ({name})", of_seeds)
+        for (label, name), of_seeds in seeds.items()
+    ]
+
+
+def _same_slices(one: SliceTable, other: SliceTable) -> bool:
+    return all(
+        np.array_equal(one.columns[name], other.columns[name])
+        for name in ("volume", "slice", "pixels", "squared_target")
+    )
+
+
+def _means(method: Method, metric: str) -> list[float]:
+    return [record.told.figures[metric] for record in method.records.values()]
+
+
+def _mean(values: list[float], digits: str) -> str:
+    mean = f"{np.mean(values):{digits}}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):{digits}}"
+
+
+def _with_interval(figures: np.ndarray | None, digits: str) -> str:
+    if figures is None:
+        return "–"
+    low, high = interval(figures)
+    return f"{figures[0]:{digits}} ({low:{digits}} to {high:{digits}})"

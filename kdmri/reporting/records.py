@@ -1,0 +1,112 @@
+"""What evaluation leaves of a stage: `metrics.json`, and `slices.csv` with a row a slice."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from kdmri.errors import CheckpointError
+from kdmri.files import write_text
+from kdmri.metrics import SliceTable
+
+RECORD = "metrics.json"
+SLICES = "slices.csv"
+FIGURES = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f"}
+"""Metrics of a record with the digits that are shown."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """A measured stage, as `metrics.json` tells it.
+
+    Attributes:
+        dataset: its title.
+        task: its title, such as "4x".
+        stage: name of the stage, such as "kd".
+        label: of the stage, for a reader.
+        seed: of the training.
+        parameters: of the network.
+        flops: operations of one slice.
+        milliseconds: median latency of one slice; None where it was not timed.
+        minutes: wall time of the training, without what was trained before it by a teacher.
+        teacher_minutes: the same for its teacher; 0 without one.
+        device: what it was trained and timed on, such as "2 cores" or the name of a GPU.
+        one_subject: whether all slices show one subject.
+        subjects: of each volume of the evaluation split.
+        evaluated: what is measured, in a sentence.
+        figures: means over volumes, by metric.
+        baselines: the same of what needs no network, by label.
+        beside: names of the directories beside this one that hold the stages of its plan.
+    """
+
+    dataset: str
+    task: str
+    stage: str
+    label: str
+    seed: int
+    parameters: int
+    flops: int
+    milliseconds: float | None
+    minutes: float
+    teacher_minutes: float
+    device: str
+    one_subject: bool
+    subjects: list[str]
+    evaluated: str
+    figures: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    beside: dict[str, str] = field(default_factory=dict)
+
+    def write(self, directory: Path, table: SliceTable) -> None:
+        """Write both files."""
+        write_text(directory / SLICES, table.to_csv())
+        write_text(directory / RECORD, json.dumps(asdict(self), indent=2))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Measurements and the directory that they lie in."""
+
+    directory: Path
+    told: Measurements
+
+    @cached_property
+    def table(self) -> SliceTable:
+        """One row a slice.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+        """
+        path = self.directory / SLICES
+        try:
+            return SliceTable.from_csv(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(_damaged(path, error)) from error
+
+
+def find_records(root: Path, since: float = 0.0) -> Iterator[Record]:
+    """Read what evaluation left below a directory, in the order of the paths.
+
+    Args:
+        root: such as "experiments".
+        since: leaves out files that were written before, in seconds since the epoch.
+
+    Raises:
+        CheckpointError: a file is damaged.
+    """
+    for path in sorted(root.rglob(RECORD)):
+        if path.stat().st_mtime < since:
+            continue
+        try:
+            told = Measurements(**json.loads(path.read_text()))
+            for figures in (told.figures, *told.baselines.values()):
+                if {type(figures[name]) for name in FIGURES} != {float}:
+                    raise ValueError("figures that are no numbers")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(_damaged(path, error)) from error
+        yield Record(path.parent, told)
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path}: not what evaluation writes ({error!r}); run evaluate.py there again"

@@ -1,0 +1,66 @@
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from kdmri.errors import CheckpointError
+from kdmri.reporting.collection import read_summaries, tabulate, to_csv
+
+
+def leave(folder: Path, label: str, psnr: float, seed: int = 42, task: str = "4x") -> Path:
+    summary = {
+        "dataset": "Heart",
+        "task": task,
+        "label": label,
+        "parameters": 49285,
+        "seed": seed,
+        "figures": {"psnr": psnr, "ssim": 0.9, "nmse": 0.01},
+        "baselines": {"Zero-filled": {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1}},
+    }
+    folder.mkdir(parents=True)
+    path = folder / "metrics.json"
+    path.write_text(json.dumps(summary))
+    return path
+
+
+def test_seeds_are_averaged_and_baselines_come_once(tmp_path: Path) -> None:
+    leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
+    leave(tmp_path / "heart/acc_4x/run_kd_seed-1", "Student + KD", 32.0, seed=1)
+    leave(tmp_path / "heart/acc_8x/run_kd", "Student + KD", 27.0, task="8x")
+    rows = tabulate(read_summaries(tmp_path)).rows
+    assert [row[1:3] for row in rows] == [
+        ["4x", "Zero-filled"],
+        ["4x", "Student + KD"],
+        ["8x", "Zero-filled"],
+        ["8x", "Student + KD"],
+    ]
+    assert rows[1][3:6] == ["49,285", "31.00 ± 1.41", "0.9000 ± 0.0000"]
+    assert [row[-1] for row in rows] == ["–", "2", "–", "1"]
+
+
+def test_variants_stand_apart_by_name(tmp_path: Path) -> None:
+    leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
+    leave(tmp_path / "heart/acc_4x/run_kd_loss.imitation-0.3", "Student + KD", 31.0)
+    methods = [row[2] for row in tabulate(read_summaries(tmp_path)).rows]
+    assert methods == ["Zero-filled", "Student + KD", "Student + KD (run_kd_loss.imitation-0.3)"]
+
+
+def test_csv_keeps_every_seed(tmp_path: Path) -> None:
+    leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
+    leave(tmp_path / "heart/acc_4x/run_kd_seed-1", "Student + KD", 32.0, seed=1)
+    rows = list(csv.DictReader(io.StringIO(to_csv(read_summaries(tmp_path)))))
+    kept = {row["seed"]: float(row["psnr"]) for row in rows if row["method"] == "Student + KD"}
+    assert kept == {"42": 30.0, "1": 32.0}
+
+
+def test_older_files_can_be_left_out_and_damaged_ones_are_named(tmp_path: Path) -> None:
+    old = leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
+    os.utime(old, (1000, 1000))
+    new = leave(tmp_path / "heart/acc_4x/run_teacher", "Teacher", 31.0)
+    assert {s.method for s in read_summaries(tmp_path, since=2000)} == {"Teacher", "Zero-filled"}
+    new.write_text('{"dataset": 1')
+    with pytest.raises(CheckpointError, match=r"run_teacher/metrics.json: not what evaluation"):
+        read_summaries(tmp_path)

@@ -1,0 +1,152 @@
+"""Paired differences over seeds: exact where they can be, as sure as they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from kdmri.errors import CheckpointError
+from kdmri.metrics import SliceTable
+from kdmri.reporting.paired import compare
+from kdmri.reporting.records import Measurements, find_records
+
+SUBJECTS = 12
+BESIDE = ("teacher", "student", "student_long", "kd")
+PSNR = 30 + np.random.default_rng(0).standard_normal(SUBJECTS)
+
+
+def table(psnr: np.ndarray, slices: int = 6) -> SliceTable:
+    volume = np.repeat(np.arange(len(psnr)), slices).astype(float)
+    constant = np.full(volume.size, 100.0)
+    columns = {
+        "volume": volume,
+        "slice": np.tile(np.arange(slices), len(psnr)).astype(float),
+        "data_range": np.ones(volume.size),
+        "pixels": constant,
+        "absolute_error": constant,
+        "squared_error": 100 * 10 ** (-np.repeat(psnr, slices) / 10),
+        "squared_target": constant,
+        "ssim": np.repeat(psnr, slices) / 100,
+        "hfn": constant,
+        "vif": constant,
+    }
+    return SliceTable(columns)
+
+
+def leave(
+    root: Path, stage: str, seed: int, psnr: np.ndarray, subjects: list[str] | None = None
+) -> None:
+    measured = table(psnr)
+    Measurements(
+        dataset="Set",
+        task="4x",
+        stage=stage,
+        label=stage.title(),
+        seed=seed,
+        parameters=1000,
+        flops=2_500_000_000,
+        milliseconds=None,
+        minutes=1.0,
+        teacher_minutes=0.0,
+        device="CPU",
+        one_subject=False,
+        subjects=subjects or [str(number) for number in range(len(psnr))],
+        evaluated="test slices",
+        figures={"psnr": measured.mean("psnr"), "ssim": measured.mean("ssim"), "nmse": 0.1},
+        baselines={},
+        beside={name: f"{name}_seed-{seed}" for name in BESIDE},
+    ).write(root / f"{stage}_seed-{seed}", measured)
+
+
+def chain(root: Path, gains: dict[int, np.ndarray], subjects: list[str] | None = None) -> None:
+    for seed, gain in gains.items():
+        leave(root, "student", seed, PSNR, subjects)
+        leave(root, "teacher", seed, PSNR + 2, subjects)
+        leave(root, "student_long", seed, PSNR + 0.5, subjects)
+        leave(root, "kd", seed, PSNR + 0.5 + gain, subjects)
+
+
+def row(root: Path, name: str, **settings: int) -> dict[str, str]:
+    (one,) = compare(
+        find_records(root), "student_long", **{"block": 3, "resamples": 400} | settings
+    )
+    (cells,) = (cells for cells in one.rows if cells[0] == name)
+    return dict(zip(one.header, cells, strict=True))
+
+
+def test_a_constant_gain_is_exact(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5), 2: np.full(SUBJECTS, 0.5)})
+    found = row(tmp_path, "Kd")
+    assert found["Δ PSNR dB"] == "+0.50 (+0.50 to +0.50)"
+    assert found["Δ SSIM"] == "+0.0050 (+0.0050 to +0.0050)"
+    assert found["gap recovered"] == "50 % (50 to 50)"
+    assert found["seeds"] == "2"
+    assert found["GFLOP"] == "2.50"
+    assert row(tmp_path, "Student")["gap recovered"] == "0 %"
+    assert row(tmp_path, "Student_Long")["Δ PSNR dB"] == "–"
+
+
+def test_significance_is_that_of_subjects_not_of_volumes(tmp_path: Path) -> None:
+    gain = 0.2 + np.random.default_rng(3).standard_normal(SUBJECTS) * 0.3
+    chain(tmp_path / "apart", {1: gain})
+    assert float(row(tmp_path / "apart", "Kd")["p"]) == pytest.approx(
+        wilcoxon(gain).pvalue, rel=0.05
+    )
+    subjects = [f"patient-{number // 2}" for number in range(SUBJECTS)]
+    chain(tmp_path / "together", {1: gain}, subjects)
+    expected = wilcoxon(gain.reshape(-1, 2).mean(axis=1)).pvalue
+    assert float(row(tmp_path / "together", "Kd")["p"]) == pytest.approx(expected, rel=0.05)
+
+
+def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
+    def width(root: Path) -> float:
+        words = row(root, "Kd")["Δ PSNR dB"].replace("(", "").replace(")", "").split()
+        return float(words[3]) - float(words[1])
+
+    chain(tmp_path / "agree", {1: np.full(SUBJECTS, 0.3), 2: np.full(SUBJECTS, 0.3)})
+    chain(tmp_path / "differ", {1: np.full(SUBJECTS, 0.1), 2: np.full(SUBJECTS, 0.5)})
+    assert width(tmp_path / "agree") == 0
+    assert width(tmp_path / "differ") == pytest.approx(0.4)
+
+
+def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)}, ["one"] * SUBJECTS)
+    assert row(tmp_path, "Kd")["p"] == "–"
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    assert any("blocks of 3 neighbouring slices" in note for note in one.notes)
+
+
+def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Path) -> None:
+    leave(tmp_path, "kd", 1, PSNR)
+    found = row(tmp_path, "Kd")
+    assert found["Δ PSNR dB"] == found["gap recovered"] == "–"
+
+
+def test_other_slices_are_refused(tmp_path: Path) -> None:
+    leave(tmp_path, "kd", 1, PSNR)
+    leave(tmp_path, "student", 1, PSNR[:6])
+    with pytest.raises(CheckpointError, match="measured on other slices"):
+        compare(find_records(tmp_path), "student_long", 3, 50)
+
+
+@pytest.mark.parametrize("text", ["", "volume,slice\n1,2\n", "import os", "{}"])
+def test_damaged_slices_are_named(tmp_path: Path, text: str) -> None:
+    leave(tmp_path, "kd", 1, PSNR)
+    (tmp_path / "kd_seed-1" / "slices.csv").write_text(text)
+    with pytest.raises(CheckpointError, match=r"slices\.csv: not what evaluation writes"):
+        compare(find_records(tmp_path), "student_long", 3, 50)
+
+
+def test_table_is_read_as_it_was_written() -> None:
+    written = table(PSNR)
+    written.columns["vif"][3] = np.nan
+    read = SliceTable.from_csv(written.to_csv())
+    for name, values in written.columns.items():
+        np.testing.assert_array_equal(read.columns[name], values)
+
+
+def test_record_of_something_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"dataset": 1}')
+    with pytest.raises(CheckpointError, match=r"metrics\.json: not what evaluation writes"):
+        list(find_records(tmp_path))
