@@ -4,6 +4,8 @@ All functions take `prediction` and `target` (B, H, W) in float64 and, where the
 `data_range` (B,), the largest value of each item's target volume; all return (B,).
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,25 +19,37 @@ VIF_FLAT = 1e-10
 """A variance below this is none."""
 
 
-def windowed(image: Tensor, weights: Tensor) -> Tensor:
+def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor:
     """Average over a square window that lies inside the image.
 
     As two products with band matrices, which double precision has fast kernels for on any device.
 
     Args:
         image: (..., H, W).
-        weights: of the window along each axis, (N,).
+        weights: of the N pixels of the window along each axis.
+        step: pixels between one window and the next.
 
     Returns:
-        (..., H - N + 1, W - N + 1).
+        (..., (H - N) // step + 1, (W - N) // step + 1).
     """
+    rows, columns = (_band(size, weights, step).to(image) for size in image.shape[-2:])
+    return rows @ image @ columns.T
 
-    def band(size: int) -> Tensor:
-        offset = torch.arange(size) - torch.arange(size - len(weights) + 1)[:, None]
-        inside = (offset >= 0) & (offset < len(weights))
-        return (weights[offset.clamp(0, len(weights) - 1)] * inside).to(image)
 
-    return band(image.shape[-2]) @ image @ band(image.shape[-1]).T
+@lru_cache(maxsize=32)
+def _band(size: int, weights: tuple[float, ...], step: int) -> Tensor:
+    """Give the matrix that averages along an axis, float64 ((size - N) // step + 1, size)."""
+    band = torch.zeros((size - len(weights)) // step + 1, size, dtype=torch.float64)
+    for row, averaged in enumerate(band):
+        averaged[row * step : row * step + len(weights)] = torch.tensor(
+            weights, dtype=torch.float64
+        )
+    return band
+
+
+def _gaussian(pixels: int, sigma: float) -> tuple[float, ...]:
+    offset = torch.arange(pixels, dtype=torch.float64) - pixels // 2
+    return tuple(torch.softmax(-(offset**2) / (2 * sigma**2), dim=0).tolist())
 
 
 def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor) -> Tensor:
@@ -45,7 +59,7 @@ def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor
     mean over all pixels whose window lies inside the image.
     """
     products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
-    uniform = torch.full((SSIM_WINDOW,), 1 / SSIM_WINDOW, dtype=torch.float64)
+    uniform = (1 / SSIM_WINDOW,) * SSIM_WINDOW
     mean_p, mean_t, square_p, square_t, product = windowed(products, uniform)
     sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
     variance_p = sample * (square_p - mean_p.square())
@@ -86,16 +100,17 @@ def visual_fidelity(prediction: Tensor, target: Tensor, data_range: Tensor) -> T
     pair = torch.stack((prediction, target)) * (VIF_INTENSITY / data_range).view(-1, 1, 1)
     kept, whole = torch.zeros_like(data_range), torch.zeros_like(data_range)
     for pixels in VIF_WINDOWS:
-        offset = torch.arange(pixels, dtype=torch.float64) - pixels // 2
-        gaussian = torch.softmax(-(offset**2) / (2 * (pixels / 5) ** 2), dim=0)
+        gaussian = _gaussian(pixels, sigma=pixels / 5)
         if pixels < VIF_WINDOWS[0]:
-            pair = windowed(pair, gaussian)[..., ::2, ::2]
-        at_this_scale = _information(*pair, gaussian)
+            pair = windowed(pair, gaussian, step=2)
+        at_this_scale = _information(pair[0], pair[1], gaussian)
         kept, whole = kept + at_this_scale[0], whole + at_this_scale[1]
     return kept / whole
 
 
-def _information(prediction: Tensor, target: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:
+def _information(
+    prediction: Tensor, target: Tensor, gaussian: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
     """Give what of the target's information the prediction keeps, and all of it, each (B,)."""
     products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
     mean_p, mean_t, square_p, square_t, product = windowed(products, gaussian)
