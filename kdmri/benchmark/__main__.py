@@ -1,6 +1,7 @@
 """Measure how fast the suite is here: `python -m kdmri.benchmark --help`."""
 
 import json
+import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -11,20 +12,29 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from kdmri.benchmark.measuring import START_UP, Measured, Plan, measure, peak_flops
-from kdmri.benchmark.works import Setting, flops, parameters
+from kdmri.benchmark import chains
+from kdmri.benchmark.measuring import Measured, Plan, measure
+from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.works import Peak
 from kdmri.console import console, one_line_errors
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.models import network_settings
 
+CHAINS = {"start-up": chains.start_up, "demo": chains.demo}
 WORKS = (
     *("teacher inference", "student inference"),
     *(f"{stage} step" for stage in ("teacher", "student", "feature", "kd")),
-    *("feature step, first visit", "kd step, first visit", "loading", "evaluation", START_UP),
+    *(f"{stage} step, {how}" for stage in ("feature", "kd") for how in ("flips", "first visit")),
+    *("student step, files", "loading", "teacher evaluation", "student evaluation"),
+    *CHAINS,
 )
-ALONE = ("evaluation", START_UP)
-"""Works that the reference has no counterpart of."""
+ALLOWED = {
+    "against": ("reference", None),
+    "device": ("cpu", "cuda"),
+    "precision": ("32-true", "bf16-mixed"),
+}
+Arms = dict[str, Measured]
 
 
 @hydra.main(version_base="1.3", config_path="../../configs", config_name="benchmark")
@@ -32,26 +42,24 @@ ALONE = ("evaluation", START_UP)
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     plan = _plan(config)
-    terminal = console()
-    terminal.print(f"{_machine(config.device)}, torch {torch.__version__}", highlight=False)
-    results = {}
-    for work in config.works:
-        arms = [
-            "suite",
-            *(["reference"] if config.against and work not in ALONE else []),
-            *(["bound"] if work == "evaluation" or work.endswith("inference") else []),
-        ]
-        results[work] = measure(plan, work, arms)
-        terminal.print(f"{work}: done", style="dim")
-    terminal.print(_table(plan, results))
-    for role in ("teacher", "student"):
-        terminal.print(
-            f"{role}: {parameters(plan.setting, role):,} parameters, "
-            f"{flops(plan.setting, role) / 1e9:.2f} GFLOP a slice",
-            highlight=False,
-        )
+    load = os.getloadavg()[0]
+    results: dict[str, Arms] = {}
+    with console(stderr=True).status("measuring") as status:
+        for work in config.works:
+            status.update(work)
+            if work in CHAINS:
+                results[work] = {"suite": CHAINS[work]()}
+            else:
+                results[work] = measure(plan, work, _arms(work, config.against))
+    machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {plan.threads or torch.get_num_threads()} threads"
+    title = (
+        f"{machine}, load {load:.1f} at the start\n{'x'.join(map(str, plan.setting.size))}, "
+        f"steps of {plan.setting.batch_size} slices, {config.precision}; median (quartiles)"
+    )
+    console().print(_table(title, plan.setting, results))
+    console().print(_networks(plan.setting))
     if config.json is not None:
-        _write(Path(config.json), config, plan, results)
+        _write(Path(config.json), config, {"machine": machine, "load": load}, plan, results)
 
 
 def _plan(config: DictConfig) -> Plan:
@@ -60,97 +68,121 @@ def _plan(config: DictConfig) -> Plan:
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    allowed = {
-        "against": ("reference", None),
-        "clock": ("wall", "cpu"),
-        "device": ("cpu", "cuda"),
-        "precision": ("32-true", "bf16-mixed"),
-    }
-    for key, values in allowed.items():
+    for key, values in ALLOWED.items():
         if config[key] not in values:
             raise ConfigurationError(f"{key}={config[key]}: must be one of {values}")
     for work in config.works:
         if work not in WORKS:
-            raise ConfigurationError(f"works={work}: must be among {', '.join(WORKS)}")
+            raise ConfigurationError(f"works={work}: must be among {'; '.join(WORKS)}")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here")
     if config.slices < config.batch_size:
         raise ConfigurationError(f"slices={config.slices}: must be at least batch_size")
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    height, width = plain["size"]
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     setting = Setting(
-        teacher=network_settings(plain["teacher"]),
-        student=network_settings(plain["student"]),
-        size=(height, width),
+        networks={role: network_settings(plain[role]) for role in ("teacher", "student")},
+        size=tuple(plain["size"]),
         **{k: plain[k] for k in ("batch_size", "slices", "device", "precision", "seed")},
     )
-    return Plan(setting, config.rounds, config.warm_up, config.threads, config.clock)
+    if config.against is not None:
+        setting.reference("teacher"), setting.reference("student")
+    return Plan(setting, config.rounds, config.warm_up, config.threads)
 
 
-def _table(plan: Plan, results: dict[str, dict[str, Measured]]) -> Table:
-    steps, size = plan.setting.batch_size, "x".join(map(str, plan.setting.size))
-    table = Table(title=f"{size}, steps of {steps} slices; median (quartiles), {plan.clock} clock")
-    for column in ("work", "suite", "reference", "ratio", "of the bound", "peak memory"):
-        table.add_column(column, justify="left" if column == "work" else "right")
+def _arms(work: str, against: str | None) -> list[str]:
+    """Say what is measured side by side.
+
+    The bound of inference is a convolution, that of an evaluation its network, and that of a step
+    that reads files the same step without reading.
+    """
+    evaluation, files = work.endswith("evaluation"), work.endswith("files")
+    bounded = evaluation or files or work.endswith("inference")
+    compared = against is not None and not evaluation and not files
+    return ["suite", *(["reference"] if compared else []), *(["bound"] if bounded else [])]
+
+
+def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
+    table = Table(title=title)
+    table.add_column("work")
+    for column in ("suite, ms", "reference, ms", "ratio", "share of the bound", "peak memory, MiB"):
+        table.add_column(column, justify="right")
     for work, arms in results.items():
-        suite, reference = arms["suite"], arms.get("reference")
+        suite, plain = arms["suite"], arms.get("reference")
+        memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
         table.add_row(
             work,
-            _time(suite),
-            _time(reference) if reference else "–",
-            f"{reference.median / suite.median:.2f}" if reference else "–",
-            _bound(plan, work, arms),
-            " / ".join(f"{arms[a].peak_mib:,.0f}" for a in ("suite", "reference") if a in arms)
-            + " MiB"
-            if suite.peak_mib
-            else "–",
+            _time(work, suite),
+            _time(work, plain) if plain else "–",
+            f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
+            _share(setting, work, arms),
+            " / ".join(memory),
         )
     return table
 
 
-def _time(measured: Measured) -> str:
-    """Write milliseconds, such as 29.1 (28.8 to 30.2) ms."""
-    low, high = measured.quartiles
-    digits = 2 if measured.median < 1e-3 else 1 if measured.median < 1 else 0
-    shown = (f"{1e3 * value:,.{digits}f}" for value in (measured.median, low, high))
-    return "{} ({} to {}) ms".format(*shown)
+def _comparable(work: str, arm: Measured) -> float:
+    """Give seconds of a slice; of a whole step, start or chain."""
+    return arm.median if "step" in work or work in CHAINS else arm.a_slice
 
 
-def _bound(plan: Plan, work: str, arms: dict[str, Measured]) -> str:
-    """Write the share of the convolution peak, or evaluation's time over its network's."""
+def _time(work: str, arm: Measured) -> str:
+    """Write milliseconds, such as 29.1 (28.8 to 30.2)."""
+    share = 1e3 * _comparable(work, arm) / arm.median
+    digits = 0 if share * arm.median > 100 else 1 if share * arm.median > 1 else 2
+    return "{} ({} to {})".format(
+        *(f"{share * seconds:,.{digits}f}" for seconds in (arm.median, *arm.quartiles))
+    )
+
+
+def _share(setting: Setting, work: str, arms: Arms) -> str:
+    """Say how near the suite comes to what bounds it."""
     if "bound" not in arms:
         return "–"
-    if work == "evaluation":
-        network = arms["bound"].median / plan.setting.slices
-        return f"{arms['suite'].median / network:.2f} of network"
-    peak = peak_flops(plan, arms["bound"])
-    reached = flops(plan.setting, work.split()[0]) / arms["suite"].median
-    return f"{reached / peak:.0%} of {peak / 1e9:.0f} GFLOP/s"
+    suite, bound = arms["suite"], arms["bound"]
+    if not work.endswith("inference"):
+        return f"{bound.a_slice / suite.a_slice:.0%}"
+    peak = Peak.flops(setting) / bound.median
+    reached = setting.flops(work.split()[0]) / suite.median
+    return f"{reached / peak:.0%} of {peak / 1e9:,.0f} GFLOP/s"
+
+
+def _networks(setting: Setting) -> str:
+    return "; ".join(
+        f"{role}: {setting.parameters(role):,} parameters, {setting.flops(role) / 1e9:.2f} GFLOP"
+        for role in setting.networks
+    )
 
 
 def _machine(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
-    model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
-    if information.is_file():
-        lines = information.read_text().splitlines()
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        model = f"{len(names)} x {names[0]}" if names else model
-    return model
+    lines = information.read_text().splitlines() if information.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _write(
-    path: Path, config: DictConfig, plan: Plan, results: dict[str, dict[str, Measured]]
+    path: Path,
+    config: DictConfig,
+    where: dict[str, Any],
+    plan: Plan,
+    results: dict[str, Arms],
 ) -> None:
     """Write every figure, in seconds and MiB."""
-    figures: dict[str, Any] = {
-        "machine": _machine(config.device),
+    figures = {
+        **where,
         "torch": torch.__version__,
         "settings": OmegaConf.to_container(config, resolve=True),
-        "flops": {role: flops(plan.setting, role) for role in ("teacher", "student")},
-        "parameters": {role: parameters(plan.setting, role) for role in ("teacher", "student")},
+        "networks": {
+            role: {"parameters": plan.setting.parameters(role), "flops": plan.setting.flops(role)}
+            for role in plan.setting.networks
+        },
+        "peak_flops": {
+            work: Peak.flops(plan.setting) / arms["bound"].median
+            for work, arms in results.items()
+            if work.endswith("inference")
+        },
         "works": {
             work: {arm: asdict(m) | {"median": m.median} for arm, m in arms.items()}
             for work, arms in results.items()

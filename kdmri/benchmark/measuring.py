@@ -1,22 +1,19 @@
-"""Interleaves the arms of a work and collects their figures."""
+"""Interleaves the arms of a work, each in a process of its own, and collects their figures."""
 
-import json
-import subprocess
-import sys
-import tempfile
+import multiprocessing
+import resource
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 
 import numpy as np
+import torch
 
-from kdmri.benchmark.startup import seconds_to_first_step
-from kdmri.benchmark.works import PEAK_CHANNELS, Setting
+from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.works import build
 from kdmri.errors import KdmriError
-
-START_UP = "start-up"
-STARTS = 3
+from kdmri.execution import keep_freed_memory
 
 
 @dataclass
@@ -24,14 +21,14 @@ class Measured:
     """Repetitions of one arm.
 
     Attributes:
-        seconds: of each repetition, for one slice (for one step: of the whole step).
-        peak_mib: largest resident memory of the arm's process, 0 where it is not known.
-        threads: of its process.
+        seconds: of each repetition.
+        slices: of one repetition.
+        peak_mib: largest memory, of its process or, on a GPU, of its tensors.
     """
 
     seconds: list[float] = field(default_factory=list)
+    slices: int = 1
     peak_mib: float = 0.0
-    threads: int = 0
 
     @property
     def median(self) -> float:
@@ -44,82 +41,81 @@ class Measured:
         low, high = np.percentile(self.seconds, (25, 75))
         return float(low), float(high)
 
+    @property
+    def a_slice(self) -> float:
+        """Median for one slice, in seconds."""
+        return self.median / self.slices
+
 
 @dataclass(frozen=True)
 class Plan:
-    """How often and how a work is repeated; see `configs/benchmark.yaml`."""
+    """How often a work is repeated, `warm_up` times more than `rounds`, and by how many threads."""
 
     setting: Setting
     rounds: int
     warm_up: int
     threads: int | None
-    clock: str
-
-
-class _Worker:
-    """A process that repeats one arm of a work."""
-
-    def __init__(self, plan: Plan, arm: str, work: str) -> None:
-        self.name = f"{work} ({arm})"
-        job = {"arm": arm, "work": work, "threads": plan.threads, "clock": plan.clock}
-        command = [sys.executable, "-m", "kdmri.benchmark.worker"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self._send(json.dumps(job | {"setting": asdict(plan.setting)}))
-
-    def repeat(self) -> dict[str, Any]:
-        """Ask for one repetition and wait for its figures."""
-        self._send("again")
-        assert self._process.stdout is not None
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise KdmriError(f"{self.name}: its process ended with code {self._process.wait()}")
-        return json.loads(answer)
-
-    def close(self) -> None:
-        """Let the process end."""
-        self._process.communicate()
-
-    def _send(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
 
 
 def measure(plan: Plan, work: str, arms: Sequence[str]) -> dict[str, Measured]:
     """Repeat a work, one arm after the other in every round.
 
+    A process for each arm keeps their memory apart, and the way in which it is allocated.
+
     Raises:
         KdmriError: an arm's process failed.
     """
-    if work == START_UP:
-        return {"suite": _start_up()}
-    workers = {arm: _Worker(plan, arm, work) for arm in arms}
-    measured = {arm: Measured() for arm in arms}
+    context = multiprocessing.get_context("spawn")  # a fork would inherit memory and threads
+    measured, ends, processes = {arm: Measured() for arm in arms}, {}, []
+    for arm in arms:
+        ends[arm], other = context.Pipe()
+        process = context.Process(target=_serve, args=(other, plan, work, arm), daemon=True)
+        process.start()
+        other.close()
+        processes.append(process)
     try:
         for number in range(plan.warm_up + plan.rounds):
-            for arm, worker in workers.items():
-                figures = worker.repeat()
-                whole = "step" in work or arm == "bound"
+            for arm, figures in measured.items():
+                ends[arm].send("again")
+                seconds, figures.slices, figures.peak_mib = ends[arm].recv()
                 if number >= plan.warm_up:
-                    share = 1 if whole else figures["items"]
-                    measured[arm].seconds.append(figures["seconds"] / share)
-                measured[arm].peak_mib = figures["peak_mib"]
-                measured[arm].threads = figures["threads"]
+                    figures.seconds.append(seconds)
+    except (EOFError, OSError) as error:
+        raise KdmriError(f"{work}: a process failed; its error is above") from error
     finally:
-        for worker in workers.values():
-            worker.close()
+        for end in ends.values():
+            end.close()
+        for process in processes:
+            process.join()
     return measured
 
 
-def peak_flops(plan: Plan, bound: Measured) -> float:
-    """Give the operations a second of the convolution that the bound repeated."""
-    height, width = plan.setting.size
-    return 2 * 9 * PEAK_CHANNELS**2 * height * width / bound.median
+def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
+    """Repeat an arm of a work as often as the other end asks for it."""
+    if arm != "reference":
+        keep_freed_memory()
+    if plan.threads is not None:
+        torch.set_num_threads(plan.threads)
+    torch.manual_seed(plan.setting.seed)
+    on_gpu = plan.setting.device == "cuda"
+    built = build(plan.setting, arm, work)
+    while _asked(end):
+        built.prepare()
+        if on_gpu:
+            torch.cuda.synchronize()
+        began = time.perf_counter()
+        built.run()
+        if on_gpu:
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if on_gpu:
+            peak = torch.cuda.max_memory_allocated()
+        end.send((seconds, built.slices, peak / 2**20))
 
 
-def _start_up() -> Measured:
-    """Start `train.py` a few times, once more to make its data and warm the caches."""
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = [seconds_to_first_step(Path(folder)) for _ in range(STARTS + 1)]
-    return Measured(seconds[1:])
+def _asked(end: Connection) -> bool:
+    try:
+        return bool(end.recv())
+    except EOFError:
+        return False
