@@ -51,7 +51,8 @@ def main(config: DictConfig) -> None:
                 results[work] = {"suite": CHAINS[work]()}
             else:
                 results[work] = measure(plan, work, _arms(work, config.against))
-    machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {plan.threads or torch.get_num_threads()} threads"
+    threads = plan.threads or torch.get_num_threads()
+    machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {threads} threads"
     title = (
         f"{machine}, load {load:.1f} at the start\n{'x'.join(map(str, plan.setting.size))}, "
         f"steps of {plan.setting.batch_size} slices, {config.precision}; median (quartiles)"
