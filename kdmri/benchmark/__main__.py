@@ -42,7 +42,9 @@ Arms = dict[str, Measured]
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     plan = _plan(config)
-    load = os.getloadavg()[0]
+    threads = plan.threads or torch.get_num_threads()
+    machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {threads} threads"
+    machine += f", load {os.getloadavg()[0]:.1f} at the start"
     results: dict[str, Arms] = {}
     with console(stderr=True).status("measuring") as status:
         for work in config.works:
@@ -51,16 +53,15 @@ def main(config: DictConfig) -> None:
                 results[work] = {"suite": CHAINS[work]()}
             else:
                 results[work] = measure(plan, work, _arms(work, config.against))
-    threads = plan.threads or torch.get_num_threads()
-    machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {threads} threads"
+            if config.json is not None:
+                _write(Path(config.json), machine, config, plan, results)
+    size = "x".join(map(str, plan.setting.size))
     title = (
-        f"{machine}, load {load:.1f} at the start\n{'x'.join(map(str, plan.setting.size))}, "
-        f"steps of {plan.setting.batch_size} slices, {config.precision}; median (quartiles)"
+        f"{machine}\n{size}, steps of {config.batch_size} slices, {config.precision}; "
+        f"median (quartiles) of {config.rounds}"
     )
     console().print(_table(title, plan.setting, results))
-    console().print(_networks(plan.setting))
-    if config.json is not None:
-        _write(Path(config.json), config, {"machine": machine, "load": load}, plan, results)
+    console().print(_networks(plan.setting), highlight=False)
 
 
 def _plan(config: DictConfig) -> Plan:
@@ -164,15 +165,11 @@ def _machine(device: str) -> str:
 
 
 def _write(
-    path: Path,
-    config: DictConfig,
-    where: dict[str, Any],
-    plan: Plan,
-    results: dict[str, Arms],
+    path: Path, machine: str, config: DictConfig, plan: Plan, results: dict[str, Arms]
 ) -> None:
     """Write every figure, in seconds and MiB."""
     figures = {
-        **where,
+        "machine": machine,
         "torch": torch.__version__,
         "settings": OmegaConf.to_container(config, resolve=True),
         "networks": {

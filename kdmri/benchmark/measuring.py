@@ -2,10 +2,12 @@
 
 import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -97,21 +99,26 @@ def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.setting.seed)
-    on_gpu = plan.setting.device == "cuda"
-    built = build(plan.setting, arm, work)
-    while _asked(end):
-        built.prepare()
-        if on_gpu:
-            torch.cuda.synchronize()
-        began = time.perf_counter()
-        built.run()
-        if on_gpu:
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - began
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if on_gpu:
-            peak = torch.cuda.max_memory_allocated()
-        end.send((seconds, built.slices, peak / 2**20))
+    with tempfile.TemporaryDirectory() as folder:
+        built = build(plan.setting, arm, work, Path(folder))
+        while _asked(end):
+            built.prepare()
+            began = _now(plan.setting.device)
+            built.run()
+            seconds = _now(plan.setting.device) - began
+            end.send((seconds, built.slices, _peak(plan.setting.device) / 2**20))
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _peak(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _asked(end: Connection) -> bool:

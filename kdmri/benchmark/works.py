@@ -1,7 +1,6 @@
 """What is measured, one class a kind of work; `build` chooses among them."""
 
 import os
-import tempfile
 from abc import abstractmethod
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from kdmri.training.distillation import LossWeights
 WEIGHTS = {"feature": (0.0, 0.0, 1.0), "kd": (0.5, 0.5, 0.0)}
 """Of reconstruction, imitation and attention, in the stages that have a teacher."""
 PEAK_CHANNELS = 64
-FILES, SLICES_OF_A_FILE = 4, 32
+FILES = 4
 GIB = 2**30
 
 
@@ -147,10 +146,8 @@ class SuiteStep(Work):
 class FileStep(SuiteStep):
     """The same step with its slices read from files that the system's cache does not hold."""
 
-    def __init__(self, setting: Setting, stage: str) -> None:
+    def __init__(self, setting: Setting, stage: str, folder: Path) -> None:
         super().__init__(setting, stage, "")
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
         self._paths = [folder / f"{number}.h5" for number in range(FILES)]
         for path in self._paths:
             write_volume(path, _random_volume(setting), {})
@@ -198,9 +195,9 @@ class ReferenceStep(Work):
 class SuiteLoading(Work):
     """Slices of a file of the original project, with its k-space; it fits in memory."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, folder: Path) -> None:
         self.slices = setting.batch_size
-        self._folder, path = _original_file(setting)
+        path = _original_file(setting, folder)
         self._dataset = SliceDataset([inspect(path, 1, "4x")], cache_bytes=GIB)
 
     def prepare(self) -> None:
@@ -215,8 +212,8 @@ class SuiteLoading(Work):
 class ReferenceLoading(Work):
     """One slice of such a file."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._folder, path = _original_file(setting)
+    def __init__(self, setting: Setting, folder: Path) -> None:
+        path = _original_file(setting, folder)
         self._dataset = reference.ReferenceSlices([path])
 
     def prepare(self) -> None:
@@ -231,12 +228,11 @@ class ReferenceLoading(Work):
 class Evaluation(Work):
     """Reading, network, all metrics and writing of a volume, as `evaluate.py` does it."""
 
-    def __init__(self, setting: Setting, role: str) -> None:
-        self.slices = SLICES_OF_A_FILE
+    def __init__(self, setting: Setting, role: str, folder: Path) -> None:
+        self.slices = setting.slices
         self._device = torch.device(setting.device)
         self._network, self._task = setting.network(role).eval(), setting.task
-        self._folder = tempfile.TemporaryDirectory()
-        self._path = Path(self._folder.name) / "1.h5"
+        self._path = folder / "1.h5"
         write_volume(self._path, _random_volume(setting), {})
 
     @torch.inference_mode()
@@ -248,13 +244,14 @@ class Evaluation(Work):
         reconstruct(self._network, batches, ["1"], self._path.parent / "results", detailed=True)
 
 
-def build(setting: Setting, arm: str, work: str) -> Work:
+def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:
     """Build a work of an arm.
 
     Args:
         setting: what it is done on.
         arm: "suite", "reference", or "bound" for what the suite cannot be faster than.
         work: such as "teacher inference" or "kd step, flips".
+        folder: for files that it needs.
     """
     kind, _, rest = work.partition(", ")
     role, _, what = kind.partition(" ")
@@ -266,24 +263,24 @@ def build(setting: Setting, arm: str, work: str) -> Work:
         case "bound", "step":
             return SuiteStep(setting, role, "")
         case "suite", "step":
-            return FileStep(setting, role) if rest == "files" else SuiteStep(setting, role, rest)
+            files = rest == "files"
+            return FileStep(setting, role, folder) if files else SuiteStep(setting, role, rest)
         case "suite", "evaluation":
-            return Evaluation(setting, role)
+            return Evaluation(setting, role, folder)
         case "reference", "step":
             return ReferenceStep(setting, role)
         case _, "inference":
             return Inference(setting, role, plain=arm == "reference")
-    return SuiteLoading(setting) if arm == "suite" else ReferenceLoading(setting)
+    return (SuiteLoading if arm == "suite" else ReferenceLoading)(setting, folder)
 
 
 def _random_volume(setting: Setting) -> np.ndarray:
-    shape = (*setting.size, SLICES_OF_A_FILE)
+    shape = (*setting.size, setting.slices)
     return np.random.default_rng(setting.seed).random(shape, dtype=np.float32)
 
 
-def _original_file(setting: Setting) -> tuple[tempfile.TemporaryDirectory, Path]:
+def _original_file(setting: Setting, folder: Path) -> Path:
     """Write a file as the original project has them: double precision, one block an array."""
-    folder = tempfile.TemporaryDirectory()
-    path = Path(folder.name) / "1.h5"
+    path = folder / "1.h5"
     write_undersampled(path, _random_volume(setting), GaussianLines(4)(setting.size), "4x")
-    return folder, path
+    return path
