@@ -1,12 +1,14 @@
 """Train the stages of a distillation, then measure them: `python train.py --help`."""
 
+import math
 import shlex
 import sys
 
 import hydra
 from omegaconf import DictConfig
 
-from kdmri import configuration, evaluation, stages
+from kdmri import configuration, evaluation, processes, stages
+from kdmri.collect import SweepTable
 from kdmri.console import one_line_errors
 from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
@@ -20,17 +22,26 @@ def main(config: DictConfig) -> float:
     """Train what is not done yet and report; returns the figure that a sweeper maximises.
 
     It is the validation PSNR of the last stage's best weights, in dB; minus its loss where the
-    stage learns activations alone.
+    stage learns activations alone; NaN in the tasks that another one leads.
     """
+    tasks = processes.find_tasks()
+    if not tasks.leads:
+        processes.follow(tasks)
+        return math.nan
     keep_freed_memory()
-    configuration.check(config)
-    plan = stages.plan(config, configuration.shipped(config), configuration.default())
-    rehearse(config)
-    best = stages.run(config, plan, command=shlex.join(["python", *sys.argv]))
-    evaluation.report(config, plan)
+    with processes.leading(tasks):
+        configuration.check(config)
+        plan = stages.plan(config, configuration.shipped(config), configuration.default())
+        rehearse(config)
+        best = stages.run(config, plan, command=shlex.join(["python", *sys.argv]))
+        evaluation.report(config, plan)
     reported = config.stage.plan[config.stage.run[-1]].reported
     return best["metrics"]["val/psnr"] if reported else -best["score"]
 
 
 if __name__ == "__main__":
-    main()
+    one_line_errors(configuration.check_installed)(sys.argv[1:])
+    try:
+        main()
+    finally:
+        SweepTable.show_rest()

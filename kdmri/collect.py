@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hydra
 from hydra.experimental.callback import Callback
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from kdmri.console import console, one_line_errors
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
+from kdmri.processes import find_tasks
 from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
 
 
@@ -28,6 +29,8 @@ def main(config: DictConfig) -> None:
 class SweepTable(Callback):
     """Shows one table of all cells at the end of a sweep, whichever launcher ran its jobs."""
 
+    _open: ClassVar[list["SweepTable"]] = []
+
     def __init__(self, experiments: str) -> None:
         """Take the directory of the experiments."""
         self._root, self._began = Path(experiments), 0.0
@@ -35,9 +38,22 @@ class SweepTable(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember when the sweep began; what it measures is written later."""
         self._began = time.time()
+        SweepTable._open.append(self)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print and write the table of what the jobs measured."""
+        self._show()
+
+    @classmethod
+    def show_rest(cls) -> None:
+        """Show the tables of sweeps that Hydra did not end, since a job of theirs failed."""
+        for table in list(cls._open):
+            table._show()
+
+    def _show(self) -> None:
+        SweepTable._open.remove(self)
+        if not find_tasks().leads or not self._root.is_dir():
+            return
         found = read_summaries(self._root, since=self._began)
         if found:
             _show(found, self._root)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from kdmri.console import console, one_line_errors
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.files import write_text
+from kdmri.processes import find_tasks
 from kdmri.reporting.paired import compare
 from kdmri.reporting.records import find_records
 
@@ -39,6 +40,8 @@ class MethodComparison(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print and write the tables of what the jobs measured, where any ended well."""
+        if not find_tasks().leads:
+            return
         if any(find_records(self._root, self._began)):
             show(self._root, *self._settings, since=self._began)
 

@@ -1,8 +1,11 @@
 """The composed configuration: checked before any data is read, and what it is compared with."""
 
-from collections.abc import Callable
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -35,6 +38,7 @@ CHECKS: dict[str, Check] = {
         "null or a number of minutes, at least 0",
     ),
     "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
+    "intermediate_supervision": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
@@ -59,9 +63,53 @@ CHECKS: dict[str, Check] = {
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 
 
+PLUGINS = {
+    "joblib": "hydra_joblib_launcher",
+    "submitit": "hydra_submitit_launcher",
+    "optuna": "hydra_optuna_sweeper",
+}
+"""Hydra plugins by the extra of this project that installs them."""
+
+
 def register_resolvers() -> None:
-    """Let configurations add numbers: `${sum:1,2}`."""
-    OmegaConf.register_new_resolver("sum", lambda *numbers: sum(numbers), replace=True)
+    """Let configurations add numbers and count GPUs.
+
+    `${sum:1,2}`; `${jobs_at_once:2}`: jobs of so many devices for which this machine has GPUs, else
+    2; `${gpus_for:auto,2}`: GPUs that so many devices of an accelerator are, null
+    for the CPU, in a launcher's words.
+    """
+    resolvers: dict[str, Callable[..., Any]] = {
+        "sum": lambda *numbers: sum(numbers),
+        "jobs_at_once": lambda devices: torch.cuda.device_count() // int(devices) or 2,
+        "gpus_for": lambda accelerator, devices: None if accelerator == "cpu" else devices,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def check_installed(words: Iterable[str]) -> None:
+    """Look for the plugin that a launcher or sweeper needs, before Hydra does.
+
+    Args:
+        words: of the command line.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    for word in words:
+        key, _, choice = word.removeprefix("hydra/").partition("=")
+        extra = "optuna" if key == "search" and choice != "null" else choice.partition("_")[0]
+        plugin = PLUGINS.get(extra) if key in ("launcher", "sweeper", "search") else None
+        if plugin and plugin not in {module.name for module in pkgutil.iter_modules(_plugins())}:
+            raise ConfigurationError(
+                f"{word}: needs packages that are not installed; run: pip install -e '.[{extra}]'"
+            )
+
+
+def _plugins() -> list[str]:
+    """Folders of Hydra's plugins; a namespace package, absent where there is none."""
+    found = importlib.util.find_spec("hydra_plugins")
+    return list(found.submodule_search_locations or ()) if found else []
 
 
 def check(config: DictConfig) -> None:

@@ -18,6 +18,7 @@ from kdmri.metrics import SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
+from kdmri.processes import find_tasks, own_gpu
 from kdmri.reporting.comparison import Comparison, Measured, report_line
 from kdmri.reporting.records import FIGURES, Measurements
 from kdmri.stages import Stage
@@ -126,7 +127,7 @@ def _device_name(config: DictConfig) -> str:
 
 def _device(config: DictConfig) -> torch.device:
     on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")
+    return torch.device("cuda", own_gpu(find_tasks())) if on_gpu else torch.device("cpu")
 
 
 def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> Iterator[Batch]:

@@ -20,6 +20,7 @@ EXPERIMENT = (
     "optimizer",
     "scheduler",
     "weight_averaging",
+    "intermediate_supervision",
     "augmentation",
     "task",
 )

@@ -59,11 +59,11 @@ def main(config: DictConfig) -> None:
         sys.exit(2)
 
 
-def find_reader(config: DictConfig, source: Path) -> Reader:
-    """Give the reader that the user chose, else the one that the files ask for."""
+def find_reader(config: DictConfig | None, source: Path) -> Reader:
+    """Give the reader that the user chose (`format`), else the one that the files ask for."""
     if not source.exists():
         raise DataError(f"input={source}: there is no such file or directory")
-    if not OmegaConf.is_missing(config, "_target_"):
+    if config is not None and not OmegaConf.is_missing(config, "_target_"):
         return instantiate(config)
     return instantiate(compose("reconstruct", overrides=[f"format={detect(source)}"]).format)
 

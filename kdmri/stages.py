@@ -31,6 +31,8 @@ class Stage:
         directory: where it leaves what it makes.
         experiment: flat settings that make it another experiment.
         circumstances: flat settings that must be the same to go on or to be reused.
+        shipped: both as they are shipped: what a directory of an earlier version, which knew fewer
+            settings, was trained with.
         needs: checkpoints of other stages that it reads, by role.
     """
 
@@ -39,6 +41,7 @@ class Stage:
     directory: Path
     experiment: dict[str, Any]
     circumstances: dict[str, Any]
+    shipped: dict[str, Any]
     needs: dict[str, "Need"]
 
     @property
@@ -92,7 +95,7 @@ class Stage:
                     "another name=... or replace them with overwrite=true"
                 )
             return
-        found = {**record["experiment"], **record["circumstances"]}
+        found = {**self.shipped, **record["experiment"], **record["circumstances"]}
         differing = identity.differences(found, {**self.experiment, **self.circumstances})
         if differing:
             raise StageConflictError(
@@ -187,6 +190,7 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
                 "max_epochs": definition.max_epochs,
                 MASK_DIGEST: identity.mask_file_digest(config),
             },
+            shipped=identity.settings(shipped, (*nodes, *identity.CIRCUMSTANCES)),
             needs=needs,
         )
         return stages[name]
@@ -251,7 +255,7 @@ def _clear(directory: Path) -> None:
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != CLAIM:
+        elif not path.name.startswith(CLAIM):
             path.unlink()
 
 

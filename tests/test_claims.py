@@ -1,5 +1,6 @@
 """Two programs in one directory, by real processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kdmri.claims import claim, is_claimed
+from kdmri.claims import SILENT_SECONDS, claim, is_claimed
 from kdmri.errors import StageConflictError
 from tests.conftest import ROOT, TINY
 
@@ -81,3 +82,30 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
         ):
             pass
     assert not is_claimed(tmp_path)
+
+
+def test_holder_on_another_machine_is_dead_when_it_is_silent(tmp_path: Path) -> None:
+    """Locks of some clusters' file systems end at the machine; the holder's file does not."""
+    holder = tmp_path / "claim.holder"
+    (tmp_path / "claim").touch()
+    holder.write_text(json.dumps({"machine": "elsewhere", "process": 1}))
+    assert is_claimed(tmp_path)
+    with (
+        pytest.raises(StageConflictError, match="process 1 on elsewhere"),
+        claim(tmp_path, "kd", wait=False),
+    ):
+        pass
+    long_ago = time.time() - 2 * SILENT_SECONDS
+    os.utime(holder, (long_ago, long_ago))
+    with claim(tmp_path, "kd", wait=False):
+        assert json.loads(holder.read_text())["process"] == os.getpid()
+    assert not holder.exists()
+
+
+def test_damaged_note_of_a_holder_is_no_holder_for_ever(tmp_path: Path) -> None:
+    holder = tmp_path / "claim.holder"
+    holder.write_text("")
+    long_ago = time.time() - 2 * SILENT_SECONDS
+    os.utime(holder, (long_ago, long_ago))
+    with claim(tmp_path, "kd", wait=False):
+        assert is_claimed(tmp_path)

@@ -1,6 +1,8 @@
 """Which directory a configuration names."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from kdmri import configuration, stages
+from kdmri.errors import StageConflictError
 from tests.conftest import ROOT
 
 EVERY_STAGE = {"teacher", "student", "student_long", "feature", "kd"}
@@ -164,7 +167,21 @@ def test_experiments_have_names_of_their_own_and_keep_the_networks(path: Path) -
     config, default = compose("config", [f"experiment={path.stem}"]), compose("config")
     assert config.teacher == default.teacher
     assert config.student == default.student
-    if path.stem == "paper":
+    if path.stem in ("paper", "compare_distillation"):  # change nothing that is trained
         assert config.name == default.name
     else:
         assert config.name == path.stem
+
+
+@pytest.mark.usefixtures("hydra")
+def test_directory_of_a_version_that_knew_fewer_settings_goes_on(tmp_path: Path) -> None:
+    paths = f"paths.experiments={tmp_path}"
+    stage = plan(paths)["kd"]
+    kept = {k: v for k, v in stage.experiment.items() if k != "intermediate_supervision"}
+    record = {"experiment": kept, "circumstances": stage.circumstances, "finished": True}
+    stage.directory.mkdir(parents=True)
+    (stage.directory / "stage.json").write_text(json.dumps(record))
+    stage.check()
+    changed = replace(plan(paths, "intermediate_supervision=0.2")["kd"], directory=stage.directory)
+    with pytest.raises(StageConflictError, match=r"supervision was 0\.0, now 0\.2"):
+        changed.check()

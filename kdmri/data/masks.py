@@ -108,10 +108,7 @@ class MaskFile:
             DataError: the file is unreadable, of another size, not of 0 and 1, or leaves out the
                 zero frequency.
         """
-        try:
-            mask = np.load(self.path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"mask {self.path}: not a readable .npy array ({error})") from error
+        mask = self._read()
         if mask.shape != tuple(size):
             raise DataError(
                 f"mask {self.path}: its shape is {mask.shape}, the slices are {tuple(size)}; a "
@@ -126,6 +123,20 @@ class MaskFile:
                 "mask has to be shifted with numpy.fft.ifftshift"
             )
         return mask.astype(np.uint8)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Size (H, W) of the mask; raises DataError where the file is unreadable."""
+        shape = self._read().shape
+        if len(shape) != 2:
+            raise DataError(f"mask {self.path}: has shape {shape}; it must be (H, W)")
+        return shape
+
+    def _read(self) -> np.ndarray:
+        try:
+            return np.load(self.path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"mask {self.path}: not a readable .npy array ({error})") from error
 
     def __str__(self) -> str:
         return f"file {self.path.name}"

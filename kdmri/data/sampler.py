@@ -13,6 +13,7 @@ class SliceBatches(Sampler[list[int]]):
     number of slices or the batch size is not divisible: shares then differ by one slice. In
     training every process makes equally many steps; one whose share of the last batch is empty gets
     its first slice as a stand-in, marked by a negative index -1 - slice (see `SliceDataset`).
+    In order, a process without any slice gets one stand-in: all take part in what is gathered.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class SliceBatches(Sampler[list[int]]):
             share = order[first : first + self._batch_size][self._rank :: self._processes]
             if share:
                 yield share
-            elif self._shuffle:
+            elif self._shuffle or first == 0:  # no later batch is larger
                 yield [-1 - order[0]]
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -162,7 +162,8 @@ class VolumeMetrics(Metric):
         return rows if isinstance(rows, Tensor) else torch.cat(list(rows))
 
     def table(self) -> SliceTable:
-        """Order the rows of all processes by volume and slice, without repetitions."""
+        """Order the rows of all processes by volume and slice, without repetitions or stand-ins."""
         rows = self.compute().cpu().numpy()
+        rows = rows[rows[:, 0] >= 0]
         _, first = np.unique(rows[:, :2], axis=0, return_index=True)
         return SliceTable(dict(zip(_COLUMNS, rows[first].T, strict=True)))

@@ -1,14 +1,16 @@
 """What all networks have in common: a fold of cascades, with activations that can be tapped."""
 
+import copy
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from kdmri.errors import ConfigurationError
+from kdmri.models.convolution import Convolution
 from kdmri.physics import Measurement
 
 
@@ -17,7 +19,7 @@ class Tap(NamedTuple):
 
     Attributes:
         cascade: index of the cascade, from 0.
-        convolution: index within it, from 0.
+        convolution: index within it, from 0; one beyond the last is the cascade's output.
     """
 
     cascade: int
@@ -69,6 +71,14 @@ class CascadedNetwork(nn.Module):
         self.channels = channels
         self.cascades = nn.ModuleList(cascades)  # type: ignore[assignment]
 
+    def folded(self) -> Self:
+        """Copy the network as it is used, without parameters that only training needs."""
+        copied = copy.deepcopy(self)
+        for module in copied.modules():
+            if isinstance(module, Convolution):
+                module.fold()
+        return copied
+
     @property
     def middle_taps(self) -> tuple[Tap, ...]:
         """The published taps: in each cascade of D convolutions the ceil(D/2)-th (from 1)."""
@@ -76,6 +86,12 @@ class CascadedNetwork(nn.Module):
             Tap(number, (cascade.convolutions + 1) // 2 - 1)
             for number, cascade in enumerate(self.cascades)
         )
+
+    @property
+    def output_taps(self) -> tuple[Tap, ...]:
+        """The outputs of all cascades but the last, images like the network's own."""
+        *inner, _ = self.cascades
+        return tuple(Tap(n, cascade.convolutions) for n, cascade in enumerate(inner))
 
     def taps(self, where: str | Sequence[Sequence[int | str]]) -> tuple[Tap, ...]:
         """Choose where to tap.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdmri.execution import eager_on_cpu
+from kdmri.models.expansion import Expansion
 
 NARROW = 4
 """So few output channels leave most of a convolution's vector lanes empty."""
@@ -16,31 +17,51 @@ class Convolution(nn.Conv2d):
     """A 3x3 convolution, padding 1; parameters are those of `torch.nn.Conv2d`.
 
     Weights lie channels last, and so do activations behind them.
+
+    Attributes:
+        expansion: further parameters of the kernel in training; None where it is as it is used.
     """
+
+    expansion: Expansion | None
 
     def __init__(self, inputs: int, outputs: int) -> None:
         """Initialise as PyTorch does; `inputs` and `outputs` are numbers of channels."""
         super().__init__(inputs, outputs, kernel_size=3, padding=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.expansion = None
+
+    @property
+    def kernel(self) -> Tensor:
+        """The weights that are used, (outputs, inputs, 3, 3)."""
+        return self.weight if self.expansion is None else self.expansion(self.weight)
+
+    def expand(self, factor: int) -> None:
+        """Train with further parameters; see `Expansion`."""
+        self.expansion = Expansion(self.in_channels, self.out_channels, factor)
+
+    def fold(self) -> None:
+        """Keep the kernel as it is used, without further parameters."""
+        self.weight.data = self.kernel.detach().contiguous(memory_format=torch.channels_last)
+        self.expansion = None
 
     def forward(self, image: Tensor) -> Tensor:
         """Convolve (B, inputs, H, W) to (B, outputs, H, W)."""
         if self.out_channels <= NARROW < self.in_channels and eager_on_cpu(image):
             return self._as_product(image)
-        return super().forward(image)
+        return self._conv_forward(image, self.kernel, self.bias)
 
     def rectified(self, image: Tensor) -> Tensor:
         """Convolve and cut off what is negative, in one go where no gradient is wanted."""
         if self._fusible(image):
             return torch.ops.mkldnn._convolution_pointwise(
-                image, self.weight, self.bias, (1, 1), (1, 1), (1, 1), 1, "relu", [], ""
+                image, self.kernel, self.bias, (1, 1), (1, 1), (1, 1), 1, "relu", [], ""
             )
         return F.relu_(self(image))
 
     def _as_product(self, image: Tensor) -> Tensor:
         """Give each pixel's share to its nine neighbours by a matrix product, then add them up."""
         assert self.bias is not None
-        shares = self.weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # (outputs * 9, inputs)
+        shares = self.kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # (outputs * 9, inputs)
         pixels = image.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, inputs), as they lie
         spread = torch.matmul(shares, pixels.transpose(1, 2))
         spread = spread.view(len(image), -1, 3, 3, *image.shape[-2:])

@@ -51,6 +51,7 @@ class DCCNN(CascadedNetwork):
         width: int = 32,
         channels: int = 1,
         residual: bool = False,
+        expansion: int = 0,
     ) -> None:
         """Build the network with PyTorch's default initialisation.
 
@@ -60,16 +61,22 @@ class DCCNN(CascadedNetwork):
             width: channels between convolutions.
             channels: 1 for the published real-valued variant, 2 for complex images.
             residual: add each cascade's input to its CNN's output; the published variant does not.
+            expansion: train each kernel expanded by so many times its channels, see
+                `kdmri.models.expansion`; what is used afterwards has none of it. 0 trains as is.
 
         Raises:
             ValueError: a size is too small, or `channels` is neither 1 nor 2.
         """
-        if cascades < 1 or depth < 2 or width < 1 or channels not in (1, 2):
+        if cascades < 1 or depth < 2 or width < 1 or channels not in (1, 2) or expansion < 0:
             raise ValueError(
-                f"DCCNN(cascades={cascades}, depth={depth}, width={width}, channels={channels}): "
-                "needs cascades >= 1, depth >= 2, width >= 1, channels 1 or 2"
+                f"DCCNN(cascades={cascades}, depth={depth}, width={width}, channels={channels}, "
+                f"expansion={expansion}): needs cascades >= 1, depth >= 2, width >= 1, channels 1 "
+                "or 2, expansion >= 0"
             )
         super().__init__(
             [ConvolutionalCascade(depth, width, channels, residual) for _ in range(cascades)],
             channels,
         )
+        for layer in self.modules():
+            if expansion and isinstance(layer, Convolution):
+                layer.expand(expansion)

@@ -51,12 +51,15 @@ def build_network(settings: Mapping[str, Any]) -> CascadedNetwork:
         raise ConfigurationError(f"{target}: {error}") from error
 
 
-def load_network(path: Path, expected: Mapping[str, Any] | None = None) -> CascadedNetwork:
+def load_network(
+    path: Path, expected: Mapping[str, Any] | None = None, folded: bool = True
+) -> CascadedNetwork:
     """Rebuild a network from a `best_model.pt`, on the CPU.
 
     Args:
         path: the checkpoint, a dictionary with `network` (settings) and `weights`.
         expected: settings that the network must have; None accepts any.
+        folded: as it is used; False keeps what only training needs, see `kdmri.models.expansion`.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds another network.
@@ -73,7 +76,7 @@ def load_network(path: Path, expected: Mapping[str, Any] | None = None) -> Casca
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: weights do not fit {settings}: {error}") from error
-    return network
+    return network.folded() if folded else network
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

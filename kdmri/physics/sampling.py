@@ -23,7 +23,12 @@ class CartesianUndersampling(Task):
 
     takes_stored_kspace = True
 
-    def __init__(self, mask: Callable[[tuple[int, int]], np.ndarray], masks: int = 1) -> None:
+    def __init__(
+        self,
+        mask: Callable[[tuple[int, int]], np.ndarray],
+        masks: int = 1,
+        noise: float = 0.0,
+    ) -> None:
         """Take the rule that gives a mask.
 
         Args:
@@ -31,16 +36,21 @@ class CartesianUndersampling(Task):
                 frequency at the corner.
             masks: training draws one of so many for each step, by the rule with as many seeds;
                 the first is the rule's own, which evaluation has.
+            noise: standard deviation of complex Gaussian noise of simulated k-space samples, in
+                units of the volume's largest magnitude; drawn anew for each training step, the
+                same each time for evaluation.
 
         Raises:
-            ConfigurationError: several masks of a rule without a seed.
+            ConfigurationError: several masks of a rule without a seed, or negative noise.
         """
         super().__init__()
         if masks > 1 and not isinstance(mask, DrawnLines):
             raise ConfigurationError(
                 f"augmentation.masks={masks}: the mask is {mask}, and a file holds one; give 1"
             )
-        self._mask, self._count = mask, masks
+        if noise < 0:
+            raise ConfigurationError(f"task.noise={noise}: must be at least 0")
+        self._mask, self._count, self._noise = mask, masks, noise
         self._masks: dict[tuple[tuple[int, int], torch.device, int], Tensor] = {}
 
     def mask(
@@ -69,21 +79,43 @@ class CartesianUndersampling(Task):
         return self._undersampled(slices, number=0)
 
     def training_batch(self, slices: Slice) -> Batch:
-        """Do the same with one of the masks, by PyTorch's generator of the CPU."""
-        if self._count == 1:
-            return self(slices)
-        number = int(torch.randint(self._count, ()))
-        if slices.variant is not None:
+        """Do the same with one of the masks and new noise, by PyTorch's generator of the CPU."""
+        number = int(torch.randint(self._count, ())) if self._count > 1 else 0
+        if self._noise:
+            slices = slices._replace(variant=None)  # never comes again
+        elif slices.variant is not None:
             slices = slices._replace(variant=slices.variant * self._count + number)
-        return self._undersampled(slices, number)
+        return self._undersampled(slices, number, training=True)
 
-    def _undersampled(self, slices: Slice, number: int) -> Batch:
+    def _undersampled(self, slices: Slice, number: int, training: bool = False) -> Batch:
         target = slices.target
         mask = self.mask((target.shape[-2], target.shape[-1]), target.device, number)
-        kspace = mask * (fft2(to_complex(target)) if slices.kspace is None else slices.kspace)
+        kspace = slices.kspace
+        if kspace is None:
+            kspace = self._simulated(slices, training)
+        elif self._noise:
+            raise ConfigurationError(
+                f"task.noise={self._noise}: the data set stores k-space, which has its own noise; "
+                "simulate it with dataset.stored_kspace=false, or leave task.noise=0"
+            )
+        kspace = mask * kspace
         zero_filled = to_channels(ifft2(kspace), 2)
         image = magnitude(zero_filled) if target.shape[1] == 1 else zero_filled
         return self.batch(slices, image, kspace, mask)
+
+    def _simulated(self, slices: Slice, training: bool) -> Tensor:
+        """Give the target's k-space, complex64 (B, 1, H, W), with noise where there is any."""
+        kspace = fft2(to_complex(slices.target))
+        if not self._noise:
+            return kspace
+        if training:
+            noise = torch.randn(kspace.shape, dtype=kspace.dtype)
+        else:
+            numbers = zip(slices.volume.tolist(), slices.slice.tolist(), strict=True)
+            seeds = (volume * 1_000_003 + index for volume, index in numbers)
+            noise = torch.stack([_normal(kspace.shape[1:], seed) for seed in seeds])
+        deviation = self._noise * slices.data_range.view(-1, 1, 1, 1)
+        return kspace + deviation * noise.to(kspace.device)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Give the images that need no network, (B, C, H, W), by their label."""
@@ -92,4 +124,11 @@ class CartesianUndersampling(Task):
     def describe(self, size: tuple[int, int]) -> str:
         """Say for a report which mask was used for slices of a size."""
         mask = self.mask(size)
-        return f"Mask: {self._mask}; {mask.numel() / mask.sum():.2f}x in truth"
+        noise = f"; noise of {self._noise:g} times the largest magnitude" if self._noise else ""
+        return f"Mask: {self._mask}; {mask.numel() / mask.sum():.2f}x in truth{noise}"
+
+
+def _normal(shape: torch.Size, seed: int) -> Tensor:
+    """Draw complex64 numbers of standard deviation 1, the same for a seed on any device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.complex64, generator=generator)

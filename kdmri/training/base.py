@@ -1,12 +1,13 @@
 """What every training method shares: a network, its optimiser, and measures on selection slices."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -36,6 +37,7 @@ class TrainingMethod(pl.LightningModule):
         scheduler_every: int = 1,
         weight_averaging: float | None = None,
         skip_nonfinite: int = 0,
+        intermediate_supervision: float = 0.0,
     ) -> None:
         """Take the parts.
 
@@ -49,6 +51,8 @@ class TrainingMethod(pl.LightningModule):
                 what is measured and kept; None measures and keeps the weights themselves.
             skip_nonfinite: steps in a row that are skipped where the loss is NaN or infinite,
                 before training stops; 0 stops at once.
+            intermediate_supervision: weight of the mean L1 between target and the outputs of all
+                cascades but the last, wherever the target is learnt from.
         """
         super().__init__()
         self.network = network
@@ -57,6 +61,8 @@ class TrainingMethod(pl.LightningModule):
         self.val_metrics = VolumeMetrics()
         self._skip_nonfinite, self._skipped_in_a_row, self._skipped_steps = skip_nonfinite, 0, 0
         self._skip = False
+        self._supervision = intermediate_supervision
+        self.output_taps = network.output_taps if intermediate_supervision else ()
         self._average: AveragedModel | None = None
         if weight_averaging is not None:
             update = get_ema_multi_avg_fn(weight_averaging)
@@ -123,6 +129,20 @@ class TrainingMethod(pl.LightningModule):
         """Log how many steps were skipped so far, where skipping is allowed."""
         if self._skip_nonfinite:
             self.log("train/skipped_steps", float(self._skipped_steps))
+
+    def supervised(self, output: Tensor, behind: Sequence[Tensor], target: Tensor) -> Tensor:
+        """Compare with the target (B, C, H, W): the output, and where wanted cascades before it.
+
+        Args:
+            output: of the network.
+            behind: what `output_taps` gave.
+            target: the fully sampled image.
+        """
+        loss = F.l1_loss(output, target)
+        if behind:
+            within = torch.stack([F.l1_loss(image, target) for image in behind]).mean()
+            loss = loss + self._supervision * within
+        return loss
 
     @staticmethod
     def _items(batch: Batch) -> Tensor:

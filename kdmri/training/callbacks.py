@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from pytorch_lightning.strategies import FSDPStrategy
 
 from kdmri.console import console
 from kdmri.data.batch import collate
@@ -75,8 +76,7 @@ class StageCheckpoint(Checkpoint):
         score = figures[self._monitor]
         if score < self.best["score"]:
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
-            if trainer.is_global_zero:
-                self._save_best(pl_module)
+            self._save_best(trainer, pl_module)
         self._save_last(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -95,15 +95,22 @@ class StageCheckpoint(Checkpoint):
         else:
             trainer.save_checkpoint(self._directory / LAST)  # takes part, but writes nothing
 
-    def _save_best(self, module: pl.LightningModule) -> None:
+    def _save_best(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, TrainingMethod)
+        state = trainer.strategy.lightning_module_state_dict()  # gathered where it is sharded
+        if not trainer.is_global_zero:
+            return
+        names = {part: name for name, part in module.named_modules()}
         for name, companion in module.companions.items():
             path = self._directory / companion_file(name)
-            self._save(path, self._companions[name], companion)
-        self._save(self._directory / BEST, self._network, module.measured_network)
+            self._save(path, self._companions[name], state, names[companion])
+        self._save(self._directory / BEST, self._network, state, names[module.measured_network])
 
-    def _save(self, path: Path, settings: Mapping[str, Any], network: torch.nn.Module) -> None:
-        weights = {k: v.detach().cpu() for k, v in network.state_dict().items()}
+    def _save(
+        self, path: Path, settings: Mapping[str, Any], state: Mapping[str, Any], network: str
+    ) -> None:
+        start = f"{network}."
+        weights = {k.removeprefix(start): v.cpu() for k, v in state.items() if k.startswith(start)}
         kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
         with written_aside(path) as aside:
             torch.save(kept, aside)
@@ -137,6 +144,8 @@ class Pictures(Callback):
         epoch = trainer.current_epoch + 1
         due = epoch % self._every == 0 or epoch == trainer.max_epochs
         if not due or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        if isinstance(trainer.strategy, FSDPStrategy):  # no process has the whole network here
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, MRIDataModule)

@@ -99,20 +99,28 @@ class Distillation(TrainingMethod):
         Returns:
             The student's output (B, C, H, W), and the terms whose weight is not 0, each a scalar.
         """
-        student, activations = (network or self.network).features(
-            batch.image, batch.kspace, batch.mask, self.taps if self.weights.attention else ()
+        taps = self.taps if self.weights.attention else ()
+        inner = self.output_taps if self.weights.reconstruction else ()
+        student, found = (network or self.network).features(
+            batch.image, batch.kspace, batch.mask, (*taps, *inner)
         )
-        return student, self.terms(batch, student, activations, split)
+        activations, behind = found[: len(taps)], found[len(taps) :]
+        return student, self.terms(batch, student, activations, split, behind)
 
     def terms(
-        self, batch: Batch, student: Tensor | None, activations: Sequence[Tensor], split: str
+        self,
+        batch: Batch,
+        student: Tensor | None,
+        activations: Sequence[Tensor],
+        split: str,
+        behind: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """Compare the student's output, where a weight asks for it, and activations."""
         sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
         teacher = self._frozen_teacher(batch, split, sizes)
         terms = {}
         if student is not None and self.weights.reconstruction:
-            terms["reconstruction"] = F.l1_loss(student, batch.target)
+            terms["reconstruction"] = self.supervised(student, behind, batch.target)
         if student is not None and teacher.output is not None:
             terms["imitation"] = F.l1_loss(student, teacher.output)
         if self.weights.attention:
@@ -140,7 +148,7 @@ class Distillation(TrainingMethod):
         """Measure the reconstruction, and the loss as in training."""
         student, terms = self.compare(batch, self.measured_network, "selection")
         self.measure(student, batch)
-        self.log("val/loss", self.total(terms), batch_size=len(batch.volume), sync_dist=True)
+        self.log("val/loss", self.total(terms), batch_size=int(self._items(batch)), sync_dist=True)
 
 
 def freeze_unreached(network: CascadedNetwork, taps: Sequence[Tap]) -> None:

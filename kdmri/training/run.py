@@ -2,10 +2,7 @@
 
 import json
 import logging
-import os
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -17,8 +14,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from kdmri import processes
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
@@ -29,8 +28,6 @@ from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
-
-RANK_VARIABLES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK")
 
 
 @dataclass(frozen=True)
@@ -55,30 +52,46 @@ class Job:
 def launch(job: Job) -> None:
     """Train here, or start one process a device where the trainer asks for several.
 
+    With more than one task the processes are shared out among them, see `kdmri.processes`. A job
+    that its launcher may queue again starts a process in any case, which it can end at once.
+
     Raises:
+        ConfigurationError: the tasks cannot share the processes.
         KdmriError: the processes failed.
     """
-    processes = _processes(job.config.trainer)
-    if processes == 1:
+    tasks, trainer = processes.find_tasks(), job.config.trainer
+    world = _devices(trainer) * trainer.num_nodes
+    alone = world == tasks.count == 1 and trainer.strategy == "auto"
+    if alone and not processes.may_be_queued_again():
         train(job)
         return
+    _check_tasks(trainer, world, tasks.count)
     build_datamodule(job.config).prepare_data()  # once, before the processes need it
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "job.yaml"
-        plain = asdict(job) | {"config": _plain(job.config)}
-        plain |= {
-            "directory": str(job.directory),
-            "needs": {k: str(v) for k, v in job.needs.items()},
-        }
-        OmegaConf.save(OmegaConf.create(plain), path)
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={processes}", "-m", "kdmri.training.run", str(path)]
-        scrubbed = {k: v for k, v in os.environ.items() if k not in RANK_VARIABLES}
-        scrubbed.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-        finished = subprocess.run(command, env=scrubbed, check=False)
-    if finished.returncode:
+    team = min(tasks.count, world)
+    config = _plain(job.config)
+    if team > 1:
+        config["trainer"] |= {"devices": world // team, "num_nodes": team}
+    plain = asdict(job) | {
+        "config": config,
+        "directory": str(job.directory),
+        "needs": {k: str(v) for k, v in job.needs.items()},
+    }
+    if processes.start_together(OmegaConf.to_yaml(OmegaConf.create(plain)), world, tasks):
         raise KdmriError(
-            f"stage {job.stage}: the {processes} processes that train it failed (see above)"
+            f"stage {job.stage}: the {world} processes that train it failed (see above)"
+        )
+
+
+def _check_tasks(trainer: DictConfig, world: int, tasks: int) -> None:
+    if tasks < trainer.num_nodes:
+        raise ConfigurationError(
+            f"trainer.num_nodes={trainer.num_nodes}: this command runs as {tasks} task(s); start "
+            "one on each node with srun or torchrun (README, Several nodes)"
+        )
+    if tasks < world and world % tasks:
+        raise ConfigurationError(
+            f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}: {world} "
+            f"processes cannot be shared out evenly among the {tasks} tasks of this command"
         )
 
 
@@ -98,7 +111,8 @@ def train(job: Job) -> None:
         memory_format=torch.channels_last
     )
     if "start" in job.needs:
-        network.load_state_dict(load_network(job.needs["start"], architecture).state_dict())
+        start = load_network(job.needs["start"], architecture, folded=False)
+        network.load_state_dict(start.state_dict())
     teacher = None
     if "teacher" in job.needs:
         teacher = load_network(job.needs["teacher"], network_settings(config.teacher))
@@ -143,7 +157,7 @@ def train(job: Job) -> None:
         seconds = job.record.get("seconds", 0) + time.monotonic() - began
         done = job.record | {"finished": True, "best": checkpoint.best, "seconds": seconds}
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
-        parameters = sum(p.numel() for p in network.parameters())
+        parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, seconds)
 
@@ -191,6 +205,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     # A schedule of one cycle steps once an epoch, as all schedules here.
     warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
+    # The measures are of all processes' slices already.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     # One device without srun is what an interactive session on a cluster wants.
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.
@@ -207,6 +223,7 @@ def build_method(
         "optimizer": instantiate(config.optimizer),
         "scheduler": instantiate(config.scheduler),
         "weight_averaging": config.weight_averaging,
+        "intermediate_supervision": config.intermediate_supervision,
         "skip_nonfinite": config.skip_nonfinite,
     }
     if teacher is not None:
@@ -235,6 +252,11 @@ def _build_trainer(job: Job, checkpoint: StageCheckpoint) -> pl.Trainer:
         "max_epochs": definition.max_epochs,
         "use_distributed_sampler": False,
     }
+    if not TorchElasticEnvironment.detect():
+        # Else Lightning would take a task of SLURM for a rank, and requeue it itself.
+        settings.setdefault("plugins", [LightningEnvironment()])
+        if _on_gpu(config.trainer) and settings["devices"] in (1, "1"):
+            settings["devices"] = [processes.own_gpu(processes.find_tasks())]
     return pl.Trainer(
         **settings,
         default_root_dir=job.directory,
@@ -249,18 +271,22 @@ def _plain(node: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
 
 
-def _processes(trainer: DictConfig) -> int:
-    """Count the devices that the trainer asks for on this machine."""
+def _devices(trainer: DictConfig) -> int:
+    """Count the devices that the trainer asks for on each machine."""
     devices = trainer.devices
     if OmegaConf.is_list(devices):
         return len(devices)
     if devices in ("auto", -1, "-1"):
-        on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
-        return torch.cuda.device_count() if on_gpu else 1
+        return torch.cuda.device_count() if _on_gpu(trainer) else 1
     return int(devices)
 
 
+def _on_gpu(trainer: DictConfig) -> bool:
+    return trainer.accelerator != "cpu" and torch.cuda.is_available()
+
+
 if __name__ == "__main__":
+    processes.die_with_parent()
     keep_freed_memory()
     stored = OmegaConf.load(sys.argv[1])
     assert isinstance(stored, DictConfig)

@@ -142,6 +142,12 @@ def test_in_order_every_slice_comes_once_without_stand_ins(processes: int) -> No
     assert sorted(i for part in parts for share in part for i in share) == list(range(10))
 
 
+def test_process_without_a_slice_gets_a_stand_in() -> None:
+    """Else it would not take part where the measures of all are gathered, and all would wait."""
+    assert shares(3, 4, False, 4) == [[[0]], [[1]], [[2]], [[-1]]]
+    assert shares(2, 1, False, 2) == [[[0], [1]], [[-1]]]
+
+
 def test_order_depends_on_seed_and_epoch_alone() -> None:
     batches = SliceBatches(50, 4, True, 1, 0, 1)
     first = list(batches)

@@ -146,3 +146,38 @@ def test_training_draws_from_several_masks_and_evaluation_has_the_first(
 def test_file_holds_one_mask() -> None:
     with pytest.raises(ConfigurationError, match=r"augmentation.masks=2: the mask is file m.npy"):
         CartesianUndersampling(MaskFile(Path("m.npy")), masks=2)
+
+
+def test_noise_has_the_deviation_asked_for_and_spares_what_is_not_measured() -> None:
+    mask = GaussianLines(2)
+    target = torch.rand(4, 1, 64, 48)
+    slices = as_slices(target)._replace(data_range=torch.tensor([1.0, 2.0, 1.0, 1.0]))
+    clean, noisy = (CartesianUndersampling(mask, noise=level)(slices) for level in (0.0, 0.1))
+    noise = noisy.kspace - clean.kspace
+    measured = clean.mask[0, 0].bool()
+    assert not noise[:, 0, ~measured].any()
+    deviation = noise[:, 0, measured].abs().square().mean(dim=1).sqrt()
+    torch.testing.assert_close(deviation, 0.1 * slices.data_range, rtol=0.1, atol=0)
+    torch.testing.assert_close(noisy.target, target)
+
+
+def test_noise_is_new_in_training_and_the_same_for_a_slice_in_evaluation() -> None:
+    task = CartesianUndersampling(GaussianLines(2), noise=0.1)
+    slices = as_slices(torch.rand(4, 1, 32, 24))._replace(variant=torch.zeros(4, dtype=torch.long))
+    whole, again = task(slices), task(slices)
+    torch.testing.assert_close(whole.kspace, again.kspace, rtol=0, atol=0)
+    last = Slice(*(None if f is None else f[3:] for f in slices))
+    torch.testing.assert_close(task(last).kspace, whole.kspace[3:], rtol=0, atol=0)
+    one, two = task.training_batch(slices), task.training_batch(slices)
+    assert (one.kspace - two.kspace).abs().max() > 0.01
+    assert one.variant is None, "such an input never comes again"
+
+
+def test_noise_of_measured_kspace_is_its_own() -> None:
+    target = torch.rand(1, 1, 16, 12)
+    with pytest.raises(ConfigurationError, match="stores k-space"):
+        CartesianUndersampling(GaussianLines(2), noise=0.1)(
+            as_slices(target, fft2(to_complex(target)))
+        )
+    with pytest.raises(ConfigurationError, match="at least 0"):
+        CartesianUndersampling(GaussianLines(2), noise=-1)

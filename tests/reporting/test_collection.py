@@ -1,29 +1,37 @@
 import csv
 import io
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from kdmri.errors import CheckpointError
+from kdmri.metrics import SliceTable
 from kdmri.reporting.collection import read_summaries, tabulate, to_csv
+from kdmri.reporting.records import RECORD, Measurements
 
 
 def leave(folder: Path, label: str, psnr: float, seed: int = 42, task: str = "4x") -> Path:
-    summary = {
-        "dataset": "Heart",
-        "task": task,
-        "label": label,
-        "parameters": 49285,
-        "seed": seed,
-        "figures": {"psnr": psnr, "ssim": 0.9, "nmse": 0.01},
-        "baselines": {"Zero-filled": {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1}},
-    }
-    folder.mkdir(parents=True)
-    path = folder / "metrics.json"
-    path.write_text(json.dumps(summary))
-    return path
+    told = Measurements(
+        dataset="Heart",
+        task=task,
+        stage=label.lower(),
+        label=label,
+        seed=seed,
+        parameters=49285,
+        flops=0,
+        milliseconds=None,
+        minutes=0.0,
+        teacher_minutes=0.0,
+        device="CPU",
+        one_subject=False,
+        subjects=[],
+        evaluated="",
+        figures={"psnr": psnr, "ssim": 0.9, "nmse": 0.01},
+        baselines={"Zero-filled": {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1}},
+    )
+    told.write(folder, SliceTable({}))
+    return folder / RECORD
 
 
 def test_seeds_are_averaged_and_baselines_come_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from kdmri.errors import DivergedError
 from kdmri.models import DCCNN
 from kdmri.physics import fft2, to_complex
 from kdmri.training import Distillation, Supervised
+from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import LossWeights
 
 
@@ -23,6 +24,11 @@ def batch(items: int = 2) -> Batch:
     return Batch(0.5 * target, kspace, mask, target, torch.ones(items), index, index)
 
 
+def quiet(method: TrainingMethod) -> None:
+    """Let a method be asked for its loss without a trainer to log to."""
+    method.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+
+
 def distillation(*weights: float, student_depth: int = 2) -> Distillation:
     return Distillation(
         network=DCCNN(cascades=2, depth=student_depth, width=4),
@@ -31,6 +37,33 @@ def distillation(*weights: float, student_depth: int = 2) -> Distillation:
         weights=LossWeights(*weights),
         optimizer=torch.optim.Adam,
     )
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.5, 0.5, 0.0)])
+def test_inner_cascades_learn_the_target_too(weights: tuple[float, ...]) -> None:
+    given = batch()
+    method = distillation(*weights)
+    quiet(method)
+    plain = method.loss(given)
+    supervised = Distillation(
+        network=method.network,
+        teacher=method.teacher,
+        distillation=AttentionTransfer(),
+        weights=LossWeights(*weights),
+        intermediate_supervision=0.3,
+        optimizer=torch.optim.Adam,
+    )
+    first = method.network.cascades[0](given.image, given.kspace, given.mask)
+    within = (first - given.target).abs().mean()
+    quiet(supervised)
+    torch.testing.assert_close(supervised.loss(given), plain + weights[0] * 0.3 * within)
+    alone = Supervised(
+        network=method.network, intermediate_supervision=0.3, optimizer=torch.optim.Adam
+    )
+    quiet(alone)
+    output = method.network(given.image, given.kspace, given.mask)
+    expected = (output - given.target).abs().mean() + 0.3 * within
+    torch.testing.assert_close(alone.loss(given), expected)
 
 
 def test_imitation_weighs_as_much_as_reconstruction() -> None:

@@ -1,0 +1,80 @@
+"""The README beside an exported network."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import torch
+
+from kdmri.data.batch import Batch
+from kdmri.exporting.checking import Compared
+from kdmri.exporting.consistency import Exportable
+from kdmri.exporting.files import OPSET, SMALLEST
+from kdmri.inference.checkpoint import Trained
+from kdmri.models.stored import SCALING
+from kdmri.reporting.tables import Table
+
+
+def card(
+    trained: Trained,
+    network: Exportable,
+    name: str,
+    precision: str,
+    batch: Batch,
+    compared: Compared,
+    slices: int,
+    table: Table,
+) -> str:
+    """Write what somebody who has the file alone needs to know, as Markdown."""
+    channels = trained.channels
+    size = (batch.target.shape[-2], batch.target.shape[-1])
+    data = trained.facts.get("data", {})
+    about = "magnitude" if channels == 1 else "real and imaginary part"
+    lines = {
+        "image": f"float32 (B, {channels}, H, W), {about}: what the task makes of k-space",
+        "kspace": "float32 (B, 2, H, W), real and imaginary part, zero where not measured",
+        "lines": "float32 (H,) or (W,), 1 where a row or column of k-space is measured, else 0",
+        "mask": "float32 (1, 1, H, W), 1 where k-space is measured, else 0",
+    }
+    inputs = "\n".join(f"- `{key}`: {lines[key]}" for key in network.inputs)
+    kind = (
+        f"ONNX, opset {OPSET}" if name.endswith(".onnx") else f"torch.export, {torch.__version__}"
+    )
+    metrics = trained.facts.get("metrics", {})
+    told = ", ".join(f"{key} {value:.4g}" for key, value in sorted(_validation(metrics).items()))
+    licence = data.get("licence") or (
+        f"the terms of the training data, {data['title']}" if data else "those of its training data"
+    )
+    return f"""# {name}
+
+{trained.label()}: {trained.parameters:,} parameters, {precision}, {kind}; made by kdmri \
+{version("kdmri")}.
+
+## Inputs
+{inputs}
+
+B, H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, the zero
+frequency at index (0, 0).
+
+## Output
+- `reconstruction`: float32 (B, {channels}, H, W), {about}.
+
+## Scaling
+In training {SCALING}. Divide input by that of the volume (or of its zero-filled images),
+multiply the output by it.
+
+## Sampling
+{trained.task.describe(size)}
+
+## How good it is
+Validation of the network: {told or "not told by the checkpoint"}.
+On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {compared.told()}.
+
+{table.to_markdown()}
+## Licence
+Code of kdmri: MIT. Weights: {licence}.
+Trained on: {data.get("title", "not told by the checkpoint")}. Not a medical device.
+"""
+
+
+def _validation(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if key.startswith("val/")}

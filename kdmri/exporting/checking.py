@@ -1,0 +1,111 @@
+"""Whether an exported network still does what the network does, and how fast each of them is."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+
+from kdmri.data.batch import Batch
+from kdmri.errors import KdmriError
+from kdmri.physics import magnitude
+
+Runner = Callable[[Batch], np.ndarray]
+"""Reconstructs a batch: (B, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An exported network beside the network, on the same slices.
+
+    Attributes:
+        difference: largest absolute difference of an output, in units of the network, in which the
+            largest magnitude of a volume is 1.
+        psnr: against the fully sampled slices, dB, mean over slices.
+        reference: of the network itself.
+        finite: whether all outputs are numbers.
+    """
+
+    difference: float
+    psnr: float
+    reference: float
+    finite: bool
+
+    @property
+    def change(self) -> float:
+        """PSNR gained, dB; below 0 where it was lost."""
+        return self.psnr - self.reference
+
+    def told(self) -> str:
+        """Say it in one sentence."""
+        return (
+            f"largest difference {self.difference:.2g}, PSNR {self.psnr:.2f} dB "
+            f"({self.change:+.4f} dB)"
+        )
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What an export may differ by.
+
+    Attributes:
+        difference: largest absolute difference; None: any.
+        psnr: largest loss of PSNR, dB.
+    """
+
+    difference: float | None
+    psnr: float
+
+    def check(self, compared: Compared, what: str) -> None:
+        """Refuse what differs by more.
+
+        Raises:
+            KdmriError: says the figures and the bounds.
+        """
+        too_far = self.difference is not None and not compared.difference <= self.difference
+        if compared.finite and not too_far and compared.change >= -self.psnr:
+            return
+        limit = "" if self.difference is None else f"difference up to {self.difference:g}, "
+        raise KdmriError(
+            f"{what}: differs from the network by more than allowed: {compared.told()}; bounds: "
+            f"{limit}loss up to {self.psnr:g} dB"
+        )
+
+
+def compare(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Compared:
+    """Compare outputs on slices with targets."""
+    largest, figures, finite = 0.0, [], True
+    for batch in batches:
+        given, wanted = run(batch), reference(batch)
+        if given.shape != wanted.shape:
+            raise KdmriError(f"gives {given.shape}, where the network gives {wanted.shape}")
+        finite = finite and bool(np.isfinite(given).all())
+        largest = max(largest, float(np.abs(given - wanted).max()))
+        figures.append([_psnr(image, batch) for image in (given, wanted)])
+    psnr, original = np.mean(figures, axis=0)
+    return Compared(largest, float(psnr), float(original), finite)
+
+
+def _psnr(output: np.ndarray, batch: Batch) -> float:
+    images = magnitude(torch.from_numpy(output).float()), magnitude(batch.target)
+    error = float((images[0] - images[1]).double().square().mean())
+    peak = float(batch.data_range)
+    return 10 * float(np.log10(peak**2 / error)) if error else float("inf")
+
+
+def latencies(runners: Mapping[str, Runner], batch: Batch, repeats: int) -> dict[str, float]:
+    """Measure all in turns, so that what else the machine does falls on all of them.
+
+    Returns:
+        Median of each, ms a batch, after two runs to warm up.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in runners}
+    for number in range(repeats + 2):
+        for name, run in runners.items():
+            began = time.perf_counter()
+            run(batch)
+            if number >= 2:
+                taken[name].append(1000 * (time.perf_counter() - began))
+    return {name: median(values) for name, values in taken.items()}

@@ -1,0 +1,195 @@
+"""Networks without complex numbers: what ONNX can hold, with data consistency inside.
+
+Fourier transforms are products with real matrices, which onnxruntime runs as fast as it multiplies
+matrices, at any size, odd ones included. Where the mask consists of whole lines, data consistency
+is x + (b - P x): b is the image of the measured samples, made once, and P = F^-1 M F a circulant
+matrix along the undersampled axis, so that a cascade costs one product and no transform.
+"""
+
+import copy
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kdmri.errors import ConfigurationError
+from kdmri.models import CascadedNetwork
+from kdmri.models.convolution import Convolution
+from kdmri.physics import DataConsistency
+
+
+class Pair(NamedTuple):
+    """A complex array as its real and imaginary part, of one shape."""
+
+    real: Tensor
+    imag: Tensor
+
+
+class Measured:
+    """What the consistency of every cascade shares during one call of the network.
+
+    Attributes:
+        image: of the measured samples, F^-1 M y, each part (B, 1, H, W).
+        mask: float32 (1, 1, H, W), where the mask is not of whole lines.
+        projection: P along the undersampled axis, each part (N, N), where it is.
+    """
+
+    image: Pair
+    mask: Tensor
+    projection: Pair
+
+
+class LineConsistency(nn.Module):
+    """Data consistency under a mask of whole lines along one axis."""
+
+    def __init__(self, measured: Measured, axis: int) -> None:
+        """Take what the call fills, and the undersampled axis: 0 (rows) or 1 (columns)."""
+        super().__init__()
+        self._measured, self._axis = measured, axis
+
+    def forward(self, image: Tensor, *_: object) -> Tensor:
+        """Replace the measured lines of an image (B, C, H, W); see `DataConsistency`."""
+        x, (real, imag) = image.float(), self._measured.projection
+        b = self._measured.image
+        if x.shape[1] == 1:
+            return x + (b.real - self._along(real, x))
+        re, im = x[:, :1], x[:, 1:]
+        seen = self._along(real, re) - self._along(imag, im)
+        unseen = self._along(real, im) + self._along(imag, re)
+        return torch.cat((re + (b.real - seen), im + (b.imag - unseen)), dim=1)
+
+    def _along(self, matrix: Tensor, image: Tensor) -> Tensor:
+        return matrix @ image if self._axis == 0 else image @ matrix.T
+
+
+class MaskConsistency(nn.Module):
+    """Data consistency under any mask, by whole transforms."""
+
+    def __init__(self, measured: Measured) -> None:
+        """Take what the call fills."""
+        super().__init__()
+        self._measured = measured
+
+    def forward(self, image: Tensor, *_: object) -> Tensor:
+        """Replace the measured samples of an image (B, C, H, W); see `DataConsistency`."""
+        x, b, unknown = image.float(), self._measured.image, 1 - self._measured.mask
+        imag = x[:, 1:] if x.shape[1] == 2 else torch.zeros_like(x)
+        kspace = transform(Pair(x[:, :1], imag), inverse=False)
+        rest = transform(Pair(unknown * kspace.real, unknown * kspace.imag), inverse=True)
+        if x.shape[1] == 1:
+            return b.real + rest.real
+        return torch.cat((b.real + rest.real, b.imag + rest.imag), dim=1)
+
+
+class HalfConvolution(Convolution):
+    """A convolution in half precision, whatever comes in."""
+
+    def __init__(self, convolution: Convolution) -> None:
+        """Take over the weights."""
+        super().__init__(convolution.in_channels, convolution.out_channels)
+        self.load_state_dict(convolution.state_dict())
+        self.half()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Convolve (B, C, H, W); gives float16."""
+        return super().forward(image.half())
+
+
+class Exportable(nn.Module):
+    """A network with real inputs and outputs, float32 everywhere outside.
+
+    Called with `image` (B, C, H, W) alone where the network knows no k-space; else also with
+    `kspace` (B, 2, H, W), real and imaginary part, and with `lines` (H,) or (W,), 1 where a row or
+    column is measured, or `mask` (1, 1, H, W). All have the zero frequency at index 0.
+
+    Attributes:
+        axis: undersampled axis, 0 or 1, of a mask of whole lines; None for any other mask.
+    """
+
+    def __init__(self, network: CascadedNetwork, axis: int | None, half: bool = False) -> None:
+        """Copy a network and replace what ONNX does not know.
+
+        Args:
+            network: stays as it is.
+            axis: undersampled axis of a mask of whole lines, 0 or 1; None for any other mask.
+            half: 3x3 convolutions in half precision.
+
+        Raises:
+            ConfigurationError: there is none that could be.
+        """
+        super().__init__()
+        self._measured, self.axis = Measured(), axis
+        self.network = copy.deepcopy(network)
+        self.is_consistent = False
+        for parent in list(self.network.modules()):
+            for name, module in list(parent.named_children()):
+                if isinstance(module, DataConsistency):
+                    self.is_consistent = True
+                    new: nn.Module = MaskConsistency(self._measured)
+                    if axis is not None:
+                        new = LineConsistency(self._measured, axis)
+                    setattr(parent, name, new)
+                elif half and isinstance(module, Convolution):
+                    setattr(parent, name, HalfConvolution(module))
+        if half and not any(isinstance(m, HalfConvolution) for m in self.network.modules()):
+            raise ConfigurationError(
+                f"precision=float16: {type(network).__name__} is not made of the convolutions that "
+                "can be halved; choose float32"
+            )
+        self.eval()
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs in their order."""
+        if not self.is_consistent:
+            return ["image"]
+        return ["image", "kspace", "mask" if self.axis is None else "lines"]
+
+    def forward(
+        self, image: Tensor, kspace: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Reconstruct: float32 (B, C, H, W)."""
+        if kspace is not None and mask is not None:
+            spread = mask
+            if self.axis is not None:
+                spread = mask[:, None] if self.axis == 0 else mask
+                self._measured.projection = projection(mask)
+            samples = spread * kspace
+            self._measured.mask = spread
+            parts = Pair(samples[:, :1], samples[:, 1:])
+            self._measured.image = transform(parts, inverse=True)
+        return self.network(image, image, image).float()
+
+
+def transform(image: Pair, inverse: bool) -> Pair:
+    """Transform the last two axes, orthonormal, zero frequency at index (0, 0)."""
+    sign = 1 if inverse else -1
+    (rc, rs), (cc, cs) = (_matrix(image.real.shape[axis], image.real.device) for axis in (-2, -1))
+    rs, cs = sign * rs, sign * cs
+    re = rc @ image.real - rs @ image.imag
+    im = rc @ image.imag + rs @ image.real
+    return Pair(re @ cc - im @ cs, re @ cs + im @ cc)
+
+
+def projection(lines: Tensor) -> Pair:
+    """Give F^-1 diag(lines) F as a circulant matrix, each part float32 (N, N)."""
+    count = lines.shape[0]
+    cosine, sine = _matrix(count, lines.device)
+    places = torch.arange(count, device=lines.device)
+    shift = (places[:, None] - places) % (places[-1] + 1)  # ONNX wants a tensor there
+    kernel = Pair(cosine @ lines, sine @ lines)
+    return Pair(*(_looked_up(part / count**0.5, shift) for part in kernel))
+
+
+def _matrix(count: int, device: torch.device) -> Pair:
+    """Give cosine and sine of 2 pi j k / N over sqrt(N); exact products, one table of N values."""
+    places = torch.arange(count, device=device)
+    angle = places.float() * (2 * math.pi / count)
+    index = (places[:, None] * places) % (places[-1] + 1)
+    return Pair(*(_looked_up(table / count**0.5, index) for table in (angle.cos(), angle.sin())))
+
+
+def _looked_up(table: Tensor, index: Tensor) -> Tensor:
+    """Give `table[index]`, of which ONNX makes an operator that is ten times as fast."""
+    return table.index_select(0, index.flatten()).view(index.shape)

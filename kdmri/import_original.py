@@ -1,0 +1,117 @@
+"""Take over a checkpoint of the original project: `python -m kdmri.import_original --help`."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from kdmri import configuration, stages
+from kdmri.claims import claim
+from kdmri.console import console, one_line_errors
+from kdmri.data.masks import MaskFile
+from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
+from kdmri.files import write_text, written_aside
+from kdmri.models.original import Original, read_original
+from kdmri.models.stored import network_settings
+from kdmri.stages import RECORD, Stage
+from kdmri.training.facts import checkpoint_facts
+
+configuration.register_resolvers()
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="import_original")
+@one_line_errors
+def main(config: DictConfig) -> None:
+    """Write the weights as a finished stage, which train.py goes on from."""
+    if config.checkpoint is None:
+        raise ConfigurationError("checkpoint: name the file, checkpoint=.../best_model.pt")
+    path = Path(config.checkpoint)
+    original = read_original(path)
+    plan = stages.plan(config, configuration.shipped(config), configuration.default())
+    stage = _stage(config, plan, original, path)
+    size = _slice_size(config)
+    with claim(stage.directory, stage.name, wait=False):
+        if not config.overwrite and (stage.record or stage.checkpoint.exists()):
+            raise StageConflictError(
+                f"{stage.directory}: holds a stage already; choose another name=..., or replace it "
+                "with overwrite=true"
+            )
+        _write(config, stage, original, size)
+    console().print(f"{path}: now stage {stage.name}, {stage.checkpoint}", highlight=False)
+    console().print(_sentence(original), highlight=False, markup=False, soft_wrap=True)
+
+
+def _stage(config: DictConfig, plan: dict[str, Stage], original: Original, path: Path) -> Stage:
+    """Choose the stage that the network becomes; raises CheckpointError where it does not fit."""
+    networks = {
+        role: OmegaConf.to_container(OmegaConf.create(network_settings(config[role])))
+        for role in ("teacher", "student")
+    }
+    name = config.into or ("teacher" if original.network == networks["teacher"] else "student")
+    if name not in plan:
+        raise ConfigurationError(f"into={name}: known are {', '.join(plan)}")
+    role = plan[name].network
+    if original.network != networks[role]:
+        raise CheckpointError(
+            f"{path}: is {original.network}, the {role} of stage {name} is {networks[role]}; "
+            f"choose the same with task=... or architecture@{role}=..."
+        )
+    return plan[name]
+
+
+def _slice_size(config: DictConfig) -> tuple[int, int]:
+    """Tell the size (H, W) of the slices that the network was trained on."""
+    mask = OmegaConf.select(config, "task.sampling.mask")
+    if mask is not None:
+        file = Path(mask.file or Path(mask.folder) / f"mask_{mask.acceleration}.npy")
+        if file.is_file():
+            return MaskFile(file).size
+    size = config.slice_size or config.dataset.image_size or config.dataset.prepared_size
+    if size is None:
+        raise ConfigurationError("slice_size: say how large the training's slices were, [H,W]")
+    return int(size[0]), int(size[1])
+
+
+def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int, int]) -> None:
+    best = {
+        "score": original.loss,
+        "epoch": original.epoch,
+        "metrics": {"val/l1": original.loss, "val/psnr": float("nan")},  # was not measured
+    }
+    kept = {
+        **checkpoint_facts(config, stage.name, size),
+        "network": original.network,
+        "weights": original.weights,
+        **best,
+    }
+    with written_aside(stage.checkpoint) as aside:
+        torch.save(kept, aside)
+    write_text(stage.directory / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    record = {
+        "stage": stage.name,
+        "experiment": stage.experiment,
+        "circumstances": stage.circumstances,
+        "command": shlex.join(["python", "-m", "kdmri.import_original", *sys.argv[1:]]),
+        "original": original.told,
+        "finished": True,
+        "best": best,
+        "seconds": 0.0,
+    }
+    write_text(stage.directory / RECORD, json.dumps(record, indent=2))
+
+
+def _sentence(original: Original) -> str:
+    kind = original.network["_target_"].rpartition(".")[2]
+    parameters = sum(value.numel() for value in original.weights.values())
+    told = ", ".join(f"{k} {v}" for k, v in original.told.items()) or "nothing"
+    return (
+        f"{kind}, {parameters:,} parameters, epoch {original.epoch}; its training was told: {told}"
+    )
+
+
+if __name__ == "__main__":
+    main()
