@@ -18,11 +18,14 @@ VIF_WINDOWS = (17, 9, 5, 3)
 VIF_FLAT = 1e-10
 """A variance below this is none."""
 
+BLOCK = 32
+"""Windows that one product of matrices averages over."""
+
 
 def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor:
     """Average over a square window that lies inside the image.
 
-    As two products with band matrices, which double precision has fast kernels for on any device.
+    By products with band matrices, which any device is fast at, cut to blocks along the band.
 
     Args:
         image: (..., H, W).
@@ -32,19 +35,25 @@ def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor
     Returns:
         (..., (H - N) // step + 1, (W - N) // step + 1).
     """
-    rows, columns = (_band(size, weights, step).to(image) for size in image.shape[-2:])
-    return rows @ image @ columns.T
+    height, width = (_blocks(size, weights, step) for size in image.shape[-2:])
+    rows = [band.to(image) @ image[..., span, :] for span, band in height]
+    image = torch.cat(rows, dim=-2)
+    return torch.cat([image[..., span] @ band.to(image).T for span, band in width], dim=-1)
 
 
 @lru_cache(maxsize=32)
-def _band(size: int, weights: tuple[float, ...], step: int) -> Tensor:
-    """Give the matrix that averages along an axis, float64 ((size - N) // step + 1, size)."""
-    band = torch.zeros((size - len(weights)) // step + 1, size, dtype=torch.float64)
-    for row, averaged in enumerate(band):
-        averaged[row * step : row * step + len(weights)] = torch.tensor(
-            weights, dtype=torch.float64
-        )
-    return band
+def _blocks(size: int, weights: tuple[float, ...], step: int) -> list[tuple[slice, Tensor]]:
+    """Give the matrices that average along an axis, float64, each with the pixels it takes."""
+    window = torch.tensor(weights, dtype=torch.float64)
+    count = (size - len(window)) // step + 1
+    blocks = []
+    for first in range(0, count, BLOCK):
+        span = slice(first * step, (min(first + BLOCK, count) - 1) * step + len(window))
+        band = torch.zeros(min(BLOCK, count - first), span.stop - span.start, dtype=torch.float64)
+        for row, averaged in enumerate(band):
+            averaged[row * step : row * step + len(window)] = window
+        blocks.append((span, band))
+    return blocks
 
 
 def _gaussian(pixels: int, sigma: float) -> tuple[float, ...]:
