@@ -83,9 +83,9 @@ def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor
 
 def laplacian(image: Tensor) -> Tensor:
     """Equal to `skimage.filters.laplace`: 4 x - neighbours, edges mirrored."""
-    kernel = image.new_tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
-    padded = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(padded, kernel[None, None])[:, 0]
+    wide = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    beside = wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:]
+    return 4 * image - (wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + beside)
 
 
 def high_frequency_norm(prediction: Tensor, target: Tensor) -> Tensor:
