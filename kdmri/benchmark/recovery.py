@@ -1,0 +1,207 @@
+"""Kill a training at random moments: `python -m kdmri.benchmark.recovery --help`.
+
+A chain of stages is trained twice by `train.py` with the same settings: once without interruption,
+once killed (SIGKILL to all its processes) again and again and resumed by the same command. Both
+have to end with the same weights, bit for bit, and the same figures.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from rich.progress import Progress
+
+from kdmri.console import console, one_line_errors
+from kdmri.errors import ConfigurationError, KdmriError
+from kdmri.models.stored import read_checkpoint
+from kdmri.reporting.records import RECORD as MEASURED
+from kdmri.reporting.tables import Table
+from kdmri.stages import RECORD
+from kdmri.training.callbacks import BEST
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One interruption.
+
+    Attributes:
+        seconds: since the command had been started.
+        during: what the command was about.
+        went_on: whether the same command, started again, did not end with an error.
+    """
+
+    seconds: float
+    during: str
+    went_on: bool
+
+
+class Chain:
+    """A training in a directory of its own."""
+
+    def __init__(self, folder: Path, words: list[str]) -> None:
+        """Take the directory and the overrides of `train.py`."""
+        self.folder = folder
+        folder.mkdir()
+        self._command = [sys.executable, str(TRAIN), *words]
+        self._log = folder / "log"
+
+    def run(self, seconds: float | None = None) -> float | None:
+        """Run the command; kill it after some seconds, or let it end.
+
+        Returns:
+            Seconds until the kill; None where it ended by itself.
+
+        Raises:
+            KdmriError: it ended with an error.
+        """
+        began = time.monotonic()
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                status = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                taken = time.monotonic() - began
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return taken
+        if status:
+            last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise KdmriError(f"{self._log}: train.py ended with status {status}: {' '.join(last)}")
+        return None
+
+    def records(self) -> dict[str, dict[str, object]]:
+        """What each stage's directory says of itself, by its path below the chain's."""
+        found = sorted((self.folder / "experiments").rglob(RECORD))
+        return {
+            str(path.parent.relative_to(self.folder)): json.loads(path.read_text())
+            for path in found
+        }
+
+    @property
+    def during(self) -> str:
+        """What was going on: before the first stage, in one, between two, or after the last."""
+        records = self.records()
+        if not records:
+            return "before the first stage"
+        open_stages = [r["stage"] for r in records.values() if not r["finished"]]
+        return f"in {open_stages[0]}" if open_stages else f"after {len(records)} stages"
+
+
+@hydra.main(version_base="1.3", config_path="../../configs", config_name="recovery")
+@one_line_errors
+def main(config: DictConfig) -> None:
+    """Print a row for each kill and whether both ends are the same; exit code 1 where not."""
+    if isinstance(config.kills, bool) or not isinstance(config.kills, int) or config.kills < 1:
+        raise ConfigurationError(f"kills={config.kills}: must be a whole number, at least 1")
+    with (
+        tempfile.TemporaryDirectory(prefix="kdmri-recovery-") as folder,
+        Progress(console=console(), transient=True) as bar,
+    ):
+        task = bar.add_task("without interruption", total=config.kills + 2)
+        words = [str(word) for word in config.train]
+        words.append(f"paths.datasets={Path(folder) / 'datasets'}")
+        whole = Chain(Path(folder) / "whole", words)
+        began = time.monotonic()
+        whole.run()
+        duration = time.monotonic() - began
+        bar.advance(task)
+
+        killed = Chain(Path(folder) / "killed", words)
+        kills: list[Kill] = []
+        for seconds in _moments(config.kills, config.seed, duration, config.start):
+            bar.update(task, description=f"kill {len(kills) + 1}", advance=1)
+            kills.append(_kill(killed, seconds))
+        bar.update(task, description="to the end")
+        ended = _ends(killed)
+        differing = differences(whole, killed) if ended else ["did not end"]
+    console().print(_table(kills, duration).to_rich())
+    survived = sum(kill.went_on for kill in kills)
+    same = "the same, bit for bit" if not differing else f"not the same: {'; '.join(differing)}"
+    console().print(
+        f"{survived} of {len(kills)} kills survived; weights and figures of all stages are {same}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if differing or survived < len(kills):
+        sys.exit(1)
+
+
+def _moments(kills: int, seed: int, duration: float, start: float) -> list[float]:
+    """Draw how long each run lasts: its start, and a random share of the work that is left."""
+    generator = random.Random(seed)
+    work = max(duration - start, 1.0)
+    places = sorted(generator.uniform(0, work) for _ in range(kills))
+    return [
+        start * generator.random() + b - a for a, b in zip([0.0, *places], places, strict=False)
+    ]
+
+
+def _kill(chain: Chain, seconds: float) -> Kill:
+    try:
+        taken = chain.run(seconds)
+    except KdmriError as error:
+        console(stderr=True).print(str(error), highlight=False, soft_wrap=True)
+        return Kill(seconds, chain.during, went_on=False)
+    if taken is None:
+        return Kill(seconds, "had ended before", went_on=True)
+    return Kill(taken, chain.during, went_on=True)
+
+
+def _ends(chain: Chain) -> bool:
+    try:
+        chain.run()
+    except KdmriError as error:
+        console(stderr=True).print(str(error), highlight=False, soft_wrap=True)
+        return False
+    return True
+
+
+def differences(one: Chain, other: Chain) -> list[str]:
+    """Name what differs between two chains: stages, weights, best figures, measured figures."""
+    first, second = one.records(), other.records()
+    if first.keys() != second.keys():
+        return [f"stages {sorted(first.keys() ^ second.keys())}"]
+    found = []
+    for name, record in first.items():
+        if record["best"] != second[name]["best"]:
+            found.append(f"{name}: best figures")
+        weights = [read_checkpoint(c.folder / name / BEST)["weights"] for c in (one, other)]
+        if not all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0]):
+            found.append(f"{name}: weights")
+        measured = [c.folder / name / MEASURED for c in (one, other)]
+        figures = [json.loads(p.read_text())["figures"] for p in measured if p.is_file()]
+        if figures and (len(figures) == 1 or figures[0] != figures[1]):
+            found.append(f"{name}: measured figures")
+    return found
+
+
+def _table(kills: list[Kill], duration: float) -> Table:
+    rows = [
+        [str(number), f"{kill.seconds:.1f}", kill.during, "yes" if kill.went_on else "no"]
+        for number, kill in enumerate(kills, start=1)
+    ]
+    return Table(
+        title=f"A chain of {duration:.0f} s, killed {len(kills)} times",
+        header=["kill", "after s", "killed", "the command went on"],
+        rows=rows,
+        notes=[],
+    )
+
+
+if __name__ == "__main__":
+    main()
