@@ -106,8 +106,8 @@ def _arms(work: str, against: str | None) -> list[str]:
 def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
     table = Table(title=title)
     table.add_column("work")
-    for column in ("suite, ms", "reference, ms", "ratio", "share of the bound", "peak memory, MiB"):
-        table.add_column(column, justify="right")
+    for column in ("suite, ms", "reference, ms", "ratio", "of the bound", "peak MiB"):
+        table.add_column(column, justify="right", no_wrap=True)
     for work, arms in results.items():
         suite, plain = arms["suite"], arms.get("reference")
         memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
@@ -128,10 +128,10 @@ def _comparable(work: str, arm: Measured) -> float:
 
 
 def _time(work: str, arm: Measured) -> str:
-    """Write milliseconds, such as 29.1 (28.8 to 30.2)."""
+    """Write milliseconds, such as 29.1 (28.8–30.2)."""
     share = 1e3 * _comparable(work, arm) / arm.median
     digits = 0 if share * arm.median > 100 else 1 if share * arm.median > 1 else 2
-    return "{} ({} to {})".format(
+    return "{} ({}–{})".format(
         *(f"{share * seconds:,.{digits}f}" for seconds in (arm.median, *arm.quartiles))
     )
 

@@ -24,6 +24,8 @@ WEIGHTS = {"feature": (0.0, 0.0, 1.0), "kd": (0.5, 0.5, 0.0)}
 """Of reconstruction, imitation and attention, in the stages that have a teacher."""
 PEAK_CHANNELS = 64
 FILES = 4
+SLICES_OF_A_VOLUME = 48
+"""As a subject of MRBrainS has."""
 GIB = 2**30
 
 
@@ -150,7 +152,7 @@ class FileStep(SuiteStep):
         super().__init__(setting, stage, "")
         self._paths = [folder / f"{number}.h5" for number in range(FILES)]
         for path in self._paths:
-            write_volume(path, _random_volume(setting), {})
+            write_volume(path, _random_volume(setting, setting.slices), {})
         self._dataset = SliceDataset([inspect(path, 1) for path in self._paths])
 
     def prepare(self) -> None:
@@ -233,7 +235,7 @@ class Evaluation(Work):
         self._device = torch.device(setting.device)
         self._network, self._task = setting.network(role).eval(), setting.task
         self._path = folder / "1.h5"
-        write_volume(self._path, _random_volume(setting), {})
+        write_volume(self._path, _random_volume(setting, setting.slices), {})
 
     @torch.inference_mode()
     def run(self) -> None:
@@ -274,13 +276,14 @@ def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:
     return (SuiteLoading if arm == "suite" else ReferenceLoading)(setting, folder)
 
 
-def _random_volume(setting: Setting) -> np.ndarray:
-    shape = (*setting.size, setting.slices)
+def _random_volume(setting: Setting, slices: int) -> np.ndarray:
+    shape = (*setting.size, slices)
     return np.random.default_rng(setting.seed).random(shape, dtype=np.float32)
 
 
 def _original_file(setting: Setting, folder: Path) -> Path:
     """Write a file as the original project has them: double precision, one block an array."""
     path = folder / "1.h5"
-    write_undersampled(path, _random_volume(setting), GaussianLines(4)(setting.size), "4x")
+    volume = _random_volume(setting, SLICES_OF_A_VOLUME)
+    write_undersampled(path, volume, GaussianLines(4)(setting.size), "4x")
     return path
