@@ -143,8 +143,8 @@ def _share(setting: Setting, work: str, arms: Arms) -> str:
     suite, bound = arms["suite"], arms["bound"]
     if not work.endswith("inference"):
         return f"{bound.a_slice / suite.a_slice:.0%}"
-    peak = Peak.flops(setting) / bound.median
-    reached = setting.flops(work.split()[0]) / suite.median
+    peak = Peak.flops(setting) / bound.a_slice
+    reached = setting.flops(work.split()[0]) / suite.a_slice
     return f"{reached / peak:.0%} of {peak / 1e9:,.0f} GFLOP/s"
 
 
@@ -177,7 +177,7 @@ def _write(
             for role in plan.setting.networks
         },
         "peak_flops": {
-            work: Peak.flops(plan.setting) / arms["bound"].median
+            work: Peak.flops(plan.setting) / arms["bound"].a_slice
             for work, arms in results.items()
             if work.endswith("inference")
         },

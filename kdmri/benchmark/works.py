@@ -47,33 +47,37 @@ class Work:
 
 
 class Inference(Work):
-    """One slice through a network."""
+    """Slices through a network, one after the other."""
 
     def __init__(self, setting: Setting, role: str, plain: bool) -> None:
-        self._setting, self._plain = setting, plain
+        self._setting, self._plain, self.slices = setting, plain, setting.batch_size
         network = setting.reference(role) if plain else setting.network(role)
         self._network = network.eval()
         self._all = setting.task(setting.random_slices())
 
     def prepare(self) -> None:
-        """Choose a slice."""
-        chosen = self._all.select([int(torch.randint(self._setting.slices, ()))])
-        self._inputs = (chosen.image, chosen.kspace, chosen.mask)
+        """Choose slices."""
+        chosen = torch.randint(self._setting.slices, (self.slices, 1))
+        batches = [self._all.select(items) for items in chosen.tolist()]
+        self._inputs = [(batch.image, batch.kspace, batch.mask) for batch in batches]
 
     def run(self) -> None:
-        """Reconstruct it."""
+        """Reconstruct them."""
         if self._plain:
             with torch.no_grad():
-                self._network(*self._inputs)
+                for inputs in self._inputs:
+                    self._network(*inputs)
             return
         with torch.inference_mode(), self._setting.autocast():
-            self._network(*self._inputs)
+            for inputs in self._inputs:
+                self._network(*inputs)
 
 
 class Peak(Work):
     """One 3x3 convolution between many channels: as fast as convolutions get here."""
 
     def __init__(self, setting: Setting) -> None:
+        self.slices = setting.batch_size
         layer = torch.nn.Conv2d(PEAK_CHANNELS, PEAK_CHANNELS, 3, padding=1, device=setting.device)
         self._layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         image = torch.randn(1, PEAK_CHANNELS, *setting.size, device=setting.device)
@@ -87,7 +91,8 @@ class Peak(Work):
     def run(self) -> None:
         """Convolve."""
         with torch.inference_mode():
-            self._layer(self._image)
+            for _ in range(self.slices):
+                self._layer(self._image)
 
 
 class SuiteStep(Work):
