@@ -1,6 +1,7 @@
 """Measures trained networks on slices that neither trained them nor chose their weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from kdmri.data.datamodule import MRIDataModule
 from kdmri.data.layout import subject, write_reconstruction
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics import SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
@@ -155,12 +156,41 @@ def _measure_stage(
 ) -> Measured:
     """Reconstruct every evaluation slice once; write the volumes and the line of figures."""
     device = next(network.parameters()).device
-    metrics = VolumeMetrics(config.evaluation.detailed).to(device)
     names = [volume.name for volume in data.dataset("evaluation").volumes]
     results = stage.directory / "results"
+    batches = _batches(config, data, device)
+    table = reconstruct(network, batches, names, results, config.evaluation.detailed)
+    write_text(stage.directory / "report.txt", report_line(table) + "\n")
+    parameters = sum(p.numel() for p in network.parameters())
+    label = config.stage.plan[stage.name].label
+    return Measured(label, stage.name, parameters, table, results)
+
+
+@torch.inference_mode()
+def reconstruct(
+    network: CascadedNetwork,
+    batches: Iterable[Batch],
+    names: Sequence[str],
+    results: Path,
+    detailed: bool,
+) -> SliceTable:
+    """Reconstruct slices volume by volume, write each volume, and measure.
+
+    Args:
+        network: on the device of the batches.
+        batches: all slices of all volumes in their order.
+        names: of the volumes.
+        results: directory that gets `{name}.h5`.
+        detailed: measure HFN and VIF as well.
+
+    Returns:
+        One row a slice.
+    """
+    network.eval()
+    metrics = VolumeMetrics(detailed).to(next(network.parameters()).device)
     slices: list[np.ndarray] = []
     open_volume = 0
-    for batch in _batches(config, data, device):
+    for batch in batches:
         output = network(batch.image, batch.kspace, batch.mask)
         _update(metrics, output, batch)
         for volume, image in zip(batch.volume.tolist(), _stored_form(output), strict=True):
@@ -169,12 +199,7 @@ def _measure_stage(
                 slices, open_volume = [], volume
             slices.append(image)
     write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
-
-    table = metrics.table()
-    write_text(stage.directory / "report.txt", report_line(table) + "\n")
-    parameters = sum(p.numel() for p in network.parameters())
-    label = config.stage.plan[stage.name].label
-    return Measured(label, stage.name, parameters, table, results)
+    return metrics.table()
 
 
 def _update(metrics: VolumeMetrics, image: Tensor, batch: Batch) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import h5py
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,19 +87,17 @@ def loss(
     output, activations = student(*inputs)
     total = weights.reconstruction * F.l1_loss(output, target)
     if teacher is not None:
-        taught, shown = teacher(*inputs)  # with gradients, as the original's code did
-        total = total + weights.imitation * F.l1_loss(output, taught.detach())
-        shown = [activation.detach() for activation in shown]
+        taught, shown = teacher(*inputs)  # not frozen, as in the original's code
+        total = total + weights.imitation * F.l1_loss(output, taught)
         total = total + weights.attention * attention_loss(activations, shown)
     return total
 
 
 class ReferenceSlices:
-    """Slices of h5 files in the project's layout, each opened and read when it is asked for."""
+    """Slices of h5 files of the original project, each opened and read when it is asked for."""
 
-    def __init__(self, paths: Sequence[Path], mask: np.ndarray) -> None:
-        """Take the files, each with `volfs` (H, W, S), and a mask (H, W)."""
-        self._mask = mask.astype(np.float64)
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Take the files, each with `volfs`, `img_volus_4x`, `kspace_volus_4x` (H, W, S)."""
         self._index = []
         for path in paths:
             with h5py.File(path, "r") as file:
@@ -109,14 +106,12 @@ class ReferenceSlices:
     def __len__(self) -> int:
         return len(self._index)
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Give image, k-space, mask and target of a slice, each (1, H, W)."""
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give image, k-space and target of a slice, each (1, H, W)."""
         path, number = self._index[item]
         with h5py.File(path, "r") as file:
-            target = file["volfs"][:, :, number].astype(np.float64)
-        kspace = self._mask * np.fft.fft2(target, norm="ortho")
-        zero_filled = np.abs(np.fft.ifft2(kspace, norm="ortho"))
-        image, mask, whole = (
-            torch.from_numpy(array).float()[None] for array in (zero_filled, self._mask, target)
-        )
-        return image, torch.from_numpy(kspace).to(torch.complex64)[None], mask, whole
+            image, kspace, target = (
+                torch.from_numpy(file[key][:, :, number])[None]
+                for key in ("img_volus_4x", "kspace_volus_4x", "volfs")
+            )
+        return image.float(), kspace.to(torch.complex64), target.float()

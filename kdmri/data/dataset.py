@@ -16,6 +16,9 @@ from kdmri.data.layout import read_slice as read_stored_slice
 from kdmri.data.layout import read_volume as read_stored_volume
 from kdmri.errors import DataError
 
+OPEN_FILES = 64
+"""Each takes half a MiB, and a process may open a thousand."""
+
 
 class SliceDataset(Dataset[Slice]):
     """All slices of some volumes, volume by volume.
@@ -139,6 +142,8 @@ class SliceDataset(Dataset[Slice]):
     def _read_slice(self, number: int, index: int) -> tuple[Tensor, Tensor | None]:
         volume, key = self.volumes[number], (os.getpid(), number)
         if key not in self._files:
+            if len(self._files) >= OPEN_FILES:
+                self._files.pop(next(iter(self._files))).close()
             self._files[key] = open_volume(volume.path)
         file = self._files[key]
         stored = read_stored_slice(file, volume, volume.target_key, index)[..., None]

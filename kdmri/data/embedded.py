@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from kdmri.data.layout import write_volume
@@ -114,6 +113,8 @@ class HeadInSlabs:
             raise ConfigurationError(
                 f"dataset.orientation={self.orientation}: choose one of {', '.join(ORIENTATIONS)}"
             )
+        import nibabel  # takes a while, and only the first run reads the image
+
         try:
             image = nibabel.as_closest_canonical(nibabel.load(path))
             values = np.asarray(image.dataobj, dtype=np.float32)

@@ -241,10 +241,13 @@ def write_undersampled(path: Path, volume: np.ndarray, mask: np.ndarray, acceler
 
 
 def write_reconstruction(path: Path, reconstruction: np.ndarray) -> None:
-    """Write a reconstructed volume (S, H, W), float32 or complex64, under `reconstruction`."""
+    """Write a reconstructed volume (S, H, W), float32 or complex64, under `reconstruction`.
+
+    Not compressed: what a network computes has no two values alike.
+    """
     with written_aside(path) as aside, h5py.File(aside, "w") as file:
         chunks = (1, *reconstruction.shape[1:])
-        file.create_dataset("reconstruction", data=reconstruction, chunks=chunks, compression="lzf")
+        file.create_dataset("reconstruction", data=reconstruction, chunks=chunks)
 
 
 def read_reconstruction(path: Path) -> np.ndarray:

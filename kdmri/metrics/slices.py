@@ -4,14 +4,61 @@ All functions take `prediction` and `target` (B, H, W) in float64 and, where the
 `data_range` (B,), the largest value of each item's target volume; all return (B,).
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.image import visual_information_fidelity
 
 SSIM_WINDOW = 7
 VIF_INTENSITY = 255.0
 VIF_NOISE = 2.0
+VIF_WINDOWS = (17, 9, 5, 3)
+"""Pixels of the Gaussian at each scale, from fine to coarse; it has a fifth of them as sigma."""
+VIF_FLAT = 1e-10
+"""A variance below this is none."""
+
+BLOCK = 32
+"""Windows that one product of matrices averages over."""
+
+
+def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor:
+    """Average over a square window that lies inside the image.
+
+    By products with band matrices, which any device is fast at, cut to blocks along the band.
+
+    Args:
+        image: (..., H, W).
+        weights: of the N pixels of the window along each axis.
+        step: pixels between one window and the next.
+
+    Returns:
+        (..., (H - N) // step + 1, (W - N) // step + 1).
+    """
+    height, width = (_blocks(size, weights, step) for size in image.shape[-2:])
+    rows = [band.to(image) @ image[..., span, :] for span, band in height]
+    image = torch.cat(rows, dim=-2)
+    return torch.cat([image[..., span] @ band.to(image).T for span, band in width], dim=-1)
+
+
+@lru_cache(maxsize=32)
+def _blocks(size: int, weights: tuple[float, ...], step: int) -> list[tuple[slice, Tensor]]:
+    """Give the matrices that average along an axis, float64, each with the pixels it takes."""
+    window = torch.tensor(weights, dtype=torch.float64)
+    count = (size - len(window)) // step + 1
+    blocks = []
+    for first in range(0, count, BLOCK):
+        span = slice(first * step, (min(first + BLOCK, count) - 1) * step + len(window))
+        band = torch.zeros(min(BLOCK, count - first), span.stop - span.start, dtype=torch.float64)
+        for row, averaged in enumerate(band):
+            averaged[row * step : row * step + len(window)] = window
+        blocks.append((span, band))
+    return blocks
+
+
+def _gaussian(pixels: int, sigma: float) -> tuple[float, ...]:
+    offset = torch.arange(pixels, dtype=torch.float64) - pixels // 2
+    return tuple(torch.softmax(-(offset**2) / (2 * sigma**2), dim=0).tolist())
 
 
 def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor) -> Tensor:
@@ -20,16 +67,13 @@ def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor
     Equal to `skimage.metrics.structural_similarity(target, prediction, data_range=data_range)`: the
     mean over all pixels whose window lies inside the image.
     """
-
-    def window_mean(image: Tensor) -> Tensor:
-        return F.avg_pool2d(image[:, None], SSIM_WINDOW, stride=1)[:, 0]
-
-    pixels = SSIM_WINDOW**2
-    sample = pixels / (pixels - 1)
-    mean_p, mean_t = window_mean(prediction), window_mean(target)
-    variance_p = sample * (window_mean(prediction.square()) - mean_p.square())
-    variance_t = sample * (window_mean(target.square()) - mean_t.square())
-    covariance = sample * (window_mean(prediction * target) - mean_p * mean_t)
+    products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
+    uniform = (1 / SSIM_WINDOW,) * SSIM_WINDOW
+    mean_p, mean_t, square_p, square_t, product = windowed(products, uniform)
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+    variance_p = sample * (square_p - mean_p.square())
+    variance_t = sample * (square_t - mean_t.square())
+    covariance = sample * (product - mean_p * mean_t)
     c1, c2 = ((k * data_range.view(-1, 1, 1)) ** 2 for k in (0.01, 0.03))
     similarity = ((2 * mean_p * mean_t + c1) * (2 * covariance + c2)) / (
         (mean_p.square() + mean_t.square() + c1) * (variance_p + variance_t + c2)
@@ -39,9 +83,9 @@ def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor
 
 def laplacian(image: Tensor) -> Tensor:
     """Equal to `skimage.filters.laplace`: 4 x - neighbours, edges mirrored."""
-    kernel = image.new_tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
-    padded = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(padded, kernel[None, None])[:, 0]
+    wide = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    beside = wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:]
+    return 4 * image - (wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + beside)
 
 
 def high_frequency_norm(prediction: Tensor, target: Tensor) -> Tensor:
@@ -55,17 +99,35 @@ def high_frequency_norm(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def visual_fidelity(prediction: Tensor, target: Tensor, data_range: Tensor) -> Tensor:
-    """VIF in the pixel domain, by torchmetrics (Sheikh and Bovik 2006).
+    """VIF in the pixel domain (Sheikh and Bovik 2006).
 
     Intensities are brought to [0, 255] by the data range; the noise variance is 2. NaN where the
     image is smaller than the 41 pixels that four scales need.
     """
     if min(target.shape[1:]) < 41:
         return torch.full_like(data_range, torch.nan)
-    scale = (VIF_INTENSITY / data_range).view(-1, 1, 1)
-    pairs = zip(prediction * scale, target * scale, strict=True)
-    values = [
-        visual_information_fidelity(p[None, None], t[None, None], sigma_n_sq=VIF_NOISE)
-        for p, t in pairs
-    ]
-    return torch.stack(values)
+    pair = torch.stack((prediction, target)) * (VIF_INTENSITY / data_range).view(-1, 1, 1)
+    kept, whole = torch.zeros_like(data_range), torch.zeros_like(data_range)
+    for pixels in VIF_WINDOWS:
+        gaussian = _gaussian(pixels, sigma=pixels / 5)
+        if pixels < VIF_WINDOWS[0]:
+            pair = windowed(pair, gaussian, step=2)
+        at_this_scale = _information(pair[0], pair[1], gaussian)
+        kept, whole = kept + at_this_scale[0], whole + at_this_scale[1]
+    return kept / whole
+
+
+def _information(
+    prediction: Tensor, target: Tensor, gaussian: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """Give what of the target's information the prediction keeps, and all of it, each (B,)."""
+    products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
+    mean_p, mean_t, square_p, square_t, product = windowed(products, gaussian)
+    variance_p = (square_p - mean_p**2).clamp(min=0)
+    variance_t = (square_t - mean_t**2).clamp(min=0)
+    covariance = product - mean_p * mean_t
+    related = (variance_t >= VIF_FLAT) & (variance_p >= VIF_FLAT) & (covariance > 0)
+    gain = torch.where(related, covariance / (variance_t + VIF_FLAT), 0)
+    lost = (variance_p - gain * covariance).clamp(min=VIF_FLAT)
+    kept = torch.log1p(gain**2 * variance_t / (lost + VIF_NOISE)).sum(dim=(1, 2))
+    return kept, torch.log1p(variance_t / VIF_NOISE).sum(dim=(1, 2))

@@ -1,5 +1,7 @@
 """3x3 convolutions as a CPU runs them fast; elsewhere they are PyTorch's own."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,9 +63,9 @@ class Convolution(nn.Conv2d):
         assert self.bias is not None
         shares = self.kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # (outputs * 9, inputs)
         pixels = image.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, inputs), as they lie
-        size = (image.shape[-2], image.shape[-1])
         spread = torch.matmul(shares, pixels.transpose(1, 2))
-        return F.fold(spread, size, kernel_size=3, padding=1) + self.bias.view(1, -1, 1, 1)
+        spread = spread.view(len(image), -1, 3, 3, *image.shape[-2:])
+        return _Gathering.apply(spread) + self.bias.view(1, -1, 1, 1)
 
     def _fusible(self, image: Tensor) -> bool:
         return (
@@ -73,3 +75,27 @@ class Convolution(nn.Conv2d):
             and image.dtype == self.weight.dtype == torch.float32
             and torch.backends.mkldnn.is_available()
         )
+
+
+class _Gathering(torch.autograd.Function):
+    """`F.fold` of 3x3 shares, a share (B, C, 3, 3, H, W) to a sum (B, C, H, W), many times faster.
+
+    What a pixel has for its upper left neighbour is at [0, 0].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, spread: Tensor) -> Tensor:
+        left, middle, right = spread.unbind(dim=3)
+        rows = middle.clone()
+        rows[..., 1:] += right[..., :-1]
+        rows[..., :-1] += left[..., 1:]
+        above, level, below = rows.unbind(dim=2)
+        total = level.clone()
+        total[..., 1:, :] += below[..., :-1, :]
+        total[..., :-1, :] += above[..., 1:, :]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        shares = F.unfold(gradient, kernel_size=3, padding=1)
+        return shares.view(*gradient.shape[:2], 3, 3, *gradient.shape[-2:])

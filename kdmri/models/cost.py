@@ -17,7 +17,8 @@ def flops(network: CascadedNetwork, size: tuple[int, int]) -> int:
 
     Fourier transforms and activations are left out, as is usual.
     """
-    image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
+    image = torch.rand(1, network.channels, *size)
+    mask = torch.rand(1, 1, *size).round()  # of single points: lines would be imposed by products
     device = next(network.parameters()).device
     inputs = (t.to(device) for t in (image, mask.to(torch.complex64), mask))
     with FlopCounterMode(display=False) as counter, torch.enable_grad():  # no fused operations

@@ -71,4 +71,4 @@ def magnitude(image: Tensor) -> Tensor:
     Returns:
         float32 (B, 1, H, W).
     """
-    return image if image.shape[1] == 1 else torch.linalg.vector_norm(image, dim=1, keepdim=True)
+    return image if image.shape[1] == 1 else to_complex(image).abs()

@@ -1,0 +1,193 @@
+"""Measure how fast the suite is here: `python -m kdmri.benchmark --help`."""
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from kdmri.benchmark import chains
+from kdmri.benchmark.measuring import Measured, Plan, measure
+from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.works import Peak
+from kdmri.console import console, one_line_errors
+from kdmri.errors import ConfigurationError
+from kdmri.files import write_text
+from kdmri.models import network_settings
+
+CHAINS = {"start-up": chains.start_up, "demo": chains.demo}
+WORKS = (
+    *("teacher inference", "student inference"),
+    *(f"{stage} step" for stage in ("teacher", "student", "feature", "kd")),
+    *(f"{stage} step, {how}" for stage in ("feature", "kd") for how in ("flips", "first visit")),
+    *("student step, files", "loading", "teacher evaluation", "student evaluation"),
+    *CHAINS,
+)
+ALLOWED = {
+    "against": ("reference", None),
+    "device": ("cpu", "cuda"),
+    "precision": ("32-true", "bf16-mixed"),
+}
+Arms = dict[str, Measured]
+
+
+@hydra.main(version_base="1.3", config_path="../../configs", config_name="benchmark")
+@one_line_errors
+def main(config: DictConfig) -> None:
+    """Measure every work that was asked for, print the table, write the JSON file."""
+    plan = _plan(config)
+    threads = plan.threads or torch.get_num_threads()
+    machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {threads} threads"
+    machine += f", load {os.getloadavg()[0]:.1f} at the start"
+    results: dict[str, Arms] = {}
+    with console(stderr=True).status("measuring") as status:
+        for work in config.works:
+            status.update(work)
+            if work in CHAINS:
+                results[work] = {"suite": CHAINS[work]()}
+            else:
+                results[work] = measure(plan, work, _arms(work, config.against))
+            if config.json is not None:
+                _write(Path(config.json), machine, config, plan, results)
+    size = "x".join(map(str, plan.setting.size))
+    title = (
+        f"{machine}\n{size}, steps of {config.batch_size} slices, {config.precision}; "
+        f"median (quartiles) of {config.rounds}"
+    )
+    console().print(_table(title, plan.setting, results))
+    console().print(_networks(plan.setting), highlight=False)
+
+
+def _plan(config: DictConfig) -> Plan:
+    """Check the configuration.
+
+    Raises:
+        ConfigurationError: names the key, what was given and what is allowed.
+    """
+    for key, values in ALLOWED.items():
+        if config[key] not in values:
+            raise ConfigurationError(f"{key}={config[key]}: must be one of {values}")
+    for work in config.works:
+        if work not in WORKS:
+            raise ConfigurationError(f"works={work}: must be among {'; '.join(WORKS)}")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError("device=cuda: PyTorch finds no GPU here")
+    if config.slices < config.batch_size:
+        raise ConfigurationError(f"slices={config.slices}: must be at least batch_size")
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    setting = Setting(
+        networks={role: network_settings(plain[role]) for role in ("teacher", "student")},
+        size=tuple(plain["size"]),
+        **{k: plain[k] for k in ("batch_size", "slices", "device", "precision", "seed")},
+    )
+    if config.against is not None:
+        setting.reference("teacher"), setting.reference("student")
+    return Plan(setting, config.rounds, config.warm_up, config.threads)
+
+
+def _arms(work: str, against: str | None) -> list[str]:
+    """Say what is measured side by side.
+
+    The bound of inference is a convolution, that of an evaluation its network, and that of a step
+    that reads files the same step without reading.
+    """
+    evaluation, files = work.endswith("evaluation"), work.endswith("files")
+    bounded = evaluation or files or work.endswith("inference")
+    compared = against is not None and not evaluation and not files
+    return ["suite", *(["reference"] if compared else []), *(["bound"] if bounded else [])]
+
+
+def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
+    table = Table(title=title)
+    table.add_column("work")
+    for column in ("suite, ms", "reference, ms", "ratio", "of the bound", "peak MiB"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for work, arms in results.items():
+        suite, plain = arms["suite"], arms.get("reference")
+        memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
+        table.add_row(
+            work,
+            _time(work, suite),
+            _time(work, plain) if plain else "–",
+            f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
+            _share(setting, work, arms),
+            " / ".join(memory),
+        )
+    return table
+
+
+def _comparable(work: str, arm: Measured) -> float:
+    """Give seconds of a slice; of a whole step, start or chain."""
+    return arm.median if "step" in work or work in CHAINS else arm.a_slice
+
+
+def _time(work: str, arm: Measured) -> str:
+    """Write milliseconds, such as 29.1 (28.8–30.2)."""
+    share = 1e3 * _comparable(work, arm) / arm.median
+    digits = 0 if share * arm.median > 100 else 1 if share * arm.median > 1 else 2
+    return "{} ({}–{})".format(
+        *(f"{share * seconds:,.{digits}f}" for seconds in (arm.median, *arm.quartiles))
+    )
+
+
+def _share(setting: Setting, work: str, arms: Arms) -> str:
+    """Say how near the suite comes to what bounds it."""
+    if "bound" not in arms:
+        return "–"
+    suite, bound = arms["suite"], arms["bound"]
+    if not work.endswith("inference"):
+        return f"{bound.a_slice / suite.a_slice:.0%}"
+    peak = Peak.flops(setting) / bound.a_slice
+    reached = setting.flops(work.split()[0]) / suite.a_slice
+    return f"{reached / peak:.0%} of {peak / 1e9:,.0f} GFLOP/s"
+
+
+def _networks(setting: Setting) -> str:
+    return "; ".join(
+        f"{role}: {setting.parameters(role):,} parameters, {setting.flops(role) / 1e9:.2f} GFLOP"
+        for role in setting.networks
+    )
+
+
+def _machine(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _write(
+    path: Path, machine: str, config: DictConfig, plan: Plan, results: dict[str, Arms]
+) -> None:
+    """Write every figure, in seconds and MiB."""
+    figures = {
+        "machine": machine,
+        "torch": torch.__version__,
+        "settings": OmegaConf.to_container(config, resolve=True),
+        "networks": {
+            role: {"parameters": plan.setting.parameters(role), "flops": plan.setting.flops(role)}
+            for role in plan.setting.networks
+        },
+        "peak_flops": {
+            work: Peak.flops(plan.setting) / arms["bound"].a_slice
+            for work, arms in results.items()
+            if work.endswith("inference")
+        },
+        "works": {
+            work: {arm: asdict(m) | {"median": m.median} for arm, m in arms.items()}
+            for work, arms in results.items()
+        },
+    }
+    write_text(path, json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Runs `train.py` as a user does, and takes its time."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from kdmri.benchmark.measuring import Measured
+from kdmri.errors import KdmriError
+
+ROOT = Path(__file__).parents[2]
+STARTS = 3
+
+
+class EndAfterFirstStep(Callback):
+    """Ends the process when one step is done."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        """Leave without tidying up, which is not what is measured."""
+        os._exit(0)
+
+
+def start_up() -> Measured:
+    """Start the student's training, to its first step; once more to make the data."""
+    end = f"+callbacks.end._target_={__name__}.{EndAfterFirstStep.__name__}"
+    with tempfile.TemporaryDirectory() as folder:
+        return _train(folder, ["stage=student", "overwrite=true", end], STARTS + 1, warm_up=1)
+
+
+def demo() -> Measured:
+    """Train and measure all stages of the demo, once."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _train(folder, [], 1)
+
+
+def _train(folder: str, arguments: list[str], times: int, warm_up: int = 0) -> Measured:
+    command = [
+        *(sys.executable, str(ROOT / "train.py"), "experiment=demo"),
+        *(f"paths.datasets={folder}/datasets", f"paths.experiments={folder}/experiments"),
+        *arguments,
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    measured = Measured()
+    for number in range(times):
+        with tempfile.TemporaryFile() as said:
+            began = time.perf_counter()
+            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+            _, process.returncode, used = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+            said.seek(0)
+            if process.returncode:
+                raise KdmriError(f"train.py failed: {said.read().decode(errors='replace')}")
+        if number >= warm_up:
+            measured.seconds.append(seconds)
+            measured.peak_mib = max(measured.peak_mib, used.ru_maxrss / 1024)
+    return measured

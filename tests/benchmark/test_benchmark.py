@@ -1,0 +1,163 @@
+"""The benchmark measures what it says, and its command prints and writes it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdmri.benchmark.measuring import Measured
+from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.works import FileStep, SuiteStep, build
+from kdmri.models import CascadedNetwork
+from tests.conftest import Result, command
+
+TINY = ("size=[48,44]", "batch_size=2", "slices=4", "rounds=3", "warm_up=1", "threads=1")
+
+
+def network(depth: int) -> dict[str, Any]:
+    sizes = {"cascades": 2, "depth": depth, "width": 4, "channels": 1, "residual": False}
+    return {"_target_": "kdmri.models.DCCNN", **sizes}
+
+
+@pytest.fixture
+def setting() -> Setting:
+    networks = {"teacher": network(4), "student": network(3)}
+    return Setting(networks, (48, 44), 2, 4, "cpu", "32-true", 1)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, kind: type[torch.nn.Module]) -> list[int]:
+    """Count from here on how many images each run of a kind of network is given."""
+    runs: list[int] = []
+    steps = kind._steps
+
+    def counting(self: torch.nn.Module, image: torch.Tensor, *rest: torch.Tensor) -> Any:
+        runs.append(len(image))
+        return steps(self, image, *rest)
+
+    monkeypatch.setattr(kind, "_steps", counting)
+    return runs
+
+
+def test_table_and_figures(tmp_path: Path) -> None:
+    words = ("works=[student inference]", "json=figures.json")
+    shown = command(tmp_path, "-m", "kdmri.benchmark", *TINY, *words)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    arms = figures["works"]["student inference"]
+    assert set(arms) == {"suite", "reference", "bound"}
+    assert all(len(arm["seconds"]) == 3 and min(arm["seconds"]) > 0 for arm in arms.values())
+    assert all(arm["peak_mib"] > 100 for arm in arms.values()), "torch alone takes more"
+    ratio = arms["reference"]["median"] / arms["suite"]["median"]
+    row = next(line for line in shown.splitlines() if "student inference" in line)
+    cells = [cell.strip() for cell in row.split("│")]
+    assert cells[4] == f"{ratio:.2f}"
+    a_slice = arms["suite"]["median"] / 2
+    shown_ms = float(cells[2].split()[0].replace(",", ""))
+    assert shown_ms == pytest.approx(1e3 * a_slice, rel=0.06)
+    peak = figures["peak_flops"]["student inference"]
+    student = figures["networks"]["student"]
+    assert f"{student['flops'] / a_slice / peak:.0%} of" in cells[5]
+    assert student["parameters"] == 49285
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("works=[student dreams]", "student dreams: must be among teacher inference;"),
+        ("against=nobody", "against=nobody: must be one of ('reference', None)"),
+        ("slices=2", "slices=2: must be at least batch_size"),
+        ("architecture@student=unet", "the reference is the published DC-CNN; give against=null"),
+    ],
+)
+def test_unusable_settings(run: Callable[..., Result], word: str, said: str) -> None:
+    result = run("kdmri/benchmark/__main__.py", word)
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+
+
+def test_operations_of_the_published_networks(setting: Setting) -> None:
+    sizes = {"cascades": 5, "width": 32}
+    networks = {role: network(depth) | sizes for role, depth in (("teacher", 5), ("student", 3))}
+    published = Setting(networks, (240, 240), 1, 1, "cpu", "32-true", 1)
+    # 5 cascades of 9 * (32 + (D - 2) * 32 * 32 + 32) products a pixel
+    assert published.flops("teacher") == pytest.approx(16.26e9, rel=0.005)
+    assert published.flops("student") == pytest.approx(5.64e9, rel=0.005)
+
+
+def test_both_arms_of_inference_see_the_same_slices(setting: Setting, tmp_path: Path) -> None:
+    chosen = []
+    for arm in ("suite", "reference"):
+        torch.manual_seed(1)
+        work = build(setting, arm, "student inference", tmp_path)
+        torch.manual_seed(2)
+        work.prepare()
+        work.run()
+        chosen.append([part for inputs in work._inputs for part in inputs])  # type: ignore[attr-defined]
+    for one, other in zip(*chosen, strict=True):
+        assert one.any()
+        assert one.shape == other.shape
+
+
+@pytest.mark.parametrize("arm", ["suite", "reference"])
+@pytest.mark.parametrize("work", ["teacher step", "feature step", "kd step", "loading"])
+def test_a_work_is_done_on_new_slices_each_time(
+    setting: Setting, tmp_path: Path, arm: str, work: str
+) -> None:
+    built, seen = build(setting, arm, work, tmp_path), []
+    for _ in range(20):
+        built.prepare()
+        built.run()
+        chosen = {k: v for k, v in vars(built).items() if k in ("_chosen", "_batch", "_items")}
+        seen.append(str(chosen or built._item))  # type: ignore[attr-defined]
+    assert len(set(seen)) > 1
+
+
+@pytest.mark.parametrize(
+    ("work", "teacher_sees"),
+    [("kd step", 0), ("feature step, flips", 0), ("kd step, first visit", 2)],
+)
+def test_the_teacher_runs_on_new_slices_alone(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str, teacher_sees: int
+) -> None:
+    built = build(setting, "suite", work, tmp_path)
+    assert isinstance(built, SuiteStep)
+    runs = counted(monkeypatch, CascadedNetwork)
+    for _ in range(5):
+        built.prepare()
+        built.run()
+    student = [2] * 5
+    assert sum(runs) == sum(student) + 5 * teacher_sees
+
+
+def test_learning_changes_the_student(setting: Setting, tmp_path: Path) -> None:
+    built = build(setting, "suite", "kd step", tmp_path)
+    assert isinstance(built, SuiteStep)
+    before = [p.detach().clone() for p in built._method.parameters()]
+    built.prepare()
+    built.run()
+    after = list(built._method.parameters())
+    assert all((a != b).any() for a, b in zip(after, before, strict=True))
+
+
+def test_slices_of_files_are_read(setting: Setting, tmp_path: Path) -> None:
+    built = build(setting, "suite", "student step, files", tmp_path)
+    assert isinstance(built, FileStep)
+    built.prepare()
+    built._dataset._files.clear()
+    for path in built._paths:
+        path.unlink()
+    with pytest.raises(Exception, match="missing"):
+        built.run()
+
+
+def test_evaluation_leaves_a_volume(setting: Setting, tmp_path: Path) -> None:
+    built = build(setting, "suite", "student evaluation", tmp_path)
+    built.run()
+    assert (built._path.parent / "results" / "1.h5").is_file()  # type: ignore[attr-defined]
+
+
+def test_median_and_quartiles() -> None:
+    measured = Measured([4.0, 1.0, 2.0, 3.0, 100.0], slices=4)
+    assert (measured.median, measured.quartiles, measured.a_slice) == (3.0, (2.0, 4.0), 0.75)
