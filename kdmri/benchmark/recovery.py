@@ -55,7 +55,8 @@ class Chain:
         """Take the directory and the overrides of `train.py`."""
         self.folder = folder
         folder.mkdir()
-        self._command = [sys.executable, str(TRAIN), *words]
+        options_first = sorted(words, key=lambda word: not word.startswith("-"))
+        self._command = [sys.executable, str(TRAIN), *options_first]
         self._log = folder / "log"
 
     def run(self, seconds: float | None = None) -> float | None:
@@ -113,8 +114,7 @@ def main(config: DictConfig) -> None:
         Progress(console=console(), transient=True) as bar,
     ):
         task = bar.add_task("without interruption", total=config.kills + 2)
-        words = [str(word) for word in config.train]
-        words.append(f"paths.datasets={Path(folder) / 'datasets'}")
+        words = [f"paths.datasets={Path(folder) / 'datasets'}", *map(str, config.train)]
         whole = Chain(Path(folder) / "whole", words)
         began = time.monotonic()
         whole.run()

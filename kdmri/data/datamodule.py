@@ -100,21 +100,39 @@ class MRIDataModule(pl.LightningDataModule):
             self._datasets[split] = dataset
         return self._datasets[split]
 
-    def state_dict(self) -> dict[str, int]:
-        """Say where training stands: the epoch, and how many of its batches are done."""
+    def state_dict(self) -> dict[str, Any]:
+        """Say where training stands: epoch, how many of its batches are done, and on which data."""
         assert self.trainer is not None
         epoch, progress = (
             self.trainer.current_epoch,
             self.trainer.fit_loop.epoch_loop.batch_progress,
         )
+        files = self._files()
         if progress.is_last_batch:
-            return {"epoch": epoch + 1, "batches": 0}
+            return {"epoch": epoch + 1, "batches": 0, "files": files}
         done: Any = progress.current
-        return {"epoch": epoch, "batches": done.processed}
+        return {"epoch": epoch, "batches": done.processed, "files": files}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there."""
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            DataError: there are other training files than before.
+        """
         self._position = (state_dict["epoch"], state_dict["batches"])
+        before, now = state_dict.get("files", self._files()), self._files()
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed:
+            raise DataError(
+                f"{self.folder}: {', '.join(changed)}: vanished, appeared or changed its number "
+                "of slices since this training began; bring it back, or train again with "
+                "overwrite=true"
+            )
+
+    def _files(self) -> dict[str, int]:
+        """Numbers of slices of the files that training reads, by path below the data set."""
+        volumes = (*self.dataset("train").volumes, *self.dataset("selection").volumes)
+        return {str(v.path.relative_to(self.folder)): v.shape[2] for v in volumes}
 
     def prepare_data(self) -> None:
         """Build an embedded data set, in one process alone."""

@@ -1,0 +1,74 @@
+"""What the machine does to a training: a full disk, files that vanish, directories that close."""
+
+import resource
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.test_train import as_user, finish, kill_after_first_save, weights_of
+
+LENGTH = ("stage=student", "trainer.max_epochs=6", "checkpoint_minutes=0", "logger=csv")
+
+
+def fail(call: dict[str, Any]) -> str:
+    """Run a command that has to end with one error; gives its text."""
+    done = subprocess.run(**call, text=True, capture_output=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def cut(tmp_path: Path, own: Path) -> Path:
+    """The directory of a stage that was killed on its way."""
+    folder = tmp_path / "experiments" / "own" / "acc_4x" / "cut_student"
+    kill_after_first_save(as_user(tmp_path, *LENGTH, "name=cut"), folder)
+    return folder
+
+
+def test_full_disk_is_told_and_the_last_state_goes_on(tmp_path: Path, cut: Path) -> None:
+    before = (cut / "model.pt").read_bytes()
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, len(before) // 2))
+
+    message = fail(as_user(tmp_path, *LENGTH, "name=cut") | {"preexec_fn": no_room})
+    assert "model.pt: cannot be written" in message
+    assert (cut / "model.pt").read_bytes() == before
+    assert not [path for path in cut.iterdir() if path.name.startswith(".")], "nothing half-written"
+    finish(as_user(tmp_path, *LENGTH, "name=cut"))
+    finish(as_user(tmp_path, *LENGTH, "name=whole"))
+    expected = weights_of(cut.with_name("whole_student"))
+    for name, value in weights_of(cut).items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_training_file_that_vanished_is_named(tmp_path: Path, own: Path, cut: Path) -> None:
+    (own / "train" / "2.h5").rename(tmp_path / "aside.h5")
+    message = fail(as_user(tmp_path, *LENGTH, "name=cut"))
+    assert "2.h5" in message
+    assert "overwrite=true" in message
+    (tmp_path / "aside.h5").rename(own / "train" / "2.h5")
+    finish(as_user(tmp_path, *LENGTH, "name=cut"))
+
+
+def test_training_file_that_breaks_off_during_the_run_is_named(tmp_path: Path, own: Path) -> None:
+    """Slices that are read at each step (no cache) of a file that something cuts meanwhile."""
+    words = (*LENGTH, "name=late", "cache_gib=0", "trainer.max_epochs=500")
+    call = as_user(tmp_path, *words)
+    folder = tmp_path / "experiments" / "own" / "acc_4x" / "late_student"
+    with subprocess.Popen(
+        **call, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        while not (folder / "model.pt").exists():
+            assert process.poll() is None
+        with (own / "train" / "2.h5").open("r+b") as file:
+            file.truncate(3000)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "2.h5" in error
+    assert "Traceback" not in error
+    assert (folder / "model.pt").exists()
