@@ -13,9 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"
 
-COMMANDS = {"config": "python train.py"}
-"""How the command of a primary configuration is called, where it is not `python -m kdmri.NAME`."""
-
 
 def on_config(config: Any) -> Any:
     """Add a page for each room of the package to the navigation."""
@@ -77,7 +74,7 @@ def commands() -> str:
         "`group=choice` and `--help`; `--cfg job` shows all keys with the values in use. An error "
         "that you can mend is one line on standard error, with exit code 2.",
     ]
-    for path in sorted(CONFIGS.glob("*.yaml"), key=lambda p: (p.stem not in COMMANDS, p.stem)):
+    for path in sorted(CONFIGS.glob("*.yaml"), key=lambda p: (p.stem != "config", p.stem)):
         called = _called(path)
         told = _load(HELP / f"{_help_of(path)}.yaml")
         lines += ["", f"## {called.removeprefix('python ').removeprefix('-m ')}", "", "```output"]
@@ -126,7 +123,14 @@ def _used(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _called(path: Path) -> str:
-    return COMMANDS.get(path.stem, f"python -m kdmri.{path.stem}")
+    """Give the command of a primary configuration, by the module that names it."""
+    named = f'config_name="{path.stem}"'
+    sources = [ROOT / "train.py", *sorted((ROOT / "kdmri").rglob("*.py"))]
+    script = next(source for source in sources if named in source.read_text())
+    parts = script.relative_to(ROOT).with_suffix("").parts
+    if len(parts) == 1:
+        return f"python {script.name}"
+    return f"python -m {'.'.join(part for part in parts if part != '__main__')}"
 
 
 def _told(path: Path) -> Iterator[str]:
