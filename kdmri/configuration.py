@@ -46,6 +46,7 @@ CHECKS: dict[str, Check] = {
     "wait": (lambda v: isinstance(v, bool), "true or false"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
+    "stage.teacher_factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
     "dataset.image_size": (

@@ -50,7 +50,13 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
             f"{asked[0].directory}: nothing is trained there yet; run train.py with the "
             "same settings"
         )
-    stages = [s for s in finished if config.stage.plan[s.name].reported or len(asked) == 1]
+    definitions = config.stage.plan
+    stages = [
+        stage
+        for stage in finished
+        if (definitions[stage.name].reported or len(asked) == 1)
+        and not definitions[stage.name].under  # measured where it is at home
+    ]
     if not stages:
         return None
     for stage in stages:
@@ -113,7 +119,11 @@ def _record(
             evaluated=data.splits.note,
             figures=means[method.label],
             baselines={m.label: means[m.label] for m in measured if m.results is None},
-            beside={name: other.directory.name for name, other in plan.items()},
+            beside={
+                name: other.directory.name
+                for name, other in plan.items()
+                if other.directory.parent == stage.directory.parent
+            },
         ).write(stage.directory, method.table)
 
 

@@ -27,6 +27,7 @@ class Stage:
 
     Attributes:
         name: such as "kd".
+        config: the configuration that it is trained under.
         network: which mounted architecture it trains, "teacher" or "student".
         directory: where it leaves what it makes.
         experiment: flat settings that make it another experiment.
@@ -37,6 +38,7 @@ class Stage:
     """
 
     name: str
+    config: DictConfig
     network: str
     directory: Path
     experiment: dict[str, Any]
@@ -173,24 +175,31 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
             raise ConfigurationError(
                 f"stage.run names {name}; defined are {', '.join(config.stage.plan)}"
             )
+        own, own_shipped = (_under(c, definition) for c in (config, shipped))
+        if definition.under and own.task.folder == config.task.folder:
+            raise ConfigurationError(
+                f"stage {name}: {definition.under} changes nothing of {config.task.title}; choose "
+                "another value, or another stage"
+            )
         needs = {role: need(words) for role, words in definition.needs.items()}
-        nodes = (*identity.EXPERIMENT, *config.task.depends, *definition.depends)
+        nodes = (*identity.EXPERIMENT, *own.task.depends, *definition.depends)
         prefix = ""
-        if "distillation" in nodes and config.distillation.name != default.distillation.name:
-            prefix = f"{config.distillation.name}_"
-        folder = Path(config.paths.experiments) / config.dataset.name / config.task.folder
+        if "distillation" in nodes and own.distillation.name != default.distillation.name:
+            prefix = f"{own.distillation.name}_"
+        folder = Path(own.paths.experiments) / own.dataset.name / own.task.folder
         stages[name] = Stage(
             name=name,
+            config=own,
             network=definition.network,
-            directory=folder
-            / f"{config.name}_{prefix}{name}{identity.suffix(config, shipped, nodes)}",
-            experiment=identity.settings(config, nodes),
+            directory=folder / f"{own.name}_{prefix}{definition.same_as or name}"
+            f"{identity.suffix(own, own_shipped, nodes)}",
+            experiment=identity.settings(own, nodes),
             circumstances={
-                **identity.settings(config, identity.CIRCUMSTANCES),
+                **identity.settings(own, identity.CIRCUMSTANCES),
                 "max_epochs": definition.max_epochs,
-                MASK_DIGEST: identity.mask_file_digest(config),
+                MASK_DIGEST: identity.mask_file_digest(own),
             },
-            shipped=identity.settings(shipped, (*nodes, *identity.CIRCUMSTANCES)),
+            shipped=identity.settings(own_shipped, (*nodes, *identity.CIRCUMSTANCES)),
             needs=needs,
         )
         return stages[name]
@@ -246,7 +255,7 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
                 stage.check_needs()
                 console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
             else:
-                launch(_job(config, stage, command))
+                launch(_job(stage, command))
     return chosen[-1].record["best"]
 
 
@@ -259,20 +268,32 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _job(config: DictConfig, stage: Stage, command: str) -> Job:
-    named = OmegaConf.merge(config, {"run_name": stage.directory.name})
+def _under(config: DictConfig, definition: DictConfig) -> DictConfig:
+    """Change what a stage changes of the configuration that it is trained under."""
+    changed = OmegaConf.merge(config, definition.under)
+    assert isinstance(changed, DictConfig)
+    return changed
+
+
+def _job(stage: Stage, command: str) -> Job:
+    named = OmegaConf.merge(stage.config, {"run_name": stage.directory.name})
     resolved = OmegaConf.create(OmegaConf.to_container(named, resolve=True))
     assert isinstance(resolved, DictConfig)
+    teacher = stage.needs.get("teacher")
+    if teacher and teacher.stage.config.task.folder != stage.config.task.folder:
+        sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
+        resolved.stage.plan[stage.name].method.teacher_task = sampling
+    name = resolved.stage.plan[stage.name].same_as or stage.name
     needs = {role: need.checkpoint for role, need in stage.needs.items()}
     record = {
-        "stage": stage.name,
+        "stage": name,
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
         "needs": {role: identity.file_digest(path) for role, path in needs.items()},
         "command": command,
         "finished": False,
     }
-    return Job(resolved, stage.name, stage.directory, needs, record)
+    return Job(resolved, name, stage.directory, needs, record)
 
 
 def _command_of(command: str, stage: str) -> str:

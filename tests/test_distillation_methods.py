@@ -120,3 +120,25 @@ def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
     if record(kd)["best"]["epoch"] == 3:
         torch.testing.assert_close(best[name], stored[f"_average.module.{name}"])
     assert not torch.equal(best[name], stored[f"network.{name}"])
+
+
+def test_teacher_that_sees_more_lines_is_the_one_of_its_acceleration(
+    train: Run, tmp_path: Path
+) -> None:
+    chosen = "stage.run=[teacher,student,privileged_teacher,privileged_feature,privileged_kd]"
+    result = train("acceleration=8x", "stage=privileged", chosen)
+    assert result.code == 0, result.err
+    assert "2x teacher" in result.out
+    experiments = tmp_path / "experiments" / "own"
+    assert {p.name for p in (experiments / "acc_2x").iterdir()} == {"tiny_teacher"}
+    assert (experiments / "acc_8x" / "tiny_privileged_kd").is_dir()
+    again = train("acceleration=2x", "stage=teacher")
+    assert again.code == 0, again.err
+    assert "teacher: done before" in again.out
+
+
+@pytest.mark.parametrize(("factor", "words"), [("4", "changes nothing"), ("0.5", "at least 1")])
+def test_teacher_that_sees_no_more_is_refused(train: Run, factor: str, words: str) -> None:
+    result = train("stage=privileged", f"stage.teacher_factor={factor}")
+    assert result.code == 2
+    assert words in result.err

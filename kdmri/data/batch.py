@@ -65,6 +65,10 @@ class Batch(NamedTuple):
         taken = (f if f is None or len(f) < count else f[items] for f in self)
         return Batch(*taken)  # type: ignore[arg-type]
 
+    def sliced(self) -> Slice:
+        """Give the fully sampled slices that it was made from, for another task."""
+        return Slice(self.target, None, self.data_range, self.volume, self.slice, self.variant)
+
 
 def collate(slices: list[Slice] | Slice) -> Slice:
     """Stack slices of one size along a new leading axis; collated ones stay as they are."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from kdmri.data.batch import Batch
 from kdmri.distillation import DistillationLoss, Taps
 from kdmri.models import CascadedNetwork, Tap
+from kdmri.physics import Task
 from kdmri.training.base import TrainingMethod
 from kdmri.training.frozen_teacher import FrozenTeacher
 
@@ -42,6 +43,7 @@ class Distillation(TrainingMethod):
         weights: LossWeights,
         taps: Taps | None = None,
         teacher_cache_gib: float = 0.0,
+        teacher_task: Task | None = None,
         **training: Any,
     ) -> None:
         """Take the parts.
@@ -55,6 +57,8 @@ class Distillation(TrainingMethod):
             taps: where the activations are taken; the middle of each cascade by default.
             teacher_cache_gib: memory for what the teacher made of slices, which is then computed
                 once, in GiB.
+            teacher_task: makes the teacher's input from the batch's targets, where that is not the
+                student's, such as one of more lines.
             **training: optimiser and schedule, see `TrainingMethod`.
         """
         super().__init__(network, **training)
@@ -73,6 +77,7 @@ class Distillation(TrainingMethod):
             with_output=weights.imitation > 0,
             condense=distillation.condense,
             room=int(teacher_cache_gib * 2**30),
+            task=teacher_task,
         )
         if weights.reconstruction == weights.imitation == 0:
             freeze_unreached(network, self.taps)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch
 from kdmri.models import CascadedNetwork, Tap
+from kdmri.physics import Task
 
 Size = tuple[int, int]
 Condense = Callable[[Sequence[Tensor], Sequence[Size]], Sequence[Tensor]]
@@ -41,6 +42,7 @@ class FrozenTeacher:
         with_output: bool,
         condense: Condense,
         room: int,
+        task: Task | None = None,
     ) -> None:
         """Freeze the network.
 
@@ -51,10 +53,11 @@ class FrozenTeacher:
             condense: makes what is kept of the activations, given the sizes (H, W) of the
                 student's; see `DistillationLoss.condense`.
             room: bytes that may be kept, on the device of the teacher.
+            task: makes its input from a batch's targets; None: it sees what the student sees.
         """
         self.network = network.eval().requires_grad_(False)
         self._taps, self._with_output, self._condense = taps, with_output, condense
-        self._room = room
+        self._room, self._task = room, task
         self._kept: dict[Key, tuple[Tensor, ...]] = {}
 
     @property
@@ -90,7 +93,8 @@ class FrozenTeacher:
 
     def _values(self, batch: Batch, sizes: Sequence[Size]) -> list[Tensor]:
         """Run the network: its output, where that is wanted, then the condensed activations."""
-        inputs = (batch.image, batch.kspace, batch.mask)
+        seen = batch if self._task is None else self._task(batch.sliced())
+        inputs = (seen.image, seen.kspace, seen.mask)
         if not self._with_output:
             return [*self._condense(self.network.activations(*inputs, self._taps), sizes)]
         output, activations = self.network.features(*inputs, self._taps)

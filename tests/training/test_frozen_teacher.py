@@ -3,9 +3,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from kdmri.data.batch import Batch
+from kdmri.data.batch import Batch, Slice
+from kdmri.data.masks import GaussianLines
 from kdmri.distillation import AttentionTransfer, DistillationLoss, FitNets
 from kdmri.models import DCCNN, CascadedNetwork, Tap
+from kdmri.physics import CartesianUndersampling
 from kdmri.training import Distillation
 from kdmri.training.distillation import LossWeights
 from kdmri.training.frozen_teacher import FrozenTeacher
@@ -133,3 +135,15 @@ def test_condensed_activations_cost_the_same(size: tuple[int, int]) -> None:
     condensed = loss.condense(teacher, [size, size])
     assert all(c.shape[1] == 1 for c in condensed)
     torch.testing.assert_close(loss(student, condensed), loss(student, teacher))
+
+
+def test_it_sees_what_its_own_task_shows_of_the_same_slices() -> None:
+    lines = CartesianUndersampling(GaussianLines(acceleration=2, centre_lines=2))
+    network = DCCNN(cascades=2, depth=3, width=6)
+    frozen = FrozenTeacher(network, (), True, AttentionTransfer().condense, 100 * KIB, lines)
+    given = coming_again(2)
+    seen = lines(Slice(given.target, None, given.data_range, given.volume, given.slice))
+    assert not torch.equal(seen.mask, given.mask)
+    for _ in range(2):
+        expected = network(seen.image, seen.kspace, seen.mask)
+        torch.testing.assert_close(frozen(given, "train", []).output, expected)
