@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,14 +118,12 @@ def main(config: DictConfig) -> None:
         task = bar.add_task("without interruption", total=config.kills + 2)
         words = [f"paths.datasets={Path(folder) / 'datasets'}", *map(str, config.train)]
         whole = Chain(Path(folder) / "whole", words)
-        began = time.monotonic()
-        whole.run()
-        duration = time.monotonic() - began
+        start, duration = _timed(whole)
         bar.advance(task)
 
         killed = Chain(Path(folder) / "killed", words)
         kills: list[Kill] = []
-        for seconds in _moments(config.kills, config.seed, duration, config.start):
+        for seconds in _moments(config.kills, config.seed, start, duration - start):
             bar.update(task, description=f"kill {len(kills) + 1}", advance=1)
             kills.append(_kill(killed, seconds))
         bar.update(task, description="to the end")
@@ -142,14 +141,26 @@ def main(config: DictConfig) -> None:
         sys.exit(1)
 
 
-def _moments(kills: int, seed: int, duration: float, start: float) -> list[float]:
-    """Draw how long each run lasts: its start, and a random share of the work that is left."""
+def _timed(chain: Chain) -> tuple[float, float]:
+    """Run a chain to its end; give the seconds until its first stage began, and all of them."""
+    began = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(chain.run)
+        while not ended.done() and not chain.records():
+            time.sleep(POLL_SECONDS)
+        start = time.monotonic() - began
+        ended.result()
+    return start, time.monotonic() - began
+
+
+def _moments(kills: int, seed: int, start: float, work: float) -> list[float]:
+    """Draw how long each run lasts, so that the kills are spread evenly over the work.
+
+    Each run has to start before it goes on.
+    """
     generator = random.Random(seed)
-    work = max(duration - start, 1.0)
     places = sorted(generator.uniform(0, work) for _ in range(kills))
-    return [
-        start * generator.random() + b - a for a, b in zip([0.0, *places], places, strict=False)
-    ]
+    return [start + b - a for a, b in zip([0.0, *places], places, strict=False)]
 
 
 def _kill(chain: Chain, seconds: float) -> Kill:
