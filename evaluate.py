@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
     """Measure all finished stages that `stage` names; by default all there are."""
     keep_freed_memory()
     configuration.check(config)
-    plan = stages.plan(config, configuration.shipped(config), configuration.default())
+    plan = stages.plan(config, configuration.shipped(config))
     evaluation.report(config, plan)
 
 

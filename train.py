@@ -31,7 +31,7 @@ def main(config: DictConfig) -> float:
     keep_freed_memory()
     with processes.leading(tasks):
         configuration.check(config)
-        plan = stages.plan(config, configuration.shipped(config), configuration.default())
+        plan = stages.plan(config, configuration.shipped(config))
         rehearse(config)
         best = stages.run(config, plan, command=shlex.join(["python", *sys.argv]))
         evaluation.report(config, plan)

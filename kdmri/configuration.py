@@ -148,10 +148,3 @@ def shipped(config: DictConfig) -> DictConfig:
     assert runtime.job.config_name is not None
     name = f"dataset.name={config.dataset.name}"
     return compose(runtime.job.config_name, overrides=[*choices, name])
-
-
-def default() -> DictConfig:
-    """Compose the configuration without any choice or override."""
-    name = HydraConfig.get().job.config_name
-    assert name is not None
-    return compose(name)

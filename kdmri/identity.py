@@ -47,6 +47,9 @@ LEFT_OUT = (
 PATH_CHOICES = ("dataset", "acceleration", "scale", "task", "distillation", "stage", "experiment")
 """Groups whose choice is shipped with values of its own: it is in the path, or names itself."""
 
+PUBLISHED_DISTILLATION = "attention_imitation"
+"""Stages of this choice of the group distillation do not name it, as in the original project."""
+
 LONGEST_SUFFIX = 80
 
 

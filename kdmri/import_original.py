@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError("checkpoint: name the file, checkpoint=.../best_model.pt")
     path = Path(config.checkpoint)
     original = read_original(path)
-    plan = stages.plan(config, configuration.shipped(config), configuration.default())
+    plan = stages.plan(config, configuration.shipped(config))
     stage = _stage(config, plan, original, path)
     size = _slice_size(config)
     with claim(stage.directory, stage.name, wait=False):

@@ -151,13 +151,12 @@ class Need(NamedTuple):
     checkpoint: Path
 
 
-def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[str, Stage]:
+def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
     """Lay out every stage that the configuration defines.
 
     Args:
         config: the configuration in use.
         shipped: the same choices without any other override.
-        default: the configuration without any choice or override.
 
     Returns:
         Stages by name, each after those that it needs.
@@ -184,7 +183,7 @@ def plan(config: DictConfig, shipped: DictConfig, default: DictConfig) -> dict[s
         needs = {role: need(words) for role, words in definition.needs.items()}
         nodes = (*identity.EXPERIMENT, *own.task.depends, *definition.depends)
         prefix = ""
-        if "distillation" in nodes and own.distillation.name != default.distillation.name:
+        if "distillation" in nodes and own.distillation.name != identity.PUBLISHED_DISTILLATION:
             prefix = f"{own.distillation.name}_"
         folder = Path(own.paths.experiments) / own.dataset.name / own.task.folder
         stages[name] = Stage(

@@ -26,9 +26,7 @@ def hydra() -> Iterator[None]:
 
 def plan(*overrides: str) -> dict[str, stages.Stage]:
     chosen = [word for word in overrides if word.split("=")[0] in configuration.PATH_CHOICES]
-    return stages.plan(
-        compose("config", list(overrides)), compose("config", chosen), compose("config")
-    )
+    return stages.plan(compose("config", list(overrides)), compose("config", chosen))
 
 
 def names(*overrides: str) -> dict[str, str]:
