@@ -36,6 +36,8 @@ def open_onnx(path: Path) -> Any:
         onnx.checker.check_model(model)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is wrong is raised
+        # Threads that wait in a loop would slow down PyTorch, which runs in turns with them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
