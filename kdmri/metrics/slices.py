@@ -67,18 +67,15 @@ def structural_similarity(prediction: Tensor, target: Tensor, data_range: Tensor
     Equal to `skimage.metrics.structural_similarity(target, prediction, data_range=data_range)`: the
     mean over all pixels whose window lies inside the image.
     """
-    products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
-    uniform = (1 / SSIM_WINDOW,) * SSIM_WINDOW
-    mean_p, mean_t, square_p, square_t, product = windowed(products, uniform)
+    p, t = prediction.float(), target.float()  # C1 and C2 are large beside what that rounds off
+    products = torch.stack((p, t, torch.addcmul(p * p, t, t), p * t))
+    mean_p, mean_t, squares, product = windowed(products, (1 / SSIM_WINDOW,) * SSIM_WINDOW)
     sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
-    variance_p = sample * (square_p - mean_p.square())
-    variance_t = sample * (square_t - mean_t.square())
-    covariance = sample * (product - mean_p * mean_t)
-    c1, c2 = ((k * data_range.view(-1, 1, 1)) ** 2 for k in (0.01, 0.03))
-    similarity = ((2 * mean_p * mean_t + c1) * (2 * covariance + c2)) / (
-        (mean_p.square() + mean_t.square() + c1) * (variance_p + variance_t + c2)
-    )
-    return similarity.mean(dim=(1, 2))
+    c1, c2 = ((k * data_range.float().view(-1, 1, 1)) ** 2 for k in (0.01, 0.03))
+    means, squared_means = mean_p * mean_t, torch.addcmul(mean_p * mean_p, mean_t, mean_t)
+    variances, covariance = sample * (squares - squared_means), sample * (product - means)
+    similarity = (2 * means + c1) * (2 * covariance + c2) / (squared_means + c1) / (variances + c2)
+    return similarity.double().mean(dim=(1, 2))
 
 
 def laplacian(image: Tensor) -> Tensor:
@@ -123,11 +120,11 @@ def _information(
     """Give what of the target's information the prediction keeps, and all of it, each (B,)."""
     products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
     mean_p, mean_t, square_p, square_t, product = windowed(products, gaussian)
-    variance_p = (square_p - mean_p**2).clamp(min=0)
-    variance_t = (square_t - mean_t**2).clamp(min=0)
-    covariance = product - mean_p * mean_t
-    related = (variance_t >= VIF_FLAT) & (variance_p >= VIF_FLAT) & (covariance > 0)
-    gain = torch.where(related, covariance / (variance_t + VIF_FLAT), 0)
-    lost = (variance_p - gain * covariance).clamp(min=VIF_FLAT)
-    kept = torch.log1p(gain**2 * variance_t / (lost + VIF_NOISE)).sum(dim=(1, 2))
-    return kept, torch.log1p(variance_t / VIF_NOISE).sum(dim=(1, 2))
+    variance_p = square_p.addcmul_(mean_p, mean_p, value=-1).clamp_(min=0)
+    variance_t = square_t.addcmul_(mean_t, mean_t, value=-1).clamp_(min=0)
+    covariance = product.addcmul_(mean_p, mean_t, value=-1).clamp_(min=0)
+    gain = covariance / (variance_t + VIF_FLAT)
+    gain *= (variance_t >= VIF_FLAT) & (variance_p >= VIF_FLAT)
+    lost = variance_p.addcmul_(gain, covariance, value=-1).clamp_(min=VIF_FLAT)
+    kept = (gain.square_() * variance_t).div_(lost + VIF_NOISE).log1p_().sum(dim=(1, 2))
+    return kept, variance_t.div_(VIF_NOISE).log1p_().sum(dim=(1, 2))
