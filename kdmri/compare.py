@@ -51,7 +51,7 @@ def show(root: Path, reference: str, block: int, resamples: int, since: float = 
 
     Args:
         root: directory of the experiments.
-        reference: stage that all are compared with.
+        reference: stage or directory that all are compared with.
         block: neighbouring slices of a block, where one subject is all there is.
         resamples: draws behind an interval.
         since: leaves out what was measured before, in seconds since the epoch.

@@ -52,7 +52,7 @@ class Method:
 
 
 class PairedComparison:
-    """All methods of one data set and task; each is compared with a reference of its own plan."""
+    """All methods of one data set and task, each compared with a reference of the same seed."""
 
     def __init__(
         self, records: Sequence[Record], reference: str, block: int, resamples: int
@@ -61,7 +61,8 @@ class PairedComparison:
 
         Args:
             records: of one data set and task.
-            reference: name of the stage that all are compared with, such as "student_long".
+            reference: what all are compared with: a stage of their plan, such as "student_long", or
+                one directory without its seed, such as "attention_imitation_teacher".
             block: neighbouring slices of a block, where one subject is all there is.
             resamples: draws behind an interval.
 
@@ -95,9 +96,7 @@ class PairedComparison:
 
     def _row(self, method: Method) -> list[str]:
         told = method.any.told
-        against = {
-            metric: self._difference(method, self._reference, metric) for metric in ("psnr", "ssim")
-        }
+        against = {metric: self._difference(method, metric) for metric in ("psnr", "ssim")}
         minutes = np.mean([r.told.minutes for r in method.records.values()])
         before = np.mean([r.told.teacher_minutes for r in method.records.values()])
         return [
@@ -119,13 +118,29 @@ class PairedComparison:
         """A record and those of other stages of its plan, for each seed that has them all."""
         found = []
         for record in method.records.values():
-            names = [record.told.beside.get(stage) for stage in stages]
-            others = [
-                self._by_directory.get(record.directory.parent / name) for name in names if name
-            ]
-            if len(others) == len(stages) and all(others):
+            others = [self._other(record, stage) for stage in stages]
+            if all(others):
                 found.append((record, *(o for o in others if o is not None)))
         return found
+
+    def _other(self, record: Record, words: str) -> Record | None:
+        """Find a stage of a record's plan; else the directory of these words and its seed."""
+        name = record.told.beside.get(words)
+        if name:
+            return self._by_directory.get(record.directory.parent / name)
+        return next(
+            (
+                other
+                for other in self._by_directory.values()
+                if variant(other.directory) == words and other.told.seed == record.told.seed
+            ),
+            None,
+        )
+
+    def _against_reference(self, method: Method) -> list[tuple[Record, ...]]:
+        """Pair a method with the reference, seed by seed; not at all where it is the reference."""
+        pairs = self._pairs(method, self._reference)
+        return [pair for pair in pairs if pair[0] is not pair[1]]
 
     def _over_seeds(self, figures: list[np.ndarray]) -> np.ndarray:
         """Mean over seeds, and on each resample over as many drawn seeds, (1 + resamples,)."""
@@ -136,10 +151,10 @@ class PairedComparison:
         draws[0] = np.arange(count)
         return np.take_along_axis(stacked, draws.T, axis=0).mean(axis=0)
 
-    def _difference(self, method: Method, stage: str, metric: str) -> np.ndarray | None:
-        """Resampled mean of a method minus that of a stage of its plan, (1 + resamples,)."""
-        pairs = self._pairs(method, stage)
-        if not pairs or method.any.told.stage == stage:
+    def _difference(self, method: Method, metric: str) -> np.ndarray | None:
+        """Resampled mean of a method minus that of the reference, (1 + resamples,)."""
+        pairs = self._against_reference(method)
+        if not pairs:
             return None
         figures = [
             self._resampling.figures(one.table, metric)
@@ -150,10 +165,10 @@ class PairedComparison:
 
     def _significance(self, method: Method) -> str:
         """Wilcoxon's signed-rank test of the PSNR of subjects, means over seeds."""
-        pairs = self._pairs(method, self._reference)
+        pairs = self._against_reference(method)
         groups = self._resampling.groups
         too_few = self._resampling.by_block or len(groups) < FEWEST_FOR_TEST
-        if not pairs or method.any.told.stage == self._reference or too_few:
+        if not pairs or too_few:
             return "–"
         gains = [one.table.per_volume("psnr") - o.table.per_volume("psnr") for one, o in pairs]
         gain = np.mean(gains, axis=0)
@@ -174,7 +189,12 @@ class PairedComparison:
     def _notes(self) -> list[str]:
         told = self._methods[0].any.told
         label = next(
-            (m.name for m in self._methods if m.any.told.stage == self._reference), self._reference
+            (
+                method.name
+                for method in self._methods
+                if self._reference in (method.any.told.stage, variant(method.any.directory))
+            ),
+            self._reference,
         )
         if self._resampling.by_block:
             unit = f"blocks of {self._block} neighbouring slices"

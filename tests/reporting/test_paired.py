@@ -67,10 +67,8 @@ def chain(root: Path, gains: dict[int, np.ndarray], subjects: list[str] | None =
         leave(root, "kd", seed, PSNR + 0.5 + gain, subjects)
 
 
-def row(root: Path, name: str, **settings: int) -> dict[str, str]:
-    (one,) = compare(
-        find_records(root), "student_long", **{"block": 3, "resamples": 400} | settings
-    )
+def row(root: Path, name: str, reference: str = "student_long", **settings: int) -> dict[str, str]:
+    (one,) = compare(find_records(root), reference, **{"block": 3, "resamples": 400} | settings)
     (cells,) = (cells for cells in one.rows if cells[0] == name)
     return dict(zip(one.header, cells, strict=True))
 
@@ -85,6 +83,16 @@ def test_a_constant_gain_is_exact(tmp_path: Path) -> None:
     assert found["GFLOP"] == "2.50"
     assert row(tmp_path, "Student")["gap recovered"] == "0 %"
     assert row(tmp_path, "Student_Long")["Δ PSNR dB"] == "–"
+
+
+def test_reference_may_be_one_directory_for_all(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5), 2: np.full(SUBJECTS, 0.5)})
+    elsewhere = {"reference": "published_teacher"}
+    assert row(tmp_path, "Kd", **elsewhere)["Δ PSNR dB"] == "–"
+    for seed in (1, 2):
+        leave(tmp_path, "published_teacher", seed, PSNR + 0.75)
+    assert row(tmp_path, "Kd", **elsewhere)["Δ PSNR dB"] == "+0.25 (+0.25 to +0.25)"
+    assert row(tmp_path, "Published_Teacher", **elsewhere)["Δ PSNR dB"] == "–"
 
 
 def test_significance_is_that_of_subjects_not_of_volumes(tmp_path: Path) -> None:
