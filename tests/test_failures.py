@@ -1,6 +1,8 @@
 """What the machine does to a training: a full disk, files that vanish, directories that close."""
 
+import os
 import resource
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -72,3 +74,35 @@ def test_training_file_that_breaks_off_during_the_run_is_named(tmp_path: Path, o
     assert "2.h5" in error
     assert "Traceback" not in error
     assert (folder / "model.pt").exists()
+
+
+def process_of_rank(rank: int, directory: Path) -> int:
+    """Find one of the processes that a command in a directory started for its devices."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_text(errors="replace").split("\0")
+            there = (process / "cwd").readlink() == directory
+        except OSError:  # ended, or another user's
+            continue
+        if there and f"RANK={rank}" in variables:
+            return int(process.name)
+    raise AssertionError(f"rank {rank} is not there")
+
+
+def test_process_of_a_device_that_dies_ends_the_command_and_nothing_is_lost(
+    tmp_path: Path, own: Path
+) -> None:
+    words = (*LENGTH, "name=two", "trainer=ddp", "trainer.accelerator=cpu", "num_workers=0")
+    folder = tmp_path / "experiments" / "own" / "acc_4x" / "two_student"
+    call = as_user(tmp_path, *words, "trainer.max_epochs=40")
+    with subprocess.Popen(
+        **call, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        while not (folder / "model.pt").exists():
+            assert process.poll() is None
+        os.kill(process_of_rank(1, tmp_path), signal.SIGKILL)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "processes that train it failed" in " ".join(error.split())
+    assert "cannot be resumed" not in error
+    finish(call)

@@ -200,20 +200,22 @@ class ReferenceStep(Work):
 
 
 class SuiteLoading(Work):
-    """Slices of a file of the original project, with its k-space; it fits in memory."""
+    """An epoch of a file of the original project, with its k-space; it fits in memory."""
 
     def __init__(self, setting: Setting, folder: Path) -> None:
-        self.slices = setting.batch_size
+        self._batch_size = setting.batch_size
         path = _original_file(setting, folder)
         self._dataset = SliceDataset([inspect(path, 1, "4x")], cache_bytes=GIB)
+        self.slices = len(self._dataset)
 
     def prepare(self) -> None:
-        """Choose slices."""
-        self._items = torch.randint(len(self._dataset), (self.slices,)).tolist()
+        """Shuffle the slices."""
+        self._batches = torch.randperm(self.slices).split(self._batch_size)
 
     def run(self) -> None:
-        """Load them."""
-        self._dataset.__getitems__(self._items)
+        """Load them, step by step."""
+        for items in self._batches:
+            self._dataset.__getitems__(items.tolist())
 
 
 class ReferenceLoading(Work):

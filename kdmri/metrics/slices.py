@@ -56,6 +56,7 @@ def _blocks(size: int, weights: tuple[float, ...], step: int) -> list[tuple[slic
     return blocks
 
 
+@lru_cache(maxsize=8)
 def _gaussian(pixels: int, sigma: float) -> tuple[float, ...]:
     offset = torch.arange(pixels, dtype=torch.float64) - pixels // 2
     return tuple(torch.softmax(-(offset**2) / (2 * sigma**2), dim=0).tolist())

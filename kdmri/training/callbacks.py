@@ -61,6 +61,11 @@ class StageCheckpoint(Checkpoint):
         self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
+        self.began = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Know that whatever was to be resumed has been."""
+        self.began = True
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the best figures over a resume."""

@@ -144,7 +144,7 @@ def train(job: Job) -> None:
     except DivergedError as error:
         raise KdmriError(_diverged(job, data, error, last)) from error
     except (RuntimeError, KeyError) as error:
-        if not last.is_file():
+        if checkpoint.began or not last.is_file():
             raise
         raise CheckpointError(
             f"{last}: cannot be resumed ({error}); train again with overwrite=true"
