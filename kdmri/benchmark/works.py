@@ -26,6 +26,8 @@ PEAK_CHANNELS = 64
 FILES = 4
 SLICES_OF_A_VOLUME = 48
 """As a subject of MRBrainS has."""
+EVALUATED_AT_ONCE = 2
+"""Slices, as configs/evaluation/default.yaml has it."""
 GIB = 2**30
 
 
@@ -248,7 +250,8 @@ class Evaluation(Work):
     def run(self) -> None:
         """Evaluate."""
         dataset = SliceDataset([inspect(self._path, 1)], cache_bytes=GIB)
-        slices = (dataset.__getitems__([item]).to(self._device) for item in range(len(dataset)))
+        steps = torch.arange(len(dataset)).split(EVALUATED_AT_ONCE)
+        slices = (dataset.__getitems__(items.tolist()).to(self._device) for items in steps)
         batches = (self._task(chosen) for chosen in slices)
         reconstruct(self._network, batches, ["1"], self._path.parent / "results", detailed=True)
 

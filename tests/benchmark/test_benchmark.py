@@ -109,8 +109,9 @@ def test_a_work_is_done_on_new_slices_each_time(
     for _ in range(20):
         built.prepare()
         built.run()
-        chosen = {k: v for k, v in vars(built).items() if k in ("_chosen", "_batch", "_items")}
-        seen.append(str(chosen or built._item))  # type: ignore[attr-defined]
+        chosen = {"_chosen", "_batch", "_batches", "_item"} & vars(built).keys()
+        assert chosen
+        seen.append(str([vars(built)[name] for name in sorted(chosen)]))
     assert len(set(seen)) > 1
 
 

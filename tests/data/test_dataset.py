@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -67,6 +68,22 @@ def test_memory_and_open_files_give_the_same_slices(
     for expected, found in zip(*loaders, strict=True):
         torch.testing.assert_close(found.target, expected.target)
         assert found.target.shape[1:] == (channels, 40, 48)
+
+
+def test_no_more_files_stay_open_than_are_allowed(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = [inspect(path, channels=1) for path in sorted(own.rglob("*.h5"))]
+    assert len(volumes) > 2
+    in_memory = SliceDataset(volumes, cache_bytes=PLENTY)
+    monkeypatch.setattr("kdmri.data.dataset.OPEN_FILES", 2)
+    dataset = SliceDataset(volumes)
+    opened: list[h5py.File] = []
+    for item in (*range(len(dataset)), 0):
+        assert torch.equal(dataset[item].target, in_memory[item].target)
+        opened += [file for file in dataset._files.values() if file not in opened]
+        assert sum(bool(file) for file in opened) <= 2, "a closed file is false"
+    assert len(opened) > len(volumes), "the first one was opened again"
 
 
 def test_stored_kspace_is_served_at_orthonormal_scale(tmp_path: Path, anatomy: np.ndarray) -> None:

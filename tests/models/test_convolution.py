@@ -1,0 +1,48 @@
+"""The convolutions that a CPU runs fast are PyTorch's own, with their gradients."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from kdmri.models.convolution import NARROW, Convolution
+
+
+def layer(inputs: int, outputs: int, size: tuple[int, int]) -> tuple[Convolution, torch.Tensor]:
+    torch.manual_seed(0)
+    image = torch.randn(2, inputs, *size, dtype=torch.double)
+    image = image.contiguous(memory_format=torch.channels_last)
+    return Convolution(inputs, outputs).double(), image.requires_grad_()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size"),
+    [*product([NARROW + 1, 32], [1, 2, NARROW], [(7, 9)]), (8, 1, (1, 5)), (8, 2, (5, 1))],
+)
+def test_few_outputs_are_convolved_and_differentiated_exactly(
+    inputs: int, outputs: int, size: tuple[int, int]
+) -> None:
+    convolution, image = layer(inputs, outputs, size)
+    expected = F.conv2d(image, convolution.weight, convolution.bias, padding=1)
+    found = convolution(image)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    weight = torch.randn_like(expected)
+    parts = (image, convolution.weight, convolution.bias)
+    wanted = torch.autograd.grad((expected * weight).sum(), parts)
+    for one, other in zip(torch.autograd.grad((found * weight).sum(), parts), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+def test_gradient_agrees_with_finite_differences() -> None:
+    convolution, image = layer(NARROW + 2, 1, (4, 5))
+    assert torch.autograd.gradcheck(convolution, (image,))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 32), (32, 32), (32, 1)])
+def test_rectified_without_gradient_is_the_same(inputs: int, outputs: int) -> None:
+    convolution, image = layer(inputs, outputs, (9, 8))
+    convolution, image = convolution.float(), image.detach().float()
+    expected = F.relu(F.conv2d(image, convolution.weight, convolution.bias, padding=1))
+    with torch.inference_mode():
+        torch.testing.assert_close(convolution.rectified(image), expected, rtol=1e-5, atol=1e-5)
