@@ -50,6 +50,9 @@ PATH_CHOICES = ("dataset", "acceleration", "scale", "task", "distillation", "sta
 PUBLISHED_DISTILLATION = "attention_imitation"
 """Stages of this choice of the group distillation do not name it, as in the original project."""
 
+LENGTH = "${trainer.max_epochs}"
+"""Settings that are given as this follow the length of a stage, and say nothing else."""
+
 LONGEST_SUFFIX = 80
 
 
@@ -57,15 +60,18 @@ def settings(config: DictConfig, nodes: Iterable[str]) -> dict[str, Any]:
     """Flatten some nodes of a configuration.
 
     Returns:
-        Plain values by dotted key, without keys below `LEFT_OUT` (unless asked for as a node).
+        Plain values by dotted key, without keys below `LEFT_OUT` (unless asked for as a node) and
+        those that follow the length of training.
     """
     flat: dict[str, Any] = {}
     for node in nodes:
-        value = OmegaConf.select(config, node)
+        value = raw = OmegaConf.select(config, node)
         if OmegaConf.is_config(value):
-            value = OmegaConf.to_container(value, resolve=True)
+            value, raw = (OmegaConf.to_container(value, resolve=r) for r in (True, False))
         left_out = [key for key in LEFT_OUT if key != node]
-        flat.update(_flatten(node, value, left_out))
+        found = _flatten(node, value, left_out)
+        as_given = _flatten(node, raw, left_out)
+        flat.update({key: v for key, v in found.items() if as_given.get(key) != LENGTH})
     return flat
 
 

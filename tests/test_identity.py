@@ -66,6 +66,15 @@ def test_super_resolution_has_directories_of_its_own(
 
 
 @pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("schedule", ["one_cycle", "warmup_cosine", "cosine"])
+def test_length_of_a_schedule_names_nothing_unless_it_is_given(schedule: str) -> None:
+    chosen = f"scheduler={schedule}"
+    assert names(chosen, "trainer.max_epochs=7") == names(chosen)
+    key = {"one_cycle": "total_steps", "warmup_cosine": "epochs", "cosine": "T_max"}[schedule]
+    assert names(chosen, f"scheduler.{key}=9")["kd"] != names(chosen)["kd"]
+
+
+@pytest.mark.usefixtures("hydra")
 def test_super_resolution_does_not_depend_on_the_mask() -> None:
     task = "task=super_resolution"
     assert names(task, "dataset.mask.seed=3") == names(task)
