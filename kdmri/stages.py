@@ -162,7 +162,8 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
         Stages by name, each after those that it needs.
 
     Raises:
-        ConfigurationError: a stage needs one that is not defined.
+        ConfigurationError: a stage needs one that is not defined, or has settings of its own
+            (`under`) that are the run's.
     """
     stages: dict[str, Stage] = {}
 
@@ -269,6 +270,8 @@ def _clear(directory: Path) -> None:
 
 def _under(config: DictConfig, definition: DictConfig) -> DictConfig:
     """Change what a stage changes of the configuration that it is trained under."""
+    if not definition.under:
+        return config
     changed = OmegaConf.merge(config, definition.under)
     assert isinstance(changed, DictConfig)
     return changed
