@@ -104,7 +104,8 @@ def suffix(config: DictConfig, shipped: DictConfig, nodes: Iterable[str]) -> str
     nodes = tuple(nodes)
     used, default = settings(config, nodes), settings(shipped, nodes)
     differing = {key: value for key, value in used.items() if default.get(key) != value}
-    differing |= {key: None for key in default if key not in used}
+    retargeted = tuple(k.removesuffix("_target_") for k in differing if k.endswith("._target_"))
+    differing |= {k: None for k in default if k not in used and not k.startswith(retargeted)}
     for key in [key for key in differing if key.endswith(".name")]:
         node = key.removesuffix(".name")
         differing = {k: v for k, v in differing.items() if k not in _told_by_name(config, node)}
@@ -147,6 +148,8 @@ def _piece(key: str, value: Any) -> str:
     """One readable, path-safe part of a suffix."""
     label = key.removesuffix(".name").removesuffix("._target_").removeprefix("task.")
     text = Path(value).stem if key == "task.mask_file" else str(value)
+    if key.endswith("._target_"):
+        text = text.rpartition(".")[2]
     if isinstance(value, list):
         text = "-".join(map(str, value))
     return re.sub(r"[^\w.+=-]+", "-", f"{label}-{text}").strip("-")

@@ -1,12 +1,13 @@
 """Which stages there are, what each needs and leaves, and which are already done."""
 
 import json
+import math
 import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -281,6 +282,7 @@ def _job(stage: Stage, command: str) -> Job:
     named = OmegaConf.merge(stage.config, {"run_name": stage.directory.name})
     resolved = OmegaConf.create(OmegaConf.to_container(named, resolve=True))
     assert isinstance(resolved, DictConfig)
+    resolved.scheduler = _schedule(stage)
     teacher = stage.needs.get("teacher")
     if teacher and teacher.stage.config.task.folder != stage.config.task.folder:
         sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
@@ -296,6 +298,14 @@ def _job(stage: Stage, command: str) -> Job:
         "finished": False,
     }
     return Job(resolved, name, stage.directory, needs, record)
+
+
+def _schedule(stage: Stage) -> dict[str, Any] | None:
+    """Settings of the schedule; where it follows the length of training, that of this stage."""
+    definition = stage.config.stage.plan[stage.name]
+    steps = math.ceil(definition.max_epochs / definition.method.scheduler_every)
+    config = OmegaConf.merge(stage.config, {"trainer": {"max_epochs": steps}})
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))["scheduler"]
 
 
 def _command_of(command: str, stage: str) -> str:

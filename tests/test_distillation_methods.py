@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tests.conftest import ROOT, Result
 
@@ -120,6 +121,24 @@ def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
     if record(kd)["best"]["epoch"] == 3:
         torch.testing.assert_close(best[name], stored[f"_average.module.{name}"])
     assert not torch.equal(best[name], stored[f"network.{name}"])
+
+
+def test_schedules_follow_the_length_of_each_stage(train: Run, tmp_path: Path) -> None:
+    result = train(
+        "scheduler=one_cycle",
+        "trainer.max_epochs=2",
+        "stage.plan.feature.max_epochs=1",
+        "stage.plan.kd.max_epochs=4",
+        "stage.run=[teacher,feature,kd,student_long]",
+    )
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    steps = {
+        path.parent.name.removeprefix("tiny_").split("_scheduler")[0]: OmegaConf.load(path)
+        for path in folder.glob("*/config.yaml")
+    }
+    found = {name: config.scheduler.total_steps for name, config in steps.items()}
+    assert found == {"teacher": 2, "feature": 1, "kd": 4, "student_long": 3}
 
 
 def test_teacher_that_sees_more_lines_is_the_one_of_its_acceleration(

@@ -103,6 +103,8 @@ def test_super_resolution_does_not_depend_on_the_mask() -> None:
         ("task.mask_file=a/b.npy", "_mask_file-b", EVERY_STAGE),
         ("scale=2x", "", set()),
         ("optimizer.lr=0.01", "_optimizer.lr-0.01", EVERY_STAGE),
+        ("scheduler=cosine", "_scheduler-CosineAnnealingLR", EVERY_STAGE),
+        ("optimizer=adamw", "_optimizer-AdamW_optimizer.weight_decay-0.01", EVERY_STAGE),
     ],
 )
 def test_another_experiment_is_named_where_it_matters(
