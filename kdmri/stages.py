@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -279,10 +279,9 @@ def _under(config: DictConfig, definition: DictConfig) -> DictConfig:
 
 
 def _job(stage: Stage, command: str) -> Job:
-    named = OmegaConf.merge(stage.config, {"run_name": stage.directory.name})
-    resolved = OmegaConf.create(OmegaConf.to_container(named, resolve=True))
-    assert isinstance(resolved, DictConfig)
-    resolved.scheduler = _schedule(stage)
+    resolved = _resolved(stage.config, {"run_name": stage.directory.name})
+    length = {"trainer": {"max_epochs": _schedule_steps(stage)}}
+    resolved.scheduler = _resolved(stage.config, length).scheduler  # follows that of the stage
     teacher = stage.needs.get("teacher")
     if teacher and teacher.stage.config.task.folder != stage.config.task.folder:
         sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
@@ -300,12 +299,18 @@ def _job(stage: Stage, command: str) -> Job:
     return Job(resolved, name, stage.directory, needs, record)
 
 
-def _schedule(stage: Stage) -> dict[str, Any] | None:
-    """Settings of the schedule; where it follows the length of training, that of this stage."""
+def _schedule_steps(stage: Stage) -> int:
+    """How often the learning rate's schedule moves on in a stage."""
     definition = stage.config.stage.plan[stage.name]
-    steps = math.ceil(definition.max_epochs / definition.method.scheduler_every)
-    config = OmegaConf.merge(stage.config, {"trainer": {"max_epochs": steps}})
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))["scheduler"]
+    return math.ceil(definition.max_epochs / definition.method.scheduler_every)
+
+
+def _resolved(config: DictConfig, changes: dict[str, Any]) -> DictConfig:
+    """Give a configuration with some changes and no interpolation left."""
+    changed = OmegaConf.merge(config, changes)
+    resolved = OmegaConf.create(OmegaConf.to_container(changed, resolve=True))
+    assert isinstance(resolved, DictConfig)
+    return resolved
 
 
 def _command_of(command: str, stage: str) -> str:
