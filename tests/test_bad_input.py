@@ -128,7 +128,7 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("loss.imitation=-1", "loss.imitation=-1: must be a number, at least 0"),
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number"),
         ("student.depth=1", "needs cascades >= 1, depth >= 2"),
-        ("+student.dept=3", "unexpected keyword argument 'dept'"),
+        ("+student.dept=3", "takes cascades, depth, width, channels, residual, expansion, not"),
         ("+optimizer.speed=3", "unexpected keyword argument 'speed'"),
         ("optimizer.lr=-1", "Invalid learning rate"),
         ("stage.run=[student,nothing]", "stage.run names nothing; defined are"),

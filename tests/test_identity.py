@@ -176,7 +176,8 @@ def test_experiments_have_names_of_their_own_and_keep_the_networks(path: Path) -
     config, default = compose("config", [f"experiment={path.stem}"]), compose("config")
     for role in ("teacher", "student"):
         changed = {k for k, v in config[role].items() if v != default[role].get(k)}
-        assert changed <= ({"residual", "expansion"} if path.stem == "best" else set())
+        free = {"depth", "cascades", "residual", "expansion"} if path.stem == "best" else set()
+        assert changed <= free
     if path.stem in ("paper", "compare_distillation"):  # change nothing that is trained
         assert config.name == default.name
     else:

@@ -1,6 +1,7 @@
 """Networks in checkpoints: weights beside the plain settings that rebuild them."""
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ def build_network(settings: Mapping[str, Any]) -> CascadedNetwork:
         and issubclass(network, CascadedNetwork)
     ):
         raise ConfigurationError(f"_target_={target}: networks are the classes of kdmri.models")
+    known = inspect.signature(network).parameters
+    if unknown := [key for key in arguments if key not in known]:
+        raise ConfigurationError(
+            f"{target}: takes {', '.join(known)}, not {', '.join(unknown)}; what an experiment "
+            "sets for another architecture is dropped with ~teacher.KEY or ~student.KEY"
+        )
     try:
         return network(**arguments)
     except (TypeError, ValueError) as error:

@@ -17,9 +17,10 @@ class StudentFriendly(TrainingMethod):
     """Student-friendly teacher training (Matcha et al. 2023, section 2).
 
     Behind the k-th cascade of the teacher, k = 1 .. C - 1, the student's cascades k + 1 .. C go on
-    to an output of their own; they are shared between these branches. Loss = L1(teacher, target) +
-    mean over branches of L1(branch, target) + mean over branches of L1(branch, teacher), no
-    gradient to the teacher's output in the last term.
+    to an output of their own; they are shared between these branches. Where the teacher has m
+    times as many cascades as the student (published: as many), each m of them count as one. Loss =
+    L1(teacher, target) + mean over branches of L1(branch, target) + mean over branches of
+    L1(branch, teacher), no gradient to the teacher's output in the last term.
     """
 
     def __init__(self, network: CascadedNetwork, student: CascadedNetwork, **training: Any) -> None:
@@ -27,19 +28,20 @@ class StudentFriendly(TrainingMethod):
 
         Args:
             network: the teacher.
-            student: as many cascades; the first one, which no branch uses, keeps its random
-                weights, the others are what a student starts from afterwards.
+            student: as many cascades, or an m-th of them; the first one, which no branch uses,
+                keeps its random weights, the others are what a student starts from afterwards.
             **training: optimiser and schedule, see `TrainingMethod`.
 
         Raises:
-            ConfigurationError: the numbers of cascades differ, or there is only one.
+            ConfigurationError: the student has one cascade, or the teacher no multiple of its.
         """
         super().__init__(network, **training)
         counts = len(network.cascades), len(student.cascades)
-        if counts[0] != counts[1] or counts[0] < 2:
+        self.step, rest = divmod(counts[0], counts[1])
+        if rest or counts[1] < 2:
             raise ConfigurationError(
-                f"student-friendly training needs equally many cascades, at least 2; the teacher "
-                f"has {counts[0]}, the student {counts[1]}"
+                "student-friendly training needs a student of at least 2 cascades and a teacher of "
+                f"a multiple of them; the teacher has {counts[0]}, the student {counts[1]}"
             )
         self.student = student
         student.cascades[0].requires_grad_(False)
@@ -53,7 +55,8 @@ class StudentFriendly(TrainingMethod):
         """Run the teacher and the branches.
 
         Returns:
-            The teacher's output and those of its C - 1 branches, each (B, C, H, W).
+            The teacher's output and those of the branches, one less than the student has
+            cascades, each (B, C, H, W).
         """
         image, behind = batch.image, []
         measurement = Measurement(batch.kspace, batch.mask)
@@ -61,7 +64,7 @@ class StudentFriendly(TrainingMethod):
             image = cascade.advance(image, measurement)
             behind.append(image)
         branches = []
-        for number, state in enumerate(behind[:-1], start=1):
+        for number, state in enumerate(behind[self.step - 1 : -1 : self.step], start=1):
             for cascade in self.student.cascades[number:]:
                 state = cascade.advance(state, measurement)
             branches.append(state)

@@ -56,7 +56,20 @@ def test_first_student_cascade_is_left_alone_and_all_else_learns() -> None:
     assert not any(p.requires_grad for p in training.student.cascades[0].parameters())
 
 
-@pytest.mark.parametrize(("teacher", "student"), [(3, 2), (1, 1)])
-def test_cascades_must_be_as_many(teacher: int, student: int) -> None:
+def test_teacher_of_more_cascades_branches_behind_every_mth() -> None:
+    training, given = method(cascades=6), batch()
+    inputs = (given.kspace, given.mask)
+    states = [given.image]
+    for cascade in training.network.cascades:
+        states.append(cascade(states[-1], *inputs))
+    output, (first, second) = training.outputs(given)
+    torch.testing.assert_close(output, states[6])
+    student = training.student.cascades
+    torch.testing.assert_close(first, student[2](student[1](states[2], *inputs), *inputs))
+    torch.testing.assert_close(second, student[2](states[4], *inputs))
+
+
+@pytest.mark.parametrize(("teacher", "student"), [(3, 2), (2, 3), (1, 1)])
+def test_cascades_must_be_a_multiple(teacher: int, student: int) -> None:
     with pytest.raises(ConfigurationError, match=f"teacher has {teacher}, the student {student}"):
         method(teacher, student)
