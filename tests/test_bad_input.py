@@ -120,6 +120,8 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("feature_share=1", "feature_share=1: must be a number between 0 and 1"),
+        ("feature_share=half", "feature_share=half: must be a number"),
         ("batch_size=0", "batch_size=0: must be a whole number, at least 1"),
         ("seed=-1", "seed=-1: must be"),
         ("acceleration.factor=0.5", "acceleration.factor=0.5: must be a number, at least 1"),

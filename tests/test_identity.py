@@ -146,6 +146,18 @@ def test_student_long_lasts_as_long_as_both_distillation_stages() -> None:
     assert config.stage.plan.student_long.max_epochs == 50
 
 
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
+    ("epochs", "share", "feature"), [(40, 0.125, 10), (1, 0.01, 1), (1, 0.99, 1), (3, 0.5, 3)]
+)
+def test_feature_and_kd_share_the_same_epochs(epochs: int, share: float, feature: int) -> None:
+    words = (f"trainer.max_epochs={epochs}", f"feature_share={share}", "stage=sft")
+    lengths = {k: v.max_epochs for k, v in compose("config", [*words]).stage.plan.items()}
+    assert (lengths["feature"], lengths["kd"]) == (feature, 2 * epochs - feature)
+    assert (lengths["sft_feature"], lengths["sft_kd"]) == (feature, 2 * epochs - feature)
+    assert lengths["student_long"] == 2 * epochs
+
+
 MOUNTS = {
     "architecture": ("architecture@teacher", "architecture@student"),
     "mask_rule": (),
