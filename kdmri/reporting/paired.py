@@ -101,7 +101,7 @@ class PairedComparison:
         before = np.mean([r.told.teacher_minutes for r in method.records.values()])
         return [
             method.name,
-            str(len(method.records)),
+            self._seeds(method),
             _mean(_means(method, "psnr"), ".2f"),
             _mean(_means(method, "ssim"), ".4f"),
             _with_interval(against["psnr"], "+.2f"),
@@ -113,6 +113,11 @@ class PairedComparison:
             "–" if told.milliseconds is None else f"{told.milliseconds:.1f}",
             f"{minutes:.1f}" + (f" + {before:.1f}" if before else ""),
         ]
+
+    def _seeds(self, method: Method) -> str:
+        """How many there are, and how many of them the reference has as well, if not all."""
+        count, paired = len(method.records), len(self._against_reference(method))
+        return str(count) if paired in (0, count) else f"{count} ({paired} paired)"
 
     def _pairs(self, method: Method, *stages: str) -> list[tuple[Record, ...]]:
         """A record and those of other stages of its plan, for each seed that has them all."""

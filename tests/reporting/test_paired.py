@@ -131,6 +131,14 @@ def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Pa
     assert found["Δ PSNR dB"] == found["gap recovered"] == "–"
 
 
+def test_seeds_that_the_reference_lacks_are_told(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    leave(tmp_path, "kd", 2, PSNR)
+    found = row(tmp_path, "Kd")
+    assert found["seeds"] == "2 (1 paired)"
+    assert found["Δ PSNR dB"] == "+0.50 (+0.50 to +0.50)"
+
+
 def test_other_slices_are_refused(tmp_path: Path) -> None:
     leave(tmp_path, "kd", 1, PSNR)
     leave(tmp_path, "student", 1, PSNR[:6])
