@@ -33,7 +33,9 @@ class Convolution(nn.Conv2d):
     @property
     def kernel(self) -> Tensor:
         """The weights that are used, (outputs, inputs, 3, 3)."""
-        return self.weight if self.expansion is None else self.expansion(self.weight)
+        if self.expansion is None:
+            return self.weight
+        return self.expansion(self.weight).to(memory_format=torch.channels_last)
 
     def expand(self, factor: int) -> None:
         """Train with further parameters; see `Expansion`."""

@@ -62,3 +62,11 @@ def test_it_begins_as_the_plain_network_and_then_learns_otherwise() -> None:
 def test_negative_expansion_is_refused() -> None:
     with pytest.raises(ValueError, match="expansion=-1"):
         DCCNN(cascades=1, depth=2, expansion=-1)
+
+
+@pytest.mark.parametrize("expansion", [0, 4])
+def test_activations_lie_channels_last(expansion: int) -> None:
+    network = DCCNN(cascades=2, depth=3, width=8, residual=True, expansion=expansion)
+    taps = network.taps("ends")
+    for activation in network.activations(*inputs(), taps):
+        assert activation.stride(1) == 1
