@@ -129,8 +129,13 @@ class Distillation(TrainingMethod):
         if student is not None and teacher.output is not None:
             terms["imitation"] = F.l1_loss(student, teacher.output)
         if self.weights.attention:
-            terms["attention"] = self.distillation(activations, teacher.activations)
+            terms["attention"] = self._compare(activations, teacher.activations)
         return terms
+
+    def _compare(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """Compare activations in single precision; halves do not resolve how they differ."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.distillation([s.float() for s in student], [t.float() for t in teacher])
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weigh the terms."""

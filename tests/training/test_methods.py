@@ -6,13 +6,20 @@ import torch
 from torch.utils.data import DataLoader
 
 from kdmri.data.batch import Batch
-from kdmri.distillation import AttentionTransfer
+from kdmri.distillation import (
+    AttentionTransfer,
+    DistillationLoss,
+    FitNets,
+    SimilarityPreserving,
+    VariationalInformation,
+)
 from kdmri.errors import DivergedError
 from kdmri.models import DCCNN
 from kdmri.physics import fft2, to_complex
 from kdmri.training import Distillation, Supervised
 from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import LossWeights
+from kdmri.training.frozen_teacher import Lesson
 
 
 def batch(items: int = 2) -> Batch:
@@ -29,11 +36,13 @@ def quiet(method: TrainingMethod) -> None:
     method.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
 
 
-def distillation(*weights: float, student_depth: int = 2) -> Distillation:
+def distillation(
+    *weights: float, student_depth: int = 2, loss: DistillationLoss | None = None
+) -> Distillation:
     return Distillation(
         network=DCCNN(cascades=2, depth=student_depth, width=4),
         teacher=DCCNN(cascades=2, depth=3, width=6),
-        distillation=AttentionTransfer(),
+        distillation=loss or AttentionTransfer(),
         weights=LossWeights(*weights),
         optimizer=torch.optim.Adam,
     )
@@ -88,6 +97,23 @@ def test_joint_training_adds_the_distillation_loss() -> None:
     torch.testing.assert_close(terms["attention"], expected)
     parts = 0.5 * terms["reconstruction"] + 0.5 * terms["imitation"] + 2 * expected
     torch.testing.assert_close(method.total(terms), parts)
+
+
+@pytest.mark.parametrize(
+    "loss", [AttentionTransfer(), FitNets(), SimilarityPreserving(), VariationalInformation()]
+)
+def test_activations_of_half_precision_are_compared_in_single(loss: DistillationLoss) -> None:
+    method = distillation(0.0, 0.0, 1.0, loss=loss)
+    shapes = [(2, 4, 16, 12)] * 2
+    student = [torch.randn(shape).bfloat16() for shape in shapes]
+    teacher = [(s + 0.01 * torch.randn(s.shape)).repeat(1, 2, 1, 1)[:, :6] for s in student]
+    teacher = [t.bfloat16() for t in loss.condense(teacher, [(16, 12)] * 2)]
+    expected = loss([s.float() for s in student], [t.float() for t in teacher])
+    method._frozen_teacher = lambda *_: Lesson(None, teacher)  # type: ignore[assignment]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = method.terms(batch(), None, student, "train")["attention"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5, 0.0), (0.0, 0.0, 1.0), (0.5, 0.5, 1.0)])
