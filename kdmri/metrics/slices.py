@@ -25,7 +25,8 @@ BLOCK = 32
 def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor:
     """Average over a square window that lies inside the image.
 
-    By products with band matrices, which any device is fast at, cut to blocks along the band.
+    By products with band matrices, which any device is fast at, cut to blocks along the band; in
+    the image's own precision also where a trainer would have products in half of it.
 
     Args:
         image: (..., H, W).
@@ -36,9 +37,10 @@ def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor
         (..., (H - N) // step + 1, (W - N) // step + 1).
     """
     height, width = (_blocks(size, weights, step) for size in image.shape[-2:])
-    rows = [band.to(image) @ image[..., span, :] for span, band in height]
-    image = torch.cat(rows, dim=-2)
-    return torch.cat([image[..., span] @ band.to(image).T for span, band in width], dim=-1)
+    with torch.autocast(image.device.type, enabled=False):
+        rows = [band.to(image) @ image[..., span, :] for span, band in height]
+        image = torch.cat(rows, dim=-2)
+        return torch.cat([image[..., span] @ band.to(image).T for span, band in width], dim=-1)
 
 
 @lru_cache(maxsize=32)

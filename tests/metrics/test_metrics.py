@@ -51,6 +51,14 @@ def test_figures_agree_with_scikit_image(pair: tuple[np.ndarray, np.ndarray]) ->
             assert table.measure(name, number) == pytest.approx(value, abs=1e-6, rel=1e-6), name
 
 
+def test_half_precision_of_a_trainer_changes_no_figure(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    expected = measure(*pair)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = measure(*pair)
+    for name, values in expected.columns.items():
+        np.testing.assert_array_equal(found.columns[name], values, err_msg=name)
+
+
 def test_hfn_follows_its_definition(pair: tuple[np.ndarray, np.ndarray]) -> None:
     target, prediction = (array[..., :4].astype(float) for array in pair)
     before = prediction.copy()
