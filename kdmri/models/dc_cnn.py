@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
@@ -25,6 +26,19 @@ class ConvolutionalCascade(Cascade):
         self.convolutions = depth
         self.residual = residual
         self.consistency = DataConsistency() if consistent else None
+
+    def begin_close_to_input(self) -> None:
+        """Initialise weights after He et al. (2015), biases with zeros, the last kernel a tenth.
+
+        What is added to the input is small then, and activations do not fade from layer to layer,
+        as they do with PyTorch's own initialisation.
+        """
+        layers = [layer for layer in self.layers if isinstance(layer, Convolution)]
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            layers[-1].weight.mul_(0.1)
 
     def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
         """Yield the activation behind each convolution, (B, width, H, W), then the output."""
@@ -53,14 +67,15 @@ class DCCNN(CascadedNetwork):
         residual: bool = False,
         expansion: int = 0,
     ) -> None:
-        """Build the network with PyTorch's default initialisation.
+        """Build the network, with PyTorch's default initialisation as published.
 
         Args:
             cascades: number of cascades, at least 1.
             depth: convolutions in each, at least 2.
             width: channels between convolutions.
             channels: 1 for the published real-valued variant, 2 for complex images.
-            residual: add each cascade's input to its CNN's output; the published variant does not.
+            residual: add each cascade's input to its CNN's output, close to which it begins; the
+                published variant does not.
             expansion: train each kernel expanded by so many times its channels, see
                 `kdmri.models.expansion`; what is used afterwards has none of it. 0 trains as is.
 
@@ -77,6 +92,10 @@ class DCCNN(CascadedNetwork):
             [ConvolutionalCascade(depth, width, channels, residual) for _ in range(cascades)],
             channels,
         )
+        if residual:
+            for cascade in self.cascades:
+                assert isinstance(cascade, ConvolutionalCascade)
+                cascade.begin_close_to_input()
         for layer in self.modules():
             if expansion and isinstance(layer, Convolution):
                 layer.expand(expansion)

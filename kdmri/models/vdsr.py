@@ -1,8 +1,5 @@
 """VDSR: one deep CNN that predicts what the low-resolution image lacks (Kim et al. 2016)."""
 
-import torch
-from torch import nn
-
 from kdmri.models.cascaded import CascadedNetwork
 from kdmri.models.dc_cnn import ConvolutionalCascade
 
@@ -16,10 +13,10 @@ class VDSR(CascadedNetwork):
     def __init__(
         self, depth: int, width: int = 64, channels: int = 1, consistency: bool = False
     ) -> None:
-        """Build the network, weights as in the paper (He et al. 2015), the last ones a tenth.
+        """Build the network, weights as in the paper, so that it begins close to its input.
 
-        It then begins close to its input; with PyTorch's own initialisation activations fade over
-        11 convolutions, and the teacher does not get away from its input.
+        With PyTorch's own initialisation activations fade over 11 convolutions, and the teacher
+        does not get away from its input.
 
         Args:
             depth: convolutions, at least 2.
@@ -38,11 +35,5 @@ class VDSR(CascadedNetwork):
         cascade = ConvolutionalCascade(
             depth, width, channels, residual=True, consistent=consistency
         )
-        for name, parameter in cascade.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            else:
-                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-        with torch.no_grad():
-            cascade.get_parameter(f"layers.{depth - 1}.weight").mul_(0.1)
+        cascade.begin_close_to_input()
         super().__init__([cascade], channels)
