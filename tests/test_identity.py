@@ -70,7 +70,7 @@ def test_super_resolution_has_directories_of_its_own(
 def test_length_of_a_schedule_names_nothing_unless_it_is_given(schedule: str) -> None:
     chosen = f"scheduler={schedule}"
     assert names(chosen, "trainer.max_epochs=7") == names(chosen)
-    key = {"one_cycle": "total_steps", "warmup_cosine": "epochs", "cosine": "T_max"}[schedule]
+    key = "T_max" if schedule == "cosine" else "epochs"
     assert names(chosen, f"scheduler.{key}=9")["kd"] != names(chosen)["kd"]
 
 

@@ -203,8 +203,6 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*The number of training batches.*")
     # The data module keeps the position in the epoch.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-    # A schedule of one cycle steps once an epoch, as all schedules here.
-    warnings.filterwarnings("ignore", message=".*OneCycleLR. scheduler is using.*")
     # The measures are of all processes' slices already.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     # One device without srun is what an interactive session on a cluster wants.

@@ -23,7 +23,40 @@ def warmup_cosine(optimizer: Optimizer, warmup: int, epochs: int) -> LambdaLR:
     def factor(epoch: int) -> float:
         if epoch < warmup:
             return (epoch + 1) / (warmup + 1)
-        share = min((epoch - warmup) / (epochs - warmup), 1)
-        return (1 + math.cos(math.pi * share)) / 2
+        return _fall((epoch - warmup) / (epochs - warmup))
 
     return LambdaLR(optimizer, factor)
+
+
+def one_cycle(optimizer: Optimizer, max_lr: float, epochs: int, rise: float) -> LambdaLR:
+    """Rise from a 25th of a rate to it, then fall to 0, along half cosines (Smith and Topin 2018).
+
+    An epoch has the rate of its middle, so that none is wasted on a rate of 0, however few there
+    are. Momentum stays as it is.
+
+    Args:
+        optimizer: whose rates are scheduled.
+        max_lr: the largest rate, in the place of the optimiser's own.
+        epochs: of the whole schedule; afterwards the rate stays 0.
+        rise: share of the rise, at least 0 and less than 1.
+
+    Raises:
+        ValueError: the rise takes the whole schedule.
+    """
+    if not 0 <= rise < 1:
+        raise ValueError(f"rise={rise} must be at least 0 and less than 1")
+    for group in optimizer.param_groups:
+        group["lr"] = max_lr
+
+    def factor(epoch: int) -> float:
+        share = (epoch + 0.5) / epochs
+        if share < rise:
+            return 1 / 25 + 24 / 25 * _fall(1 - share / rise)
+        return _fall((share - rise) / (1 - rise))
+
+    return LambdaLR(optimizer, factor)
+
+
+def _fall(share: float) -> float:
+    """Half a cosine from 1 to 0, which it stays."""
+    return (1 + math.cos(math.pi * min(share, 1))) / 2

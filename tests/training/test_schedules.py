@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from kdmri.training.schedules import warmup_cosine
+from kdmri.training.schedules import one_cycle, warmup_cosine
 
 
 def test_rate_rises_and_falls() -> None:
@@ -24,3 +24,26 @@ def test_rise_must_end_before_the_schedule() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match="warmup=5 must be at least 0 and less than epochs=5"):
         warmup_cosine(optimizer, warmup=5, epochs=5)
+
+
+@pytest.mark.parametrize(("epochs", "top"), [(1, 0), (2, 0), (4, 1), (5, 1), (10, 2), (40, 8)])
+def test_cycle_of_any_length_wastes_no_epoch(epochs: int, top: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = one_cycle(optimizer, max_lr=2.0, epochs=epochs, rise=0.2)
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates.index(max(rates)) == top
+    assert 0.6 * 2 < max(rates) <= 2
+    assert rates == sorted(rates[:top]) + sorted(rates[top:], reverse=True)
+    assert min(rates) > 0
+    assert optimizer.param_groups[0]["lr"] < 1e-6  # behind the end
+    assert sum(rates) / epochs == pytest.approx(1.0, rel=0.4)
+
+
+def test_cycle_has_to_fall() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match="rise=1 must be at least 0 and less than 1"):
+        one_cycle(optimizer, max_lr=2.0, epochs=5, rise=1)
