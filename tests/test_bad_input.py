@@ -89,9 +89,14 @@ def original(own: Path, anatomy: np.ndarray) -> Path:
 def test_original_files_train_unchanged(train: Run, original: Path, tmp_path: Path) -> None:
     (tmp_path / "us_masks" / "own").mkdir(parents=True)
     np.save(tmp_path / "us_masks" / "own" / "mask_4x.npy", GaussianLines(4)((48, 40)))
-    result = train("stage=student")
+    result = train("stage=student", "augmentation=flips")
     assert result.code == 0, result.err
     assert "file mask_4x.npy" in result.out
+
+
+def test_stored_kspace_has_one_mask(refused: Callable[..., str], original: Path) -> None:
+    message = refused("augmentation=flips_and_masks")
+    assert "augmentation.masks=100: the data set stores k-space, sampled by one mask" in message
 
 
 def test_kspace_that_does_not_match_its_image(

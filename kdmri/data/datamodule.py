@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from kdmri.data.augmentation import flipped
+from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
@@ -64,6 +64,7 @@ class MRIDataModule(pl.LightningDataModule):
         self._batch_size, self._seed = batch_size, seed
         self._channels, self._stored_kspace = channels, stored_kspace
         self._flips = flips
+        self._flip_axes: tuple[int, ...] = AXES
         self._image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self._selection = selection
         self._num_workers, self._cache_bytes = num_workers, int(cache_gib * 2**30)
@@ -159,7 +160,7 @@ class MRIDataModule(pl.LightningDataModule):
         """Make the batch on the device that it was brought to."""
         if self.trainer is None or not self.trainer.training:
             return self.task(batch)
-        return self.task.training_batch(flipped(batch) if self._flips else batch)
+        return self.task.training_batch(flipped(batch, self._flip_axes) if self._flips else batch)
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:
         dataset = self.dataset(split)
@@ -187,10 +188,12 @@ class MRIDataModule(pl.LightningDataModule):
         mask = self.task(collate([first])).mask[0]
         if first.kspace is None:
             return
-        if self._flips:
+        self._flip_axes = free_axes(mask)
+        if self._flips and not self._flip_axes:
             raise DataError(
-                f"{volumes[0].path}: augmentation.flips cannot be applied to stored k-space; "
-                "simulate it with dataset.stored_kspace=false, or leave augmentation=none"
+                f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
+                "undersampled along both axes; simulate it with dataset.stored_kspace=false, or "
+                "leave augmentation=none"
             )
         outside = torch.linalg.vector_norm(first.kspace * (1 - mask))
         if outside > 1e-3 * torch.linalg.vector_norm(first.kspace):

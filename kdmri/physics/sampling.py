@@ -98,6 +98,11 @@ class CartesianUndersampling(Task):
                 f"task.noise={self._noise}: the data set stores k-space, which has its own noise; "
                 "simulate it with dataset.stored_kspace=false, or leave task.noise=0"
             )
+        elif self._count > 1:
+            raise ConfigurationError(
+                f"augmentation.masks={self._count}: the data set stores k-space, sampled by one "
+                "mask; simulate it with dataset.stored_kspace=false, or give 1"
+            )
         kspace = mask * kspace
         zero_filled = to_channels(ifft2(kspace), 2)
         image = magnitude(zero_filled) if target.shape[1] == 1 else zero_filled
