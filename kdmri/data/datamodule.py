@@ -98,6 +98,8 @@ class MRIDataModule(pl.LightningDataModule):
             volumes = self.splits.inspect(split, self._channels)
             dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
             self._check_sampling(volumes, dataset)
+            if split == "train" and self._flips:
+                self._flip_axes = self._axes_to_flip(volumes, dataset)
             self._datasets[split] = dataset
         return self._datasets[split]
 
@@ -188,13 +190,6 @@ class MRIDataModule(pl.LightningDataModule):
         mask = self.task(collate([first])).mask[0]
         if first.kspace is None:
             return
-        self._flip_axes = free_axes(mask)
-        if self._flips and not self._flip_axes:
-            raise DataError(
-                f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
-                "undersampled along both axes; simulate it with dataset.stored_kspace=false, or "
-                "leave augmentation=none"
-            )
         outside = torch.linalg.vector_norm(first.kspace * (1 - mask))
         if outside > 1e-3 * torch.linalg.vector_norm(first.kspace):
             raise DataError(
@@ -202,3 +197,17 @@ class MRIDataModule(pl.LightningDataModule):
                 f"({mask.mean():.0%} measured); put the mask it was made with into us_masks, name "
                 "it with task.mask_file, or simulate with dataset.stored_kspace=false"
             )
+
+    def _axes_to_flip(self, volumes: list[Volume], dataset: SliceDataset) -> tuple[int, ...]:
+        """Choose axes to mirror along: of stored k-space those that are sampled whole."""
+        first = dataset[0]
+        if first.kspace is None:
+            return AXES
+        axes = free_axes(self.task(collate([first])).mask)
+        if not axes:
+            raise DataError(
+                f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
+                "undersampled along both axes; simulate it with dataset.stored_kspace=false, or "
+                "give augmentation=none"
+            )
+        return axes

@@ -43,9 +43,7 @@ class AttentionTransfer(DistillationLoss):
     ) -> Sequence[Tensor]:
         """Give images of one channel that have the teacher's attention maps, (B, 1, H', W')."""
         return [
-            torch.linalg.vector_norm(
-                reduced(activation, size), dim=1, keepdim=True, dtype=torch.float32
-            )
+            torch.linalg.vector_norm(reduced(activation.float(), size), dim=1, keepdim=True)
             for activation, size in zip(teacher, sizes, strict=True)
         ]
 

@@ -42,7 +42,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
 class Muon(Optimizer):
     """Momentum whose step is made orthogonal for kernels; vectors are optimised by Adam.
 
-    A kernel (outputs, inputs, 3, 3) is a matrix (outputs, inputs * 9) here. The root mean square
+    A kernel (outputs, inputs, 3, 3) is a matrix (outputs, inputs * 9) here, of any parameter the
+    first axis against all others. The root mean square
     of its step is about 0.2 of the learning rate (Liu et al., "Muon is scalable for LLM training",
     2025, eq. 4), so that rates are of Adam's order.
     """
@@ -50,8 +51,8 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Iterable[nn.Parameter],
-        lr: float = 0.005,
-        betas: tuple[float, float] = (0.95, 0.99),
+        lr: float,
+        betas: tuple[float, float],
     ) -> None:
         """Take the parameters.
 
@@ -61,11 +62,16 @@ class Muon(Optimizer):
             betas: decay of the momentum, and for vectors of the mean square, each in [0, 1).
 
         Raises:
-            ValueError: a value is out of its range.
+            ValueError: a value is out of its range, or there is no matrix.
         """
         if lr < 0 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"Muon(lr={lr}, betas={betas}): needs lr >= 0 and betas in [0, 1)")
         super().__init__(params, {"lr": lr, "betas": tuple(betas)})
+        if all(p.ndim < 2 for group in self.param_groups for p in group["params"]):
+            raise ValueError(
+                "Muon needs kernels, and all parameters are vectors, as a strategy that flattens "
+                "them (fsdp) leaves them; use another optimizer"
+            )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

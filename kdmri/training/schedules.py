@@ -28,25 +28,26 @@ def warmup_cosine(optimizer: Optimizer, warmup: int, epochs: int) -> LambdaLR:
     return LambdaLR(optimizer, factor)
 
 
-def one_cycle(optimizer: Optimizer, max_lr: float, epochs: int, rise: float) -> LambdaLR:
-    """Rise from a 25th of a rate to it, then fall to 0, along half cosines (Smith and Topin 2018).
+def one_cycle(optimizer: Optimizer, epochs: int, rise: float) -> LambdaLR:
+    """Rise from a 25th of the optimiser's rate to it, then fall to 0, along half cosines.
+
+    After Smith and Topin, "Super-convergence", 2018.
 
     An epoch has the rate of its middle, so that none is wasted on a rate of 0, however few there
     are. Momentum stays as it is.
 
     Args:
         optimizer: whose rates are scheduled.
-        max_lr: the largest rate, in the place of the optimiser's own.
-        epochs: of the whole schedule; afterwards the rate stays 0.
+        epochs: of the whole schedule, at least 1; afterwards the rate stays 0.
         rise: share of the rise, at least 0 and less than 1.
 
     Raises:
-        ValueError: the rise takes the whole schedule.
+        ValueError: there are no epochs, or the rise takes all of them.
     """
-    if not 0 <= rise < 1:
-        raise ValueError(f"rise={rise} must be at least 0 and less than 1")
-    for group in optimizer.param_groups:
-        group["lr"] = max_lr
+    if epochs < 1 or not 0 <= rise < 1:
+        raise ValueError(
+            f"epochs={epochs} must be at least 1, rise={rise} at least 0 and less than 1"
+        )
 
     def factor(epoch: int) -> float:
         share = (epoch + 0.5) / epochs

@@ -9,6 +9,8 @@ from kdmri.models import DCCNN
 from kdmri.physics import fft2, ifft2, to_complex
 from kdmri.training.muon import Muon, orthogonal
 
+BETAS = (0.95, 0.99)
+
 
 @pytest.mark.parametrize("shape", [(1, 9), (32, 9), (32, 288), (3, 32, 288), (4, 4)])
 def test_singular_values_come_close_to_one_and_vectors_stay(shape: tuple[int, ...]) -> None:
@@ -27,7 +29,7 @@ def test_first_step_of_a_kernel_has_the_size_that_the_rate_says() -> None:
     kernel = nn.Parameter(torch.randn(32, 32, 3, 3).to(memory_format=torch.channels_last))
     before = kernel.detach().clone()
     kernel.grad = torch.randn_like(kernel) * 1e-6  # its scale does not matter
-    Muon([kernel], lr=0.01).step()
+    Muon([kernel], lr=0.01, betas=BETAS).step()
     size = (kernel - before).square().mean().sqrt()
     assert size.item() == pytest.approx(0.2 * 0.01, rel=0.2)
 
@@ -35,7 +37,8 @@ def test_first_step_of_a_kernel_has_the_size_that_the_rate_says() -> None:
 def test_vectors_are_optimised_as_adam_does() -> None:
     ours = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
     theirs = nn.Parameter(ours.detach().clone())
-    one = Muon([ours], lr=0.1, betas=(0.8, 0.9))
+    unused = nn.Parameter(torch.zeros(2, 2))
+    one = Muon([ours, unused], lr=0.1, betas=(0.8, 0.9))
     other = torch.optim.Adam([theirs], lr=0.1, betas=(0.8, 0.9))
     for _ in range(5):
         for parameter, optimizer in ((ours, one), (theirs, other)):
@@ -63,17 +66,22 @@ def test_it_learns_and_goes_on_from_its_state(anatomy: np.ndarray) -> None:
     image = torch.from_numpy(anatomy[:, :, 10:12]).float().permute(2, 0, 1)[:, None]
     torch.manual_seed(0)
     network = DCCNN(cascades=2, depth=3, width=8, residual=True)
-    optimizer = Muon(network.parameters(), lr=0.01)
+    optimizer = Muon(network.parameters(), lr=0.01, betas=BETAS)
     first = loss_after(optimizer, network, image, 1)
     assert loss_after(optimizer, network, image, 40) < 0.7 * first
     other = network.folded()
-    resumed = Muon(other.parameters(), lr=1.0)
+    resumed = Muon(other.parameters(), lr=1.0, betas=BETAS)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     went_on = loss_after(resumed, other, image, 3)
     assert went_on == loss_after(optimizer, network, image, 3)
 
 
-@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"betas": (1.0, 0.9)}])
-def test_values_out_of_range_are_refused(wrong: dict) -> None:
+@pytest.mark.parametrize(("lr", "betas"), [(-1.0, BETAS), (0.1, (1.0, 0.9))])
+def test_values_out_of_range_are_refused(lr: float, betas: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="needs lr >= 0"):
-        Muon([nn.Parameter(torch.zeros(2))], **wrong)
+        Muon([nn.Parameter(torch.zeros(2, 2))], lr, betas)
+
+
+def test_vectors_alone_are_refused() -> None:
+    with pytest.raises(ValueError, match="all parameters are vectors"):
+        Muon([nn.Parameter(torch.zeros(2))], 0.1, BETAS)

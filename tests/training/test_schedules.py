@@ -28,8 +28,8 @@ def test_rise_must_end_before_the_schedule() -> None:
 
 @pytest.mark.parametrize(("epochs", "top"), [(1, 0), (2, 0), (4, 1), (5, 1), (10, 2), (40, 8)])
 def test_cycle_of_any_length_wastes_no_epoch(epochs: int, top: int) -> None:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = one_cycle(optimizer, max_lr=2.0, epochs=epochs, rise=0.2)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = one_cycle(optimizer, epochs=epochs, rise=0.2)
     rates = []
     for _ in range(epochs):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -43,7 +43,8 @@ def test_cycle_of_any_length_wastes_no_epoch(epochs: int, top: int) -> None:
     assert sum(rates) / epochs == pytest.approx(1.0, rel=0.4)
 
 
-def test_cycle_has_to_fall() -> None:
+@pytest.mark.parametrize(("epochs", "rise"), [(5, 1), (5, -0.1), (0, 0.2)])
+def test_cycle_has_to_fall(epochs: int, rise: float) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    with pytest.raises(ValueError, match="rise=1 must be at least 0 and less than 1"):
-        one_cycle(optimizer, max_lr=2.0, epochs=5, rise=1)
+    with pytest.raises(ValueError, match=f"epochs={epochs} must be at least 1, rise={rise} at"):
+        one_cycle(optimizer, epochs=epochs, rise=rise)
