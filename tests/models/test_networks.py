@@ -125,3 +125,14 @@ def test_checkpoint_cannot_carry_code(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(CheckpointError, match="not a checkpoint of kdmri"):
         load_network(path)
     assert not (tmp_path / "hostile").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_residual_cascades_begin_close_to_their_input(channels: int) -> None:
+    torch.manual_seed(0)
+    image, _, mask = inputs(channels)
+    nothing = torch.zeros(2, 1, 16, 12, dtype=torch.complex64)
+    network = DCCNN(cascades=3, depth=5, width=16, channels=channels, residual=True)
+    changed = (network(image, nothing, 0 * mask) - image).std() / image.std()
+    assert 1e-3 < changed < 0.5
+    assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))

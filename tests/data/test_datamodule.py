@@ -1,0 +1,43 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from kdmri.data.datamodule import MRIDataModule
+from kdmri.data.masks import GaussianLines
+from kdmri.errors import DataError
+from kdmri.physics import CartesianUndersampling, fft2, to_complex
+from tests.conftest import write_original
+
+
+def data_of(folder: Path, anatomy: np.ndarray, mask: np.ndarray) -> MRIDataModule:
+    """Files of the original project that one mask sampled, mirrored in training."""
+    for split, first in (("train", 4), ("validation", 20), ("test", 28)):
+        write_original(folder / split / "acc_4x" / "1.h5", anatomy[:, :, first : first + 8], mask)
+    task = CartesianUndersampling(lambda size: mask)
+    data = MRIDataModule(task, folder, "4x", batch_size=8, seed=0, flips=True)
+    data.trainer = SimpleNamespace(training=True, global_rank=0, world_size=1)
+    return data
+
+
+def test_mirrored_kspace_is_that_of_its_target_under_its_mask(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    data = data_of(tmp_path, anatomy, GaussianLines(4, axis=1)((48, 40)))
+    torch.manual_seed(1)
+    (slices,) = data.train_dataloader()  # the head is symmetric from left to right alone
+    batch = data.on_after_batch_transfer(slices, 0)
+    mirrored = [not torch.equal(a, b) for a, b in zip(slices.target, batch.target, strict=True)]
+    assert 0 < sum(mirrored) < 8
+    expected = batch.mask * fft2(to_complex(batch.target))
+    torch.testing.assert_close(batch.kspace, expected, rtol=0, atol=1e-5)
+
+
+def test_points_in_kspace_cannot_be_mirrored(tmp_path: Path, anatomy: np.ndarray) -> None:
+    mask = np.eye(48, 40, dtype=np.uint8)
+    data = data_of(tmp_path, anatomy, mask)
+    data.dataset("evaluation")  # which nothing mirrors
+    with pytest.raises(DataError, match=r"1\.h5: augmentation\.flips cannot be applied"):
+        data.dataset("train")
