@@ -110,7 +110,7 @@ def test_student_friendly_teacher_hands_its_student_on(train: Run, tmp_path: Pat
 
 
 def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
-    words = ("augmentation=flips_and_masks", "weight_averaging=0.9", "scheduler=one_cycle")
+    words = ("augmentation=flips_and_masks", "weight_averaging=0.9", "optimizer=muon")
     result = train(*words, "trainer.max_epochs=3", "stage.run=[teacher,feature,kd]")
     assert result.code == 0, result.err
     folder = tmp_path / "experiments" / "own" / "acc_4x"
@@ -137,7 +137,7 @@ def test_schedules_follow_the_length_of_each_stage(train: Run, tmp_path: Path) -
         path.parent.name.removeprefix("tiny_").split("_scheduler")[0]: OmegaConf.load(path)
         for path in folder.glob("*/config.yaml")
     }
-    found = {name: config.scheduler.total_steps for name, config in steps.items()}
+    found = {name: config.scheduler.epochs for name, config in steps.items()}
     assert found == {"teacher": 2, "feature": 1, "kd": 4, "student_long": 3}
 
 
