@@ -103,7 +103,11 @@ class HeadInSlabs:
                 slab = volume[:, :, first:last]
                 write_volume(aside / split / f"{counts[split]}.h5", slab, attributes)
             aside.chmod(0o755)
-            aside.rename(folder)
+            try:
+                aside.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was faster, with the same slabs
+                    raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -72,3 +72,14 @@ def test_wrong_sources_leave_nothing_behind(tmp_path: Path) -> None:
         replace(HEAD, gap=100)(tmp_path / "datasets" / "x")
     assert not (tmp_path / "datasets" / "x").exists()
     assert not list((tmp_path / "datasets").iterdir())
+
+
+def test_processes_that_build_at_once_share_what_the_first_one_made(tmp_path: Path) -> None:
+    def built_meanwhile() -> Path:
+        HEAD(tmp_path / "mni")
+        return find_mni()
+
+    replace(HEAD, find=built_meanwhile)(tmp_path / "mni")
+    assert [path.name for path in tmp_path.iterdir()] == ["mni"]
+    assert {path.name for path in (tmp_path / "mni").iterdir()} == {"train", "validation", "test"}
+    assert read(tmp_path / "mni", "test").shape[2] > 10
