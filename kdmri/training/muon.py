@@ -42,10 +42,9 @@ def orthogonal(matrices: Tensor) -> Tensor:
 class Muon(Optimizer):
     """Momentum whose step is made orthogonal for kernels; vectors are optimised by Adam.
 
-    A kernel (outputs, inputs, 3, 3) is a matrix (outputs, inputs * 9) here, of any parameter the
-    first axis against all others. The root mean square
-    of its step is about 0.2 of the learning rate (Liu et al., "Muon is scalable for LLM training",
-    2025, eq. 4), so that rates are of Adam's order.
+    A kernel (outputs, inputs, 3, 3) is a matrix (outputs, inputs * 9) here: the first axis against
+    all others. The root mean square of its step is about 0.2 of the learning rate (Liu et al.,
+    "Muon is scalable for LLM training", 2025, eq. 4), so that rates are of Adam's order.
     """
 
     def __init__(
