@@ -1,6 +1,7 @@
 """The composed configuration: checked before any data is read, and what it is compared with."""
 
 import importlib.util
+import math
 import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,6 +29,7 @@ def _number(value: Any) -> bool:
 CHECKS: dict[str, Check] = {
     "seed": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "teacher_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "feature_share": (lambda v: _number(v) and 0 < v < 1, "a number between 0 and 1"),
     "weight_averaging": (
         lambda v: v is None or (_number(v) and 0 < v < 1),
@@ -76,13 +78,14 @@ PLUGINS = {
 def register_resolvers() -> None:
     """Let configurations compute epochs and count GPUs.
 
-    `${sum:1,2}`; `${feature_epochs:0.5,40}`, `${kd_epochs:0.5,40}`: of twice 40 epochs, those of
+    `${sum:1,2}`; `${product:2,3}`; `${feature_epochs:0.5,40}`, `${kd_epochs:0.5,40}`: of twice 40 epochs, those of
     the `feature` stage by its share, at least one, and the others; `${jobs_at_once:2}`: jobs of so
     many devices for which this machine has GPUs, else 2; `${gpus_for:auto,2}`: GPUs that so many
     devices of an accelerator are, null for the CPU, in a launcher's words.
     """
     resolvers: dict[str, Callable[..., Any]] = {
         "sum": lambda *numbers: sum(numbers),
+        "product": lambda *numbers: math.prod(numbers),
         "feature_epochs": _feature_epochs,
         "kd_epochs": lambda share, epochs: 2 * epochs - _feature_epochs(share, epochs),
         "jobs_at_once": lambda devices: torch.cuda.device_count() // int(devices) or 2,
