@@ -158,6 +158,20 @@ def test_feature_and_kd_share_the_same_epochs(epochs: int, share: float, feature
     assert lengths["student_long"] == 2 * epochs
 
 
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("choice", ["all", "sft", "privileged"])
+def test_every_teacher_is_trained_for_as_long_as_asked_and_no_student(choice: str) -> None:
+    words = (f"stage={choice}", "trainer.max_epochs=10")
+    shipped, longer = (
+        {k: v.max_epochs for k, v in compose("config", [*words, *more]).stage.plan.items()}
+        for more in ((), ("teacher_epochs=30",))
+    )
+    teachers = {name for name in shipped if name.endswith("teacher")}
+    assert {shipped[name] for name in teachers} == {10}
+    assert longer == {**shipped, **dict.fromkeys(teachers, 30)}
+    assert compose("config", ["experiment=best", *words]).stage.plan.teacher.max_epochs == 30
+
+
 MOUNTS = {
     "architecture": ("architecture@teacher", "architecture@student"),
     "mask_rule": (),
