@@ -78,10 +78,11 @@ PLUGINS = {
 def register_resolvers() -> None:
     """Let configurations compute epochs and count GPUs.
 
-    `${sum:1,2}`; `${product:2,3}`; `${feature_epochs:0.5,40}`, `${kd_epochs:0.5,40}`: of twice 40 epochs, those of
-    the `feature` stage by its share, at least one, and the others; `${jobs_at_once:2}`: jobs of so
-    many devices for which this machine has GPUs, else 2; `${gpus_for:auto,2}`: GPUs that so many
-    devices of an accelerator are, null for the CPU, in a launcher's words.
+    `${sum:1,2}`; `${product:2,3}`; `${feature_epochs:0.5,40}`, `${kd_epochs:0.5,40}`: of twice 40
+    epochs, those of the `feature` stage by its share, at least one, and the others;
+    `${jobs_at_once:2}`: jobs of so many devices for which this machine has GPUs, else 2;
+    `${gpus_for:auto,2}`: GPUs that so many devices of an accelerator are, null for the CPU, in a
+    launcher's words.
     """
     resolvers: dict[str, Callable[..., Any]] = {
         "sum": lambda *numbers: sum(numbers),

@@ -23,11 +23,12 @@ from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
 from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
-from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
+from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
+from kdmri.training.networks import begin
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Job:
         config: the whole configuration, resolved.
         stage: its name in `config.stage.plan`.
         directory: where the stage leaves what it makes.
-        needs: checkpoints of other stages, by role ("teacher", "start").
+        needs: checkpoints of other stages, by role ("teacher", "start", "cascades").
         record: what `stage.json` says of the stage.
     """
 
@@ -106,23 +107,14 @@ def train(job: Job) -> None:
     config, definition = job.config, job.config.stage.plan[job.stage]
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_datamodule(config)
-    architecture = network_settings(config[definition.network])
-    network = build_network(architecture).to(  # type: ignore[call-overload]
-        memory_format=torch.channels_last
-    )
-    if "start" in job.needs:
-        start = load_network(job.needs["start"], architecture, folded=False)
-        network.load_state_dict(start.state_dict())
-    teacher = None
-    if "teacher" in job.needs:
-        teacher = load_network(job.needs["teacher"], network_settings(config.teacher))
+    network, teacher = begin(config, job.stage, job.needs)
     method = build_method(config, job.stage, network, teacher)
 
     data.setup("fit")
     checkpoint = StageCheckpoint(
         job.directory,
         definition.monitor,
-        architecture,
+        network_settings(config[definition.network]),
         checkpoint_facts(config, job.stage, data.dataset("train").slice_size),
         _companions(config, job.stage),
         config.checkpoint_minutes,

@@ -1,0 +1,40 @@
+"""The networks of a stage, with the weights that they begin with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from kdmri.models import CascadedNetwork, build_network, inherit, load_network, network_settings
+
+
+def begin(
+    config: DictConfig, stage: str, needs: Mapping[str, Path]
+) -> tuple[CascadedNetwork, CascadedNetwork | None]:
+    """Build the network that a stage trains, and load the teacher that it learns from.
+
+    Args:
+        config: the stage's configuration, resolved.
+        stage: its name.
+        needs: checkpoints by role: "start", whose weights the network goes on from; "cascades", a
+            teacher whose cascades it inherits; "teacher".
+
+    Returns:
+        The network, and the teacher, None where there is none.
+
+    Raises:
+        CheckpointError: one is missing, damaged, or of another network.
+        ConfigurationError: a network cannot be built, or cannot inherit.
+    """
+    architecture = network_settings(config[config.stage.plan[stage].network])
+    network = build_network(architecture).to(  # type: ignore[call-overload]
+        memory_format=torch.channels_last
+    )
+    if "start" in needs:
+        start = load_network(needs["start"], architecture, folded=False)
+        network.load_state_dict(start.state_dict())
+    teacher = network_settings(config.teacher)
+    if "cascades" in needs:
+        inherit(network, load_network(needs["cascades"], teacher, folded=False))
+    return network, load_network(needs["teacher"], teacher) if "teacher" in needs else None
