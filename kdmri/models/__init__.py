@@ -6,7 +6,6 @@ contract), is named in `__all__` below, and has a YAML file in `configs/architec
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork, Tap
 from kdmri.models.dc_cnn import DCCNN
-from kdmri.models.inheritance import inherit
 from kdmri.models.stored import build_network, load_network, network_settings
 from kdmri.models.unet import UNet
 from kdmri.models.vdsr import VDSR
@@ -19,7 +18,6 @@ __all__ = [
     "Tap",
     "UNet",
     "build_network",
-    "inherit",
     "load_network",
     "network_settings",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from kdmri.models import CascadedNetwork, build_network, inherit, load_network, network_settings
+from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 
 
 def begin(
@@ -17,15 +17,15 @@ def begin(
     Args:
         config: the stage's configuration, resolved.
         stage: its name.
-        needs: checkpoints by role: "start", whose weights the network goes on from; "cascades", a
-            teacher whose cascades it inherits; "teacher".
+        needs: checkpoints by role: "start", whose weights the network goes on from, and
+            "teacher".
 
     Returns:
         The network, and the teacher, None where there is none.
 
     Raises:
         CheckpointError: one is missing, damaged, or of another network.
-        ConfigurationError: a network cannot be built, or cannot inherit.
+        ConfigurationError: a network cannot be built.
     """
     architecture = network_settings(config[config.stage.plan[stage].network])
     network = build_network(architecture).to(  # type: ignore[call-overload]
@@ -34,7 +34,6 @@ def begin(
     if "start" in needs:
         start = load_network(needs["start"], architecture, folded=False)
         network.load_state_dict(start.state_dict())
-    teacher = network_settings(config.teacher)
-    if "cascades" in needs:
-        inherit(network, load_network(needs["cascades"], teacher, folded=False))
-    return network, load_network(needs["teacher"], teacher) if "teacher" in needs else None
+    if "teacher" not in needs:
+        return network, None
+    return network, load_network(needs["teacher"], network_settings(config.teacher))

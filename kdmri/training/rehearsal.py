@@ -5,7 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri.errors import ConfigurationError
-from kdmri.models import CascadedNetwork, build_network, inherit, network_settings
+from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import Distillation
 from kdmri.training.run import build_method
@@ -25,8 +25,6 @@ def rehearse(config: DictConfig) -> None:
         for role, network in networks.items():
             _rehearse_patches(config, role, network)
         teacher = networks["teacher"] if "teacher" in definition.needs else None
-        if teacher is not None and "cascades" in definition.needs:
-            inherit(networks[definition.network], teacher)
         method = build_method(config, name, networks[definition.network], teacher)
         if isinstance(method, Distillation) and method.weights.attention:
             _rehearse_distillation(config, method)

@@ -39,7 +39,7 @@ class Job:
         config: the whole configuration, resolved.
         stage: its name in `config.stage.plan`.
         directory: where the stage leaves what it makes.
-        needs: checkpoints of other stages, by role ("teacher", "start", "cascades").
+        needs: checkpoints of other stages, by role ("teacher", "start").
         record: what `stage.json` says of the stage.
     """
 
