@@ -29,7 +29,6 @@ def _number(value: Any) -> bool:
 CHECKS: dict[str, Check] = {
     "seed": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "teacher_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "feature_share": (lambda v: _number(v) and 0 < v < 1, "a number between 0 and 1"),
     "weight_averaging": (
         lambda v: v is None or (_number(v) and 0 < v < 1),
@@ -51,6 +50,7 @@ CHECKS: dict[str, Check] = {
     "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
     "stage.teacher_factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "teacher_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
     "dataset.image_size": (
         lambda v: v is None or (len(v) == 2 and all(_whole(n) and n >= 1 for n in v)),
@@ -131,22 +131,27 @@ def check(config: DictConfig) -> None:
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
+    for key, (allowed, wanted) in CHECKS.items():
+        if not _is_good(config, key, allowed):
+            raise ConfigurationError(f"{key}={OmegaConf.select(config, key)}: must be {wanted}")
     try:
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{error.full_key}: {error.msg}") from error
-    for key, (allowed, wanted) in CHECKS.items():
-        value = OmegaConf.select(config, key)
-        try:
-            good = (value is None and OmegaConf.select(config, key, default=0) == 0) or allowed(
-                value
-            )
-        except TypeError:
-            good = False
-        if not good:
-            raise ConfigurationError(f"{key}={value}: must be {wanted}")
     if not any(config.loss.values()):
         raise ConfigurationError("loss: all weights are 0, so nothing would be learnt")
+
+
+def _is_good(config: DictConfig, key: str, allowed: Callable[[Any], bool]) -> bool:
+    """Check a value; one that is not there, or cannot be computed from others, is none."""
+    try:
+        value = OmegaConf.select(config, key)
+        absent = value is None and OmegaConf.select(config, key, default=0) == 0
+        return absent or allowed(value)
+    except OmegaConfBaseException:
+        return True
+    except TypeError:
+        return False
 
 
 def shipped(config: DictConfig) -> DictConfig:

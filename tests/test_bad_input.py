@@ -135,6 +135,8 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("dataset.image_size=[128]", "dataset.image_size=[128]: must be null or [H,W]"),
         ("loss.imitation=-1", "loss.imitation=-1: must be a number, at least 0"),
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number"),
+        ("trainer.max_epochs=ten stage=all", "trainer.max_epochs=ten: must be a whole number"),
+        ("trainer.max_epochs=null experiment=best", "trainer.max_epochs=None: must be a whole"),
         ("student.depth=1", "needs cascades >= 1, depth >= 2"),
         ("+student.dept=3", "takes cascades, depth, width, channels, residual, expansion, not"),
         ("+optimizer.speed=3", "unexpected keyword argument 'speed'"),
@@ -146,7 +148,7 @@ def test_values_are_checked_before_data_is_read(
     refused: Callable[..., str], own: Path, override: str, message: str
 ) -> None:
     own.rename(own.with_name("moved"))
-    assert message in refused(override)
+    assert message in refused(*override.split())
 
 
 def test_taps_that_do_not_fit_together(train: Run) -> None:
