@@ -143,7 +143,7 @@ def check(config: DictConfig) -> None:
 
 
 def _is_good(config: DictConfig, key: str, allowed: Callable[[Any], bool]) -> bool:
-    """Check a value; one that is not there, or cannot be computed from others, is none."""
+    """Check a value; one that is not there, or cannot be computed from others, passes."""
     try:
         value = OmegaConf.select(config, key)
         absent = value is None and OmegaConf.select(config, key, default=0) == 0
