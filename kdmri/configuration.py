@@ -27,6 +27,14 @@ def _number(value: Any) -> bool:
 
 
 CHECKS: dict[str, Check] = {
+    "teacher": (
+        OmegaConf.is_dict,
+        "settings; another network is architecture@teacher=NAME, of configs/architecture",
+    ),
+    "student": (
+        OmegaConf.is_dict,
+        "settings; another network is architecture@student=NAME, of configs/architecture",
+    ),
     "seed": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "feature_share": (lambda v: _number(v) and 0 < v < 1, "a number between 0 and 1"),

@@ -137,6 +137,7 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number"),
         ("trainer.max_epochs=ten stage=all", "trainer.max_epochs=ten: must be a whole number"),
         ("trainer.max_epochs=null experiment=best", "trainer.max_epochs=None: must be a whole"),
+        ("student=d3c5_residual", "another network is architecture@student=NAME"),
         ("student.depth=1", "needs cascades >= 1, depth >= 2"),
         ("+student.dept=3", "takes cascades, depth, width, channels, residual, expansion, not"),
         ("+optimizer.speed=3", "unexpected keyword argument 'speed'"),
