@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kdmri.data.layout import COMPLEX_TARGET, TARGET, Volume, inspect, open_volume
-from kdmri.data.prepare.naming import find, name_of, split_of, subject_of
+from kdmri.data.layout import COMPLEX_TARGET, SUBJECT, TARGET, Volume, inspect, open_volume
+from kdmri.data.prepare.naming import find, name_of, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import DataError
 
@@ -32,15 +32,20 @@ class LayoutFiles(Reader):
     undersampled: bool = field(default=False, repr=False)
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each file; see `Reader.volumes`."""
+        """Give a volume for each file; see `Reader.volumes`.
+
+        The subject is what `kdmri.prepare` wrote into the file, else each file is one of its own:
+        data sets of the layout number their files anew in each split.
+        """
         for path in find(source, (".h5",), "h5 files of the layout"):
-            name, subject = name_of(path, source), subject_of(path, source)
-            split = split_of(path, source)
+            name, split = name_of(path, source), split_of(path, source)
             try:
+                with open_volume(path) as file:
+                    subject = str(file.attrs.get(SUBJECT, name))
                 volume, kspace_only = self._inspect(path)
             except DataError as error:
                 broken = unreadable(path, str(error).removeprefix(f"{path}: "))
-                yield replace(broken, name=name, subject=subject, split=split)
+                yield replace(broken, name=name, subject=name, split=split)
                 continue
             slices = partial(_kspace_slices if kspace_only else _slices, volume)
             yield SourceVolume(name, subject, (path,), slices, split=split, scaled=not kspace_only)
