@@ -176,7 +176,9 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
             raise ConfigurationError(
                 f"stage.run names {name}; defined are {', '.join(config.stage.plan)}"
             )
-        own, own_shipped = (_under(c, definition) for c in (config, shipped))
+        own = _under(config, definition.under, definition.batch_size)
+        like = shipped.stage.plan.get(name, definition)
+        own_shipped = _under(shipped, definition.under, like.batch_size)
         if definition.under and own.task.folder == config.task.folder:
             raise ConfigurationError(
                 f"stage {name}: {definition.under} changes nothing of {config.task.title}; choose "
@@ -269,11 +271,11 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _under(config: DictConfig, definition: DictConfig) -> DictConfig:
+def _under(config: DictConfig, under: DictConfig, batch_size: int) -> DictConfig:
     """Change what a stage changes of the configuration that it is trained under."""
-    if not definition.under:
+    if not under and batch_size == config.batch_size:
         return config
-    changed = OmegaConf.merge(config, definition.under)
+    changed = OmegaConf.merge(config, under, {"batch_size": batch_size})
     assert isinstance(changed, DictConfig)
     return changed
 

@@ -172,6 +172,19 @@ def test_every_teacher_is_trained_for_as_long_as_asked_and_no_student(choice: st
     assert compose("config", ["experiment=best", *words]).stage.plan.teacher.max_epochs == 30
 
 
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("choice", ["all", "sft", "privileged"])
+def test_teachers_keep_their_batch_size_where_students_have_another(choice: str) -> None:
+    words = (f"stage={choice}", "batch_size=2", "teacher_batch_size=6")
+    sizes = {k: s.config.batch_size for k, s in plan(*words).items()}
+    teachers = {name for name in sizes if name.endswith("teacher")}
+    assert sizes == dict.fromkeys(sizes, 2) | dict.fromkeys(teachers, 6)
+    small = names(f"stage={choice}", "batch_size=2", "teacher_batch_size=4")
+    shipped = names(f"stage={choice}")
+    assert {k for k in small if small[k] == shipped[k]} == teachers
+    assert names(*words)["teacher"].endswith("_teacher_batch_size-6")
+
+
 MOUNTS = {
     "architecture": ("architecture@teacher", "architecture@student"),
     "mask_rule": (),
