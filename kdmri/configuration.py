@@ -37,7 +37,7 @@ CHECKS: dict[str, Check] = {
     ),
     "seed": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
     "batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "teacher_batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "distilled_batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "feature_share": (lambda v: _number(v) and 0 < v < 1, "a number between 0 and 1"),
     "weight_averaging": (
         lambda v: v is None or (_number(v) and 0 < v < 1),

@@ -174,15 +174,16 @@ def test_every_teacher_is_trained_for_as_long_as_asked_and_no_student(choice: st
 
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("choice", ["all", "sft", "privileged"])
-def test_teachers_keep_their_batch_size_where_students_have_another(choice: str) -> None:
-    words = (f"stage={choice}", "batch_size=2", "teacher_batch_size=6")
-    sizes = {k: s.config.batch_size for k, s in plan(*words).items()}
-    teachers = {name for name in sizes if name.endswith("teacher")}
-    assert sizes == dict.fromkeys(sizes, 2) | dict.fromkeys(teachers, 6)
-    small = names(f"stage={choice}", "batch_size=2", "teacher_batch_size=4")
-    shipped = names(f"stage={choice}")
-    assert {k for k in small if small[k] == shipped[k]} == teachers
-    assert names(*words)["teacher"].endswith("_teacher_batch_size-6")
+def test_stages_that_learn_from_a_teacher_may_take_smaller_steps(choice: str) -> None:
+    words = (f"stage={choice}", "batch_size=6", "distilled_batch_size=2")
+    found = plan(*words)
+    learners = {name for name, stage in found.items() if "teacher" in stage.needs}
+    sizes = {name: stage.config.batch_size for name, stage in found.items()}
+    assert learners
+    assert sizes == dict.fromkeys(sizes, 6) | dict.fromkeys(learners, 2)
+    small, shipped = names(f"stage={choice}", "distilled_batch_size=2"), names(f"stage={choice}")
+    assert {name for name in small if small[name] != shipped[name]} == learners
+    assert small["kd"].endswith("_kd_batch_size-2")
 
 
 MOUNTS = {

@@ -27,16 +27,16 @@ def rehearse(config: DictConfig) -> None:
         teacher = networks["teacher"] if "teacher" in definition.needs else None
         method = build_method(config, name, networks[definition.network], teacher)
         if isinstance(method, Distillation) and method.weights.attention:
-            _rehearse_distillation(config, method)
+            _rehearse_distillation(config, method, definition.batch_size)
         _rehearse_optimiser(config, method)
 
 
-def _rehearse_distillation(config: DictConfig, method: Distillation) -> None:
+def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:
     """See whether the loss can compare the activations, and a batch is large enough for it."""
     smallest = method.distillation.smallest_batch
-    if config.batch_size < smallest:
+    if batch_size < smallest:
         raise ConfigurationError(
-            f"batch_size={config.batch_size}: distillation={config.distillation.name} compares "
+            f"batch_size={batch_size}: distillation={config.distillation.name} compares "
             f"the slices of a step with each other and needs at least {smallest}"
         )
     method.distillation(
