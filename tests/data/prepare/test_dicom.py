@@ -1,143 +1,32 @@
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import pydicom
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pydicom import Dataset, config
-from pydicom.dataset import FileMetaDataset
-from pydicom.pixels import get_decoder
 from pydicom.tag import Tag
-from pydicom.uid import (
-    EnhancedMRImageStorage,
-    ExplicitVRLittleEndian,
-    MRImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    RLELossless,
-    generate_uid,
-)
+from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage
 
 from kdmri.data.prepare.dicom import Dicom
-from kdmri.data.prepare.source import SourceVolume
 from kdmri.errors import DataError
 from tests.conftest import ROOT, Result
-
-SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
-SLOPE, INTERCEPT = 0.5, 3.0
-ROW, COLUMN, NORMAL = np.array([[0.8, 0.6, 0], [0, 0, -1], [-0.6, 0.8, 0]])
-STEP = 2.5
-"""Between slices, in mm; slices are also shifted within their plane, as oblique stacks are."""
-
-
-@pytest.fixture(scope="session")
-def stored(anatomy: np.ndarray) -> np.ndarray:
-    """The anatomy as a scanner stores it: (48, 40, 36), uint16."""
-    return np.round(anatomy * 4095).astype(np.uint16)
-
-
-def expected(stored: np.ndarray) -> np.ndarray:
-    return (stored * SLOPE + INTERCEPT).astype(np.float32)
-
-
-def dataset(**values: Any) -> Dataset:
-    made = Dataset()
-    for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def position(place: float) -> list[float]:
-    return [round(float(v), 6) for v in [9, -20, 5] + place * (STEP * NORMAL + 2 * ROW)]
-
-
-def image(stored: np.ndarray, place: float = 0, **values: Any) -> Dataset:
-    """Make an MR image of one frame (H, W), or of several (frames, H, W)."""
-    made = dataset(
-        SOPClassUID=MRImageStorage,
-        SOPInstanceUID=generate_uid(),
-        StudyInstanceUID="1.2.3",
-        SeriesInstanceUID="1.2.3.4",
-        SeriesNumber=1,
-        SeriesDescription="T1w axial",
-        PatientID="p1",
-        PatientName="Doe^Jane",
-        Modality="MR",
-        ImageType=["ORIGINAL", "PRIMARY", "M", "ND"],
-        ImageOrientationPatient=[*ROW, *COLUMN],
-        ImagePositionPatient=position(place),
-        PixelSpacing=[1.5, 1.25],
-        SliceThickness=2,
-        RescaleSlope=SLOPE,
-        RescaleIntercept=INTERCEPT,
-        Rows=stored.shape[-2],
-        Columns=stored.shape[-1],
-        SamplesPerPixel=1,
-        PhotometricInterpretation="MONOCHROME2",
-        BitsAllocated=16,
-        BitsStored=12,
-        HighBit=11,
-        PixelRepresentation=0,
-        PixelData=stored.tobytes(),
-    )
-    if stored.ndim == 3:
-        made.NumberOfFrames = len(stored)
-    for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def save(made: Dataset, path: Path, compress: bool = False) -> Path:
-    made.file_meta = FileMetaDataset()
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    if compress:
-        made.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made.save_as(path, enforce_file_format=True)
-    return path
-
-
-def save_series(
-    folder: Path, stored: np.ndarray, compress: bool = False, **values: Any
-) -> list[Path]:
-    """Write a file for each slice of (H, W, S); neither names nor InstanceNumbers are in order."""
-    count = stored.shape[2]
-    rng = np.random.default_rng(count)
-    names, numbers = rng.permutation(count), rng.permutation(count)
-    return [
-        save(
-            image(stored[:, :, n], n, InstanceNumber=int(numbers[n]) + 1, **values),
-            folder / f"IM{names[n]}",
-            compress,
-        )
-        for n in range(count)
-    ]
-
-
-def volumes(source: Path, description: str | None = None) -> list[SourceVolume]:
-    return list(Dicom(description).volumes(source))
-
-
-def read(volume: SourceVolume) -> np.ndarray:
-    """Give a volume (H, W, S)."""
-    slices = list(volume.slices())
-    assert all(item.kspace_coils is None and item.sensitivities is None for item in slices)
-    assert {item.image.dtype for item in slices} == {np.dtype(np.float32)}
-    return np.stack([item.image for item in slices], axis=-1)
-
-
-def read_one(source: Path) -> np.ndarray:
-    (volume,) = volumes(source)
-    return read(volume)
+from tests.data.prepare.dicom_files import (
+    STEP,
+    dataset,
+    enhanced,
+    expected,
+    image,
+    read,
+    read_one,
+    save,
+    save_series,
+    volumes,
+)
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -274,34 +163,6 @@ def test_frames_of_a_classic_file(tmp_path: Path, stored: np.ndarray, in_time: b
     np.testing.assert_array_equal(values, expected(stored[:, :, :10]))
 
 
-def enhanced(stored: np.ndarray, keys: Sequence[tuple[int, int]]) -> Dataset:
-    """Make an enhanced MR object (PS3.3 A.36.2) of frames (H, W, frames) at (time, place)."""
-    frames = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
-    made = image(frames, SOPClassUID=EnhancedMRImageStorage)
-    for keyword in (
-        *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness"),
-        *("RescaleSlope", "RescaleIntercept"),
-    ):
-        delattr(made, keyword)
-    orientation = dataset(ImageOrientationPatient=[*ROW, *COLUMN])
-    measures = dataset(PixelSpacing=[1.5, 1.25], SliceThickness=2)
-    made.SharedFunctionalGroupsSequence = [
-        dataset(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[measures])
-    ]
-    made.PerFrameFunctionalGroupsSequence = [
-        dataset(
-            FrameContentSequence=[dataset(TemporalPositionIndex=time + 1)],
-            PlanePositionSequence=[dataset(ImagePositionPatient=position(place))],
-            PixelValueTransformationSequence=[
-                dataset(RescaleSlope=n + 1, RescaleIntercept=n, RescaleType="US")
-            ],
-            MRImageFrameTypeSequence=[dataset(ComplexImageComponent="MAGNITUDE")],
-        )
-        for n, (time, place) in enumerate(keys)
-    ]
-    return made
-
-
 @pytest.mark.parametrize("compress", [False, True])
 def test_frames_of_an_enhanced_file(tmp_path: Path, stored: np.ndarray, compress: bool) -> None:
     order = np.random.default_rng(3).permutation(36)
@@ -367,55 +228,6 @@ def test_folders_tell_the_split(tmp_path: Path, stored: np.ndarray) -> None:
     assert [volume.split for volume in volumes(tmp_path)] == ["train", "validation", None]
 
 
-def test_what_is_no_grey_image_is_passed_over(tmp_path: Path) -> None:
-    others = ("rtdose", "rtplan", "rtstruct", "test-SR", "waveform_ecg", "liver_1frame")
-    colours = ("SC_rgb_rle", "SC_rgb_jpeg_dcmtk", "examples_palette", "examples_ybr_color")
-    for name in (*others, *colours):
-        shutil.copy(SHIPPED / f"{name}.dcm", tmp_path)
-    shutil.copy(SHIPPED / "dicomdirtests" / "DICOMDIR", tmp_path)
-    shutil.copy(SHIPPED / "README.txt", tmp_path)
-    (tmp_path / "empty.dcm").touch()
-    with pytest.raises(DataError, match=rf"{tmp_path.name}: found no DICOM files of magnitude"):
-        volumes(tmp_path)
-    shutil.copy(SHIPPED / "MR_small.dcm", tmp_path)
-    (volume,) = volumes(tmp_path)
-    assert volume.files == (tmp_path / "MR_small.dcm",)
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_nothing_there(tmp_path: Path, there: bool) -> None:
-    source = tmp_path
-    if there:
-        source = tmp_path / "notes.txt"
-        source.write_text("DICM" * 100)
-    with pytest.raises(DataError, match=rf"{source.name}: found no DICOM"):
-        volumes(source)
-
-
-SAME_IMAGES = (
-    *("MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless", "MR_small_bigendian"),
-    *("MR_small_implicit", "MR_small_expb", "MR_small_padded"),
-)
-
-
-@pytest.mark.parametrize("name", SAME_IMAGES)
-def test_shipped_variants_hold_the_same_image(name: str) -> None:
-    path = SHIPPED / f"{name}.dcm"
-    syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
-    if not get_decoder(syntax).is_available:
-        pytest.skip(f"nothing installed decodes {syntax.name}")
-    plain = read_one(SHIPPED / "MR_small.dcm")
-    assert plain.shape == (64, 64, 1)
-    first_values = np.frombuffer(pydicom.dcmread(SHIPPED / "MR_small.dcm").PixelData, "<i2")
-    np.testing.assert_array_equal(plain.ravel(), first_values)
-    np.testing.assert_array_equal(read_one(path), plain)
-
-
-def test_deflated_file() -> None:
-    path = SHIPPED / "image_dfl.dcm"
-    np.testing.assert_array_equal(read_one(path)[:, :, 0], pydicom.dcmread(path).pixel_array)
-
-
 def test_names_tell_nobody_who_was_scanned(tmp_path: Path, stored: np.ndarray) -> None:
     people = [
         {"PatientID": "4711", "PatientName": "Doe^Jane"},
@@ -439,106 +251,6 @@ def test_names_tell_nobody_who_was_scanned(tmp_path: Path, stored: np.ndarray) -
     assert subjects[0] == subjects[1]
     assert len(set(subjects[1:])) == 5
     assert not re.search("doe|roe", unreadable.name + unreadable.subject, re.IGNORECASE)
-
-
-def test_odd_values_are_read_in_silence(
-    tmp_path: Path, stored: np.ndarray, caplog: pytest.LogCaptureFixture
-) -> None:
-    with config.disable_value_validation():
-        made = image(stored[:, :, 20], PatientID="Doe, Jane " * 8, SeriesInstanceUID="1.02.x")
-        save(made, tmp_path / "a")
-    np.testing.assert_array_equal(read_one(tmp_path)[:, :, 0], expected(stored[:, :, 20]))
-    assert caplog.text == "", "pydicom's warnings quote the values"
-
-
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
-@pytest.mark.parametrize("compress", [False, True])
-def test_slices_are_read_as_their_turn_comes(
-    tmp_path: Path, stored: np.ndarray, compress: bool
-) -> None:
-    paths = save_series(tmp_path, stored[:, :, 10:15], compress)
-    cut(paths[3], paths[3].stat().st_size - 100)
-    (volume,) = volumes(tmp_path)
-    slices = volume.slices()
-    for n in range(3):
-        np.testing.assert_array_equal(next(slices).image, expected(stored[:, :, 10 + n]))
-    with pytest.raises(DataError, match=rf"{paths[3].name}: pixel data cut off, damaged"):
-        next(slices)
-
-
-@pytest.mark.parametrize("name", ["MR_small", *SAME_IMAGES[:5], "image_dfl"])
-def test_cut_files_never_give_an_image(tmp_path: Path, name: str) -> None:
-    whole = (SHIPPED / f"{name}.dcm").read_bytes()
-    path = tmp_path / "cut"
-    for share in np.linspace(0.1, 0.95, 12):
-        path.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(DataError, match=f"{path}: "):
-            read_one(path)
-
-
-def test_cut_header_leaves_the_others(tmp_path: Path, stored: np.ndarray) -> None:
-    paths = save_series(tmp_path, stored[:, :, :5])
-    cut(paths[2], 600)
-    whole, broken = volumes(tmp_path)
-    np.testing.assert_array_equal(read(whole), expected(stored[:, :, [0, 1, 3, 4]]))
-    assert broken.files == (paths[2],)
-    with pytest.raises(DataError, match=rf"{paths[2]}: an image without Rows"):
-        read(broken)
-
-
-def test_mixed_shapes_are_named(tmp_path: Path, stored: np.ndarray) -> None:
-    save(image(stored[:, :, 0], 0), tmp_path / "a.dcm")
-    save(image(stored[:, 2:, 1], 1), tmp_path / "b.dcm")
-    (volume,) = volumes(tmp_path)
-    with pytest.raises(DataError, match=r"b\.dcm.*\(48, 38\).*a\.dcm.*\(48, 40\)"):
-        read(volume)
-
-
-def test_mosaic_is_refused(tmp_path: Path, stored: np.ndarray) -> None:
-    kinds = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-    save(image(stored[:, :, 0], ImageType=kinds), tmp_path / "a.dcm")
-    with pytest.raises(DataError, match=r"a\.dcm: a mosaic of slices"):
-        read_one(tmp_path)
-
-
-READ = """
-import sys
-for name in {missing!r}:
-    sys.modules[name] = None  # as if it were not installed
-from pathlib import Path
-from kdmri.data.prepare.dicom import Dicom
-from kdmri.errors import DataError
-try:
-    for volume in Dicom().volumes(Path({path!r})):
-        list(volume.slices())
-except DataError as error:
-    print(error)
-"""
-
-
-def read_without(path: Path, *missing: str) -> str:
-    """Read a file in a process in which packages are missing; returns the error."""
-    code = READ.format(missing=missing, path=str(path))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_missing_decoder_is_named() -> None:
-    path = SHIPPED / "MR_small_jpeg_ls_lossless.dcm"
-    error = read_without(path, "pylibjpeg", "libjpeg", "jpeg_ls", "gdcm")
-    assert str(path) in error
-    assert "JPEG-LS Lossless Image Compression" in error
-    assert "pylibjpeg-libjpeg" in error
-
-
-def test_missing_pydicom_is_named() -> None:
-    error = read_without(SHIPPED / "MR_small.dcm", "pydicom")
-    assert "pydicom" in error
-    assert "pip install 'kdmri[prepare]'" in error
 
 
 def test_prepared_data_set(tmp_path: Path, stored: np.ndarray, run: Callable[..., Result]) -> None:
