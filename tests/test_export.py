@@ -19,7 +19,7 @@ from kdmri.exporting.checking import Bound, Compared
 from kdmri.models import load_network
 from kdmri.models.stored import build_network
 from tests.conftest import Result
-from tests.test_reconstruct import CENTRE, LINES
+from tests.inference.expected import CENTRE, LINES
 
 Run = Callable[..., Result]
 D5C5 = {"_target_": "kdmri.models.DCCNN", "cascades": 5, "depth": 5}
