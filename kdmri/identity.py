@@ -99,7 +99,8 @@ def suffix(config: DictConfig, shipped: DictConfig, nodes: Iterable[str]) -> str
         nodes: what the stage depends on.
 
     Returns:
-        "" or such as "_seed-1_teacher-d7c5"; a hash where that gets long.
+        "" or such as "_seed-1_teacher-d7c5"; a hash where that gets long, the seed beside it, since
+        tables average over what has one name but for the seed.
     """
     nodes = tuple(nodes)
     used, default = settings(config, nodes), settings(shipped, nodes)
@@ -109,11 +110,11 @@ def suffix(config: DictConfig, shipped: DictConfig, nodes: Iterable[str]) -> str
     for key in [key for key in differing if key.endswith(".name")]:
         node = key.removesuffix(".name")
         differing = {k: v for k, v in differing.items() if k not in _told_by_name(config, node)}
-    pieces = [_piece(key, value) for key, value in sorted(differing.items())]
-    text = "".join(f"_{piece}" for piece in pieces)
-    if len(text) <= LONGEST_SUFFIX:
-        return text
-    return f"_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    pieces = {key: f"_{_piece(key, value)}" for key, value in sorted(differing.items())}
+    seedless = "".join(piece for key, piece in pieces.items() if key != "seed")
+    if len(seedless) <= LONGEST_SUFFIX:
+        return "".join(pieces.values())
+    return f"_{hashlib.sha256(seedless.encode()).hexdigest()[:10]}{pieces.get('seed', '')}"
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

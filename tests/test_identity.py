@@ -132,12 +132,25 @@ def test_where_how_fast_and_how_long_names_nothing(override: str) -> None:
 
 
 @pytest.mark.usefixtures("hydra")
-def test_long_suffix_becomes_a_hash() -> None:
-    overrides = ("seed=12345", "optimizer.lr=0.000123", "student.width=17", "teacher.width=18")
+def test_long_suffix_becomes_a_hash_beside_the_seed() -> None:
+    overrides = ("optimizer.lr=0.000123", "student.width=17", "teacher.width=18")
     many = names(*overrides, "dataset.mask.centre_lines=6")["kd"]
     assert len(many) < 50
     assert many == names(*overrides, "dataset.mask.centre_lines=6")["kd"]
     assert many != names(*overrides, "dataset.mask.centre_lines=7")["kd"]
+    other_seed = names(*overrides, "dataset.mask.centre_lines=6", "seed=12345")["kd"]
+    assert other_seed == f"{many}_seed-12345"
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(("digits", "hashed"), [(1, False), (5, False), (9, True)])
+def test_seeds_of_one_experiment_have_one_name_but_for_the_seed(digits: int, hashed: bool) -> None:
+    """However close to the longest suffix it is."""
+    others = ("loss.imitation=0.25", "loss.attention=0.125", "student.width=17")
+    rate = f"optimizer.lr=0.{'1' * digits}"
+    one, other = (names(*others, rate, *seed)["kd"] for seed in ((), ("seed=7",)))
+    assert other.replace("_seed-7", "") == one
+    assert (len(one) < 50) == hashed
 
 
 @pytest.mark.usefixtures("hydra")
