@@ -97,6 +97,9 @@ def test_original_files_train_unchanged(train: Run, original: Path, tmp_path: Pa
 def test_stored_kspace_has_one_mask(refused: Callable[..., str], original: Path) -> None:
     message = refused("augmentation=flips_and_masks")
     assert "augmentation.masks=100: the data set stores k-space, sampled by one mask" in message
+    message = refused("augmentation=affine")
+    assert "1.h5: augmentation.transform cannot be applied to k-space that is stored" in message
+    assert "augmentation=flips" in message
 
 
 def test_kspace_that_does_not_match_its_image(

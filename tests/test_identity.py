@@ -105,6 +105,7 @@ def test_super_resolution_does_not_depend_on_the_mask() -> None:
         ("optimizer.lr=0.01", "_optimizer.lr-0.01", EVERY_STAGE),
         ("scheduler=cosine", "_scheduler-CosineAnnealingLR", EVERY_STAGE),
         ("optimizer=adamw", "_optimizer-AdamW_optimizer.weight_decay-0.01", EVERY_STAGE),
+        ("augmentation.transform={_target_:a.Blur}", "_augmentation.transform-Blur", EVERY_STAGE),
     ],
 )
 def test_another_experiment_is_named_where_it_matters(

@@ -1,11 +1,15 @@
 """Random changes of training slices, before anything is made of them."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kdmri.data.batch import Slice
+from kdmri.errors import ConfigurationError
 
 AXES = (-2, -1)
 """H and W."""
@@ -31,6 +35,58 @@ def flipped(slices: Slice, axes: Sequence[int] = AXES) -> Slice:
         kspace = torch.stack([_mirrored(k, along) for k, along in zip(kspace, wanted, strict=True)])
     variant = (drawn * torch.tensor([1, 2])).sum(dim=1).to(slices.volume)
     return slices._replace(target=torch.stack(targets), kspace=kspace, variant=variant)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Turns, scales and shears training slices at random, as MRAugment (Fabian et al., ICML 2021).
+
+    Attributes:
+        share: of the slices that are changed at all, in (0, 1].
+        degrees: they turn by up to so much either way.
+        scale: factor of size is exp(u), u up to so much either way.
+        shear: tangent of the angle between the axes is up to so much off the right one.
+    """
+
+    share: float
+    degrees: float
+    scale: float
+    shear: float
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not 0 < self.share <= 1 or min(self.degrees, self.scale, self.shear) < 0:
+            raise ConfigurationError(f"{self}: share must be in (0, 1], the others at least 0")
+
+    def __call__(self, slices: Slice) -> Slice:
+        """Change collated slices, by PyTorch's generator of the CPU and bicubic interpolation.
+
+        Args:
+            slices: without stored k-space; it is simulated from the changed targets.
+
+        Returns:
+            The same with new targets, zero outside what was seen, and without variants: what was
+            drawn never comes again.
+        """
+        target = slices.target
+        changed = torch.rand(len(target)) < self.share
+        grid = F.affine_grid(self._drawn(*target.shape), list(target.shape), align_corners=False)
+        images = F.grid_sample(target, grid.to(target), mode="bicubic", align_corners=False)
+        if target.shape[1] == 1:
+            images = images.clamp(min=0)  # magnitudes, which interpolation overshoots
+        images = torch.where(changed.to(target.device)[:, None, None, None], images, target)
+        return slices._replace(target=images, variant=None)
+
+    def _drawn(self, count: int, _: int, height: int, width: int) -> Tensor:
+        """Draw matrices (B, 2, 3) between normalised coordinates (x, y) of output and input."""
+        angle, size, shear = (
+            limit * (2 * torch.rand(count) - 1)
+            for limit in (math.radians(self.degrees), self.scale, self.shear)
+        )
+        cosine, sine = angle.cos() / size.exp(), angle.sin() / size.exp()
+        x = torch.stack((cosine, (shear * cosine - sine) * height / width), dim=-1)
+        y = torch.stack((sine * width / height, shear * sine + cosine), dim=-1)
+        return F.pad(torch.stack((x, y), dim=-2), (0, 1))
 
 
 def free_axes(mask: Tensor) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ class MRIDataModule(pl.LightningDataModule):
         selection: float | str | list[str] | None = None,
         stored_kspace: bool = True,
         flips: bool = False,
+        transform: Callable[[Slice], Slice] | None = None,
         num_workers: int = 0,
         cache_gib: float = 2.0,
         build: Callable[[Path], None] | None = None,
@@ -53,6 +54,8 @@ class MRIDataModule(pl.LightningDataModule):
             selection: where the best weights are chosen; see `splits.find_splits`.
             stored_kspace: use undersampled k-space where a file carries it.
             flips: mirror training slices at random.
+            transform: changes collated training slices after that, on their device; they have no
+                stored k-space, which would not be the changed images'.
             num_workers: loader processes of each training process.
             cache_gib: each split is kept in memory if it needs no more than this, in GiB.
             build: makes an embedded data set in its folder where that is not there yet.
@@ -63,7 +66,7 @@ class MRIDataModule(pl.LightningDataModule):
         self._acceleration = acceleration
         self._batch_size, self._seed = batch_size, seed
         self._channels, self._stored_kspace = channels, stored_kspace
-        self._flips = flips
+        self._flips, self._transform = flips, transform
         self._flip_axes: tuple[int, ...] = AXES
         self._image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self._selection = selection
@@ -98,8 +101,8 @@ class MRIDataModule(pl.LightningDataModule):
             volumes = self.splits.inspect(split, self._channels)
             dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
             self._check_sampling(volumes, dataset)
-            if split == "train" and self._flips:
-                self._flip_axes = self._axes_to_flip(volumes, dataset)
+            if split == "train":
+                self._check_augmentation(volumes, dataset)
             self._datasets[split] = dataset
         return self._datasets[split]
 
@@ -162,7 +165,11 @@ class MRIDataModule(pl.LightningDataModule):
         """Make the batch on the device that it was brought to."""
         if self.trainer is None or not self.trainer.training:
             return self.task(batch)
-        return self.task.training_batch(flipped(batch, self._flip_axes) if self._flips else batch)
+        if self._flips:
+            batch = flipped(batch, self._flip_axes)
+        if self._transform is not None:
+            batch = self._transform(batch)
+        return self.task.training_batch(batch)
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:
         dataset = self.dataset(split)
@@ -198,16 +205,20 @@ class MRIDataModule(pl.LightningDataModule):
                 "it with task.mask_file, or simulate with dataset.stored_kspace=false"
             )
 
-    def _axes_to_flip(self, volumes: list[Volume], dataset: SliceDataset) -> tuple[int, ...]:
-        """Choose axes to mirror along: of stored k-space those that are sampled whole."""
+    def _check_augmentation(self, volumes: list[Volume], dataset: SliceDataset) -> None:
+        """See what stored k-space allows: flips along the axes that are sampled whole, no more."""
         first = dataset[0]
         if first.kspace is None:
-            return AXES
-        axes = free_axes(self.task(collate([first])).mask)
-        if not axes:
+            return
+        way_out = "simulate it with dataset.stored_kspace=false, or give augmentation"
+        if self._transform is not None:
+            raise DataError(
+                f"{volumes[0].path}: augmentation.transform cannot be applied to k-space that is "
+                f"stored; {way_out}=flips"
+            )
+        self._flip_axes = free_axes(self.task(collate([first])).mask)
+        if self._flips and not self._flip_axes:
             raise DataError(
                 f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
-                "undersampled along both axes; simulate it with dataset.stored_kspace=false, or "
-                "give augmentation=none"
+                f"undersampled along both axes; {way_out}=none"
             )
-        return axes

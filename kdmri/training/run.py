@@ -180,6 +180,7 @@ def build_datamodule(config: DictConfig) -> MRIDataModule:
         selection=dataset["selection"],
         stored_kspace=dataset["stored_kspace"],
         flips=config.augmentation.flips,
+        transform=instantiate(config.augmentation.transform),
         num_workers=config.num_workers,
         cache_gib=config.cache_gib,
         build=instantiate(config.dataset.build),
