@@ -105,8 +105,14 @@ def suffix(config: DictConfig, shipped: DictConfig, nodes: Iterable[str]) -> str
     nodes = tuple(nodes)
     used, default = settings(config, nodes), settings(shipped, nodes)
     differing = {key: value for key, value in used.items() if default.get(key) != value}
-    retargeted = tuple(k.removesuffix("_target_") for k in differing if k.endswith("._target_"))
-    differing |= {k: None for k in default if k not in used and not f"{k}.".startswith(retargeted)}
+    differing |= {key: None for key in default if key not in used}
+    targets = {key for key in differing if key.endswith("._target_")}
+    told = tuple(key.removesuffix("_target_") for key in targets)
+    differing = {
+        key: value
+        for key, value in differing.items()
+        if key in used or key in targets or not f"{key}.".startswith(told)
+    }
     for key in [key for key in differing if key.endswith(".name")]:
         node = key.removesuffix(".name")
         differing = {k: v for k, v in differing.items() if k not in _told_by_name(config, node)}

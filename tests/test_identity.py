@@ -133,6 +133,14 @@ def test_where_how_fast_and_how_long_names_nothing(override: str) -> None:
 
 
 @pytest.mark.usefixtures("hydra")
+def test_what_an_experiment_ships_and_a_run_leaves_out_is_named_once() -> None:
+    best = names("experiment=best")
+    for override in ("augmentation=flips", "augmentation.transform=null"):
+        without = names("experiment=best", override)
+        assert without == {k: f"{v}_augmentation.transform-None" for k, v in best.items()}
+
+
+@pytest.mark.usefixtures("hydra")
 def test_long_suffix_becomes_a_hash_beside_the_seed() -> None:
     overrides = ("optimizer.lr=0.000123", "student.width=17", "teacher.width=18")
     many = names(*overrides, "dataset.mask.centre_lines=6")["kd"]
