@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table as RichTable
 
 
@@ -32,7 +33,8 @@ class Table:
             pad_edge=False,
         )
         for number, name in enumerate(self.header):
-            table.add_column(name, justify="right" if number else "left")
+            justify: JustifyMethod = "right" if number else "left"
+            table.add_column(name, justify=justify, overflow="fold")
         for row in self.rows:
             table.add_row(*row)
         return table
