@@ -40,6 +40,7 @@ LEFT_OUT = (
     "dataset.source",
     "dataset.build.source",
     "dataset.suffix",
+    "dataset.seen",
     "dataset.prepared_size",
 )
 """What is already part of the path, of another node, or says only where something lies."""

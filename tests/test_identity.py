@@ -40,6 +40,8 @@ def test_shipped_choices_have_the_published_path() -> None:
         expected = Path("experiments") / directory / "acc_8x" / "attention_imitation_kd"
         assert found["kd"].directory == expected
     assert plan("dataset.orientation=sagittal")["kd"].directory.parts[1] == "mni_sagittal"
+    sagittal = compose("config", ["dataset=colin27", "dataset.orientation=sagittal"])
+    assert sagittal.dataset.title == "Colin27, sagittal"
 
 
 @pytest.mark.usefixtures("hydra")

@@ -1,8 +1,8 @@
 """What evaluation leaves of a stage: `metrics.json`, and `slices.csv` with a row a slice."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -85,27 +85,46 @@ class Record:
             raise CheckpointError(_damaged(path, error)) from error
 
 
-def find_records(root: Path, since: float = 0.0) -> Iterator[Record]:
+def find_records(root: Path, since: float = 0.0) -> list[Record]:
     """Read what evaluation left below a directory, in the order of the paths.
 
     Args:
-        root: such as "experiments".
+        root: such as "experiments", which holds `{data set}/{task}/{stage}`.
         since: leaves out files that were written before, in seconds since the epoch.
+
+    Returns:
+        The records; where several data sets have one title, their directories join it.
 
     Raises:
         CheckpointError: a file is damaged.
     """
-    for path in sorted(root.rglob(RECORD)):
-        if path.stat().st_mtime < since:
-            continue
-        try:
-            told = Measurements(**json.loads(path.read_text()))
-            for figures in (told.figures, *told.baselines.values()):
-                if {type(figures[name]) for name in FIGURES} != {float}:
-                    raise ValueError("figures that are no numbers")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(_damaged(path, error)) from error
-        yield Record(path.parent, told)
+    paths = sorted(path for path in root.rglob(RECORD) if path.stat().st_mtime >= since)
+    return _told_apart([_read(path) for path in paths])
+
+
+def _read(path: Path) -> Record:
+    try:
+        told = Measurements(**json.loads(path.read_text()))
+        for figures in (told.figures, *told.baselines.values()):
+            if {type(figures[name]) for name in FIGURES} != {float}:
+                raise ValueError("figures that are no numbers")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(_damaged(path, error)) from error
+    return Record(path.parent, told)
+
+
+def _told_apart(records: list[Record]) -> list[Record]:
+    """Add directories to a title that several data sets have."""
+    folders = [record.directory.absolute().parent.parent.name for record in records]
+    of_title = defaultdict(set)
+    for record, folder in zip(records, folders, strict=True):
+        of_title[record.told.dataset].add(folder)
+    return [
+        record
+        if len(of_title[record.told.dataset]) == 1
+        else replace(record, told=replace(record.told, dataset=f"{record.told.dataset} ({folder})"))
+        for record, folder in zip(records, folders, strict=True)
+    ]
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -56,6 +56,17 @@ def test_variants_stand_apart_by_name(tmp_path: Path) -> None:
     assert methods == ["Zero-filled", "Student + KD", "Student + KD (run_kd_loss.imitation-0.3)"]
 
 
+def test_data_sets_of_one_title_stand_apart_by_directory(tmp_path: Path) -> None:
+    leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
+    leave(tmp_path / "heart_noisy/acc_4x/run_kd", "Student + KD", 20.0, seed=1)
+    rows = tabulate(read_summaries(tmp_path)).rows
+    found = [(row[0], row[4], row[-1]) for row in rows if row[2] == "Student + KD"]
+    assert found == [("Heart (heart)", "30.00", "1"), ("Heart (heart_noisy)", "20.00", "1")]
+    leave(tmp_path / "again/heart/acc_4x/run_kd_seed-2", "Student + KD", 31.0, seed=2)
+    titles = {one.dataset for one in read_summaries(tmp_path / "again")}
+    assert titles == {"Heart"}, "where there is one, its title is enough"
+
+
 def test_csv_keeps_every_seed(tmp_path: Path) -> None:
     leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
     leave(tmp_path / "heart/acc_4x/run_kd_seed-1", "Student + KD", 32.0, seed=1)
