@@ -42,7 +42,7 @@ class MethodComparison(Callback):
         """Print and write the tables of what the jobs measured, where any ended well."""
         if not find_tasks().leads:
             return
-        if any(find_records(self._root, self._began)):
+        if find_records(self._root, self._began):
             show(self._root, *self._settings, since=self._began)
 
 
@@ -59,7 +59,7 @@ def show(root: Path, reference: str, block: int, resamples: int, since: float = 
     Raises:
         CheckpointError: nothing was measured there, or something is damaged.
     """
-    records = list(find_records(root, since))
+    records = find_records(root, since)
     if not records:
         raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
     tables = compare(records, reference, block, resamples)

@@ -49,6 +49,10 @@ CHECKS: dict[str, Check] = {
         "null or a number of minutes, at least 0",
     ),
     "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
+    "augmentation.transform": (
+        lambda v: v is None or OmegaConf.is_dict(v),
+        "null or settings with a _target_, as configs/augmentation/affine.yaml has them",
+    ),
     "intermediate_supervision": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
     "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
     "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),

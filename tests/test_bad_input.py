@@ -131,6 +131,8 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("feature_share=1", "feature_share=1: must be a number between 0 and 1"),
         ("teacher_epochs=0", "teacher_epochs=0: must be a whole number, at least 1"),
         ("distilled_batch_size=0", "distilled_batch_size=0: must be a whole number, at least 1"),
+        ("augmentation.transform=affine", "as configs/augmentation/affine.yaml has them"),
+        ("augmentation=affine augmentation.transform.share=2", "share must be in (0, 1]"),
         ("feature_share=half", "feature_share=half: must be a number"),
         ("batch_size=0", "batch_size=0: must be a whole number, at least 1"),
         ("seed=-1", "seed=-1: must be"),

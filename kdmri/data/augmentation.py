@@ -45,7 +45,7 @@ class Affine:
         share: of the slices that are changed at all, in (0, 1].
         degrees: they turn by up to so much either way.
         scale: factor of size is exp(u), u up to so much either way.
-        shear: tangent of the angle between the axes is up to so much off the right one.
+        shear: one axis leans by an angle whose tangent is up to so much either way.
     """
 
     share: float

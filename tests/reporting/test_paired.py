@@ -165,4 +165,4 @@ def test_table_is_read_as_it_was_written() -> None:
 def test_record_of_something_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"dataset": 1}')
     with pytest.raises(CheckpointError, match=r"metrics\.json: not what evaluation writes"):
-        list(find_records(tmp_path))
+        find_records(tmp_path)
