@@ -58,7 +58,7 @@ class MRIDataModule(pl.LightningDataModule):
                 stored k-space, which would not be the changed images'.
             num_workers: loader processes of each training process.
             cache_gib: each split is kept in memory if it needs no more than this, in GiB.
-            build: makes an embedded data set in its folder where that is not there yet.
+            build: makes an embedded data set in its folder, or sees that the one there is it.
         """
         super().__init__()
         self.task = task
@@ -84,7 +84,7 @@ class MRIDataModule(pl.LightningDataModule):
             DataError: the data set or one of its splits is missing.
         """
         if self._splits is None:
-            if self._build is not None and not self.folder.exists():
+            if self._build is not None:
                 self._build(self.folder)
             wanted = self._stored_kspace and self.task.takes_stored_kspace
             stored = self._acceleration if wanted else None

@@ -4,20 +4,27 @@ All slabs come from one subject, so figures on them say how methods compare, not
 over to other people.
 """
 
+import hashlib
 import importlib.util
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kdmri.data.layout import write_volume
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.files import write_text
 
 ORIENTATIONS = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 """Axes of a right-anterior-superior image: across slices, down a slice (flipped), along it."""
+
+MADE_OF = "made_of.json"
+"""File beside the splits: what they were made of."""
 
 SYMMETRIC = 0.01
 """Heads whose slices repeat mirrored to this accuracy show each one twice: one half is used."""
@@ -81,12 +88,16 @@ class HeadInSlabs:
     foreground: float
 
     def __call__(self, folder: Path) -> None:
-        """Write the slabs below `folder`, which appears when it is complete.
+        """Write the slabs below `folder`, which appears when it is complete, or compare it.
 
         Raises:
             ConfigurationError: the orientation or the slabs cannot be used.
-            DataError: the source is missing or not a 3D image.
+            DataError: the source is missing or not a 3D image, or the folder there was made of
+                another one or in another way.
         """
+        if folder.exists():
+            self._compare(folder)
+            return
         path = Path(self.source) if self.source else self.find()
         volume, spacing = self._read(path)
         attributes: dict[str, str | float] = {
@@ -102,6 +113,8 @@ class HeadInSlabs:
                 counts[split] = counts.get(split, 0) + 1
                 slab = volume[:, :, first:last]
                 write_volume(aside / split / f"{counts[split]}.h5", slab, attributes)
+            made_of = self._settings() | {"source": _digest(path), "packaged": not self.source}
+            write_text(aside / MADE_OF, json.dumps(made_of, indent=2))
             aside.chmod(0o755)
             try:
                 aside.rename(folder)
@@ -110,6 +123,41 @@ class HeadInSlabs:
                     raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def _settings(self) -> dict[str, Any]:
+        """What the slabs are made of besides the source."""
+        return {
+            "orientation": self.orientation,
+            "slabs": [list(slab) for slab in self.slabs],
+            "gap": self.gap,
+            "foreground": self.foreground,
+        }
+
+    def _compare(self, folder: Path) -> None:
+        """Compare a folder with the settings; one of an earlier version does not tell its own."""
+        path = folder / MADE_OF
+        if not path.is_file():
+            return
+        wanted = self._settings()
+        try:
+            found = json.loads(path.read_text())
+            told = [
+                f"dataset.build.{key} was {found[key]}, now {wanted[key]}"
+                for key in wanted
+                if found[key] != wanted[key]
+            ]
+            source, packaged = found["source"], found["packaged"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: unreadable ({error!r}); remove {folder}") from error
+        if self.source is not None or not packaged:  # else the package need not be there any more
+            own = Path(self.source) if self.source else self.find()
+            if _digest(own) != source:
+                told.append(f"dataset.source was another image than {own}")
+        if told:
+            raise DataError(
+                f"{folder}: was made with other settings: {'; '.join(told)}. Choose another "
+                "dataset.name=..., or remove the folder"
+            )
 
     def _read(self, path: Path) -> tuple[np.ndarray, float]:
         """Read the slices that show the head, (H, W, S) in [0, 1], and their distance in mm."""
@@ -149,7 +197,15 @@ class HeadInSlabs:
         ]
         if any(first >= last for _, first, last in bounds):
             raise ConfigurationError(
-                f"dataset.slabs={self.slabs} with dataset.gap={self.gap}: a slab of the "
-                f"{slices} slices is empty"
+                f"dataset.build.slabs={self.slabs} with dataset.build.gap={self.gap}: a slab of "
+                f"the {slices} slices is empty"
             )
         return bounds
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a source file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"dataset.source={path}: cannot be read ({error})") from error

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdmri.data import embedded
-from kdmri.data.embedded import HeadInSlabs, find_colin27, find_mni
+from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni
 from kdmri.errors import ConfigurationError, DataError
 
 SLABS = [("train", 0.5), ("validation", 0.2), ("test", 0.3)]
@@ -68,7 +68,9 @@ def test_wrong_sources_leave_nothing_behind(tmp_path: Path) -> None:
         ConfigurationError, match=r"dataset.orientation=oblique: choose one of axial"
     ):
         replace(HEAD, orientation="oblique")(tmp_path / "datasets" / "x")
-    with pytest.raises(ConfigurationError, match=r"dataset.gap=100: a slab of the 137 slices"):
+    with pytest.raises(
+        ConfigurationError, match=r"dataset.build.gap=100: a slab of the 137 slices"
+    ):
         replace(HEAD, gap=100)(tmp_path / "datasets" / "x")
     assert not (tmp_path / "datasets" / "x").exists()
     assert not list((tmp_path / "datasets").iterdir())
@@ -81,5 +83,40 @@ def test_processes_that_build_at_once_share_what_the_first_one_made(tmp_path: Pa
 
     replace(HEAD, find=built_meanwhile)(tmp_path / "mni")
     assert [path.name for path in tmp_path.iterdir()] == ["mni"]
-    assert {path.name for path in (tmp_path / "mni").iterdir()} == {"train", "validation", "test"}
+    assert {path.name for path in (tmp_path / "mni").iterdir()} == {
+        *("train", "validation", "test"),
+        MADE_OF,
+    }
     assert read(tmp_path / "mni", "test").shape[2] > 10
+
+
+def test_folder_that_was_made_otherwise_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "mni"
+    HEAD(folder)
+    before = read(folder, "test")
+    HEAD(folder)
+    same = replace(HEAD, source=str(find_mni()))
+    same(folder)
+    own = tmp_path / "own.nii.gz"
+    half = nibabel.load(find_mni())
+    nibabel.save(nibabel.Nifti1Image(np.asarray(half.dataobj) // 2, half.affine), own)
+    mine = replace(HEAD, source=str(own))
+    for other, told in (
+        (replace(HEAD, gap=7), r"mni: was made .* dataset.build.gap was 3, now 7. Choose another"),
+        (mine, r"dataset.source was another image than .*own.nii.gz"),
+        (replace(HEAD, source=str(tmp_path / "none.nii")), r"dataset.source=.*none.nii: cannot be"),
+    ):
+        with pytest.raises(DataError, match=told):
+            other(folder)
+    np.testing.assert_array_equal(read(folder, "test"), before)
+    mine(tmp_path / "mine")
+    mine(tmp_path / "mine")
+    with pytest.raises(DataError, match=r"dataset.source was another image"):
+        HEAD(tmp_path / "mine")
+    same(tmp_path / "same")
+    HEAD(tmp_path / "same")
+    (folder / MADE_OF).write_text("{")
+    with pytest.raises(DataError, match=f"{MADE_OF}: unreadable"):
+        HEAD(folder)
+    (folder / MADE_OF).unlink()
+    HEAD(folder)
