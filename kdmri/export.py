@@ -10,7 +10,7 @@ from typing import Any
 import hydra
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kdmri.console import console, one_line_errors
 from kdmri.data.batch import Batch
@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
     _check(config)
     if config.format.name == "onnx" or config.verify is not None:
         need_packages()
-    trained = open_checkpoint(config.checkpoint, config.mask, config.scale)
+    trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
     batches = _slices(config, trained)
     axis = line_axis(batches[0].mask) if trained.is_consistent else None
     if config.verify is not None:
@@ -66,6 +66,12 @@ def _check(config: DictConfig) -> None:
             f"precision={config.precision}: format={config.format.name} has "
             f"{', '.join(config.format.precisions)}"
         )
+    for precision, bound in config.bounds.items():
+        if not OmegaConf.is_dict(bound):
+            raise ConfigurationError(
+                f"bounds.{precision}={bound}: has two parts, such as "
+                f"bounds.{precision}.difference=1e-3 and bounds.{precision}.psnr=0.1"
+            )
     for key in ("check_slices", "calibration_slices", "repeats"):
         if not isinstance(config[key], int) or config[key] < 1:
             raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")

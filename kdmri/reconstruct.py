@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
     batch_size = config.batch_size
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise ConfigurationError(f"batch_size={batch_size}: must be a whole number, at least 1")
-    trained = open_checkpoint(config.checkpoint, config.mask, config.scale)
+    trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
     device, padded = choose_device(config.device), _size(config.image_size)
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)

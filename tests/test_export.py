@@ -210,6 +210,7 @@ def test_foreign_pt2_file_is_never_opened(
         ({"precision": "int4"}, "precision=int4: format=onnx has float32, float16, int8"),
         ({"format": "torch_export", "precision": "int8"}, "has float32, float16"),
         ({"repeats": "0"}, "repeats=0: must be a whole number"),
+        ({"bounds.float32": "1"}, "bounds.float32=1: has two parts"),
         ({"checkpoint": "none.pt"}, "none.pt: there is no such checkpoint"),
         ({"slices": "nowhere"}, "nowhere: there is no such file"),
         ({"output": "."}, "exists"),

@@ -88,6 +88,8 @@ def open_checkpoint(
         if rule is None or resolution:
             task = build_task(sampling)
     elif scale is not None:
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or scale < 1:
+            raise ConfigurationError(f"sr_scale={scale}: must be a number, at least 1")
         task = CentralKspace(scale)
     if isinstance(task, CentralKspace) and rule is not None:
         raise ConfigurationError(f"mask={mask}: {path} is of super-resolution, which has no mask")
@@ -96,7 +98,8 @@ def open_checkpoint(
     if task is None:
         raise CheckpointError(
             f"{path}: is of format 1, which does not tell how its input was sampled; give the "
-            "mask (mask=FILE.npy) or, for super-resolution, the scale (scale=4), or train it again"
+            "mask (mask=FILE.npy) or, for super-resolution, its scale (sr_scale=4), or train it "
+            "again"
         )
     network = load_network(path)
     network.eval()

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 from matplotlib.image import imsave
 
+from kdmri.data.prepare.naming import blaming
 from kdmri.data.prepare.nifti import ENDINGS, Nifti, as_slices, stem
 from kdmri.data.prepare.source import Reader, SourceVolume
 from kdmri.errors import ConfigurationError, DataError
@@ -201,7 +202,9 @@ def _like_source(
     stack: ExitStack, target: Target, reader: Nifti
 ) -> Callable[[SourceVolume, float, int, tuple[int, int]], Write]:
     """Write to the grid of the source file, its affine and header included, in its units."""
-    source = nibabel.load(target.volumes[0].files[0])
+    path = target.volumes[0].files[0]
+    with blaming(path, nibabel.filebasedimages.ImageFileError):
+        source = nibabel.load(path)
     assert isinstance(source, nibabel.Nifti1Image)
     values = _mapped(stack, target.path, source.header, source.shape)
     turn = None if reader.orientation is None else nibabel.io_orientation(source.affine)

@@ -7,6 +7,7 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -101,6 +102,23 @@ def test_super_resolution_checkpoint(
     assert reconstruction(tmp_path / "out" / "a.h5").shape == (5, 48, 40)
 
 
+def test_super_resolution_checkpoint_that_does_not_tell_its_scale(
+    checkpoint: Callable[..., Path], reconstruct: Run, own: Path, tmp_path: Path
+) -> None:
+    told = checkpoint(sampling=CENTRE)
+    call = {"input": own / "test" / "a.h5"}
+    assert reconstruct(checkpoint=told, **call, output="told.h5").code == 0
+    stored = torch.load(told, weights_only=True)
+    torch.save({k: v for k, v in stored.items() if k not in ("format", "task")}, tmp_path / "1.pt")
+    result = reconstruct(checkpoint="1.pt", **call, output="o.h5", sr_scale=4)
+    assert result.code == 0, result.err
+    np.testing.assert_array_equal(
+        reconstruction(tmp_path / "o.h5"), reconstruction(tmp_path / "told.h5")
+    )
+    wrong = reconstruct(checkpoint="1.pt", **call, output="p.h5", sr_scale="x")
+    assert "sr_scale=x: must be a number" in wrong.err
+
+
 def test_pictures_replace_a_folder_only_when_asked(
     checkpoint: Callable[..., Path], reconstruct: Run, own: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +152,23 @@ def test_bad_file_is_left_out_and_the_others_are_written(
     assert "b.h5: slice 2 holds NaN" in result.out
     assert "c.h5: missing, truncated" in result.out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.h5"]
+
+
+def test_bad_nifti_file_is_left_out_and_the_others_are_written(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a", "c"):
+        values = anatomy[:, :, 3:6].astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / f"{name}.nii.gz")
+    (folder / "b.nii.gz").write_bytes(b"no gzip")
+    keys = {"checkpoint": checkpoint(), "input": folder, "output": "out"}
+    result = reconstruct("format=nifti", "format.orientation=null", "format.axis=2", **keys)
+    assert result.code == 2
+    assert "b.nii.gz" in result.out
+    assert "Traceback" not in result.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "c.nii.gz"]
 
 
 @pytest.mark.parametrize(
