@@ -1,5 +1,7 @@
 """Measure trained stages without training: `python evaluate.py --help`."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
@@ -21,4 +23,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    one_line_errors(configuration.check_words)(sys.argv[1:])
     main()

@@ -7,8 +7,9 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from kdmri import configuration, evaluation, processes, stages
+from kdmri import configuration, evaluation, processes, running, stages
 from kdmri.collect import SweepTable
+from kdmri.command import Command
 from kdmri.console import one_line_errors
 from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
@@ -33,14 +34,15 @@ def main(config: DictConfig) -> float:
         configuration.check(config)
         plan = stages.plan(config, configuration.shipped(config))
         rehearse(config)
-        best = stages.run(config, plan, command=shlex.join(["python", *sys.argv]))
+        best = running.run(config, plan, command=shlex.join(["python", *sys.argv]))
         evaluation.report(config, plan)
     reported = config.stage.plan[config.stage.run[-1]].reported
     return best["metrics"]["val/psnr"] if reported else -best["score"]
 
 
 if __name__ == "__main__":
-    one_line_errors(configuration.check_installed)(sys.argv[1:])
+    Command.this()  # what a sweep starts belongs to this command
+    one_line_errors(configuration.check_words)(sys.argv[1:])
     try:
         main()
     finally:

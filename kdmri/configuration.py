@@ -3,10 +3,12 @@
 import importlib.util
 import math
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -18,11 +20,13 @@ from kdmri.identity import PATH_CHOICES
 Check = tuple[Callable[[Any], bool], str]
 
 
-def _whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is an integer or a float, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -35,17 +39,17 @@ CHECKS: dict[str, Check] = {
         OmegaConf.is_dict,
         "settings; another network is architecture@student=NAME, of configs/architecture",
     ),
-    "seed": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
-    "batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "distilled_batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "feature_share": (lambda v: _number(v) and 0 < v < 1, "a number between 0 and 1"),
+    "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "batch_size": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "distilled_batch_size": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "feature_share": (lambda v: is_number(v) and 0 < v < 1, "a number between 0 and 1"),
     "weight_averaging": (
-        lambda v: v is None or (_number(v) and 0 < v < 1),
+        lambda v: v is None or (is_number(v) and 0 < v < 1),
         "null or a number between 0 and 1",
     ),
-    "skip_nonfinite": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
+    "skip_nonfinite": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
     "checkpoint_minutes": (
-        lambda v: v is None or (_number(v) and v >= 0),
+        lambda v: v is None or (is_number(v) and v >= 0),
         "null or a number of minutes, at least 0",
     ),
     "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
@@ -53,32 +57,39 @@ CHECKS: dict[str, Check] = {
         lambda v: v is None or OmegaConf.is_dict(v),
         "null or settings with a _target_, as configs/augmentation/affine.yaml has them",
     ),
-    "intermediate_supervision": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
-    "augmentation.masks": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "num_workers": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
-    "cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
-    "teacher_cache_gib": (lambda v: _number(v) and v >= 0, "a number of GiB, at least 0"),
+    "intermediate_supervision": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
+    "augmentation.masks": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "num_workers": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "cache_gib": (lambda v: is_number(v) and v >= 0, "a number of GiB, at least 0"),
+    "teacher_cache_gib": (lambda v: is_number(v) and v >= 0, "a number of GiB, at least 0"),
     "wait": (lambda v: isinstance(v, bool), "true or false"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
-    "acceleration.factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
-    "stage.teacher_factor": (lambda v: _number(v) and v >= 1, "a number, at least 1"),
-    "trainer.max_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "teacher_epochs": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "acceleration.factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
+    "stage.teacher_factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
+    "trainer.max_epochs": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "teacher_epochs": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
     "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
     "dataset.image_size": (
-        lambda v: v is None or (len(v) == 2 and all(_whole(n) and n >= 1 for n in v)),
+        lambda v: v is None or (len(v) == 2 and all(is_whole(n) and n >= 1 for n in v)),
         "null or [H,W]",
     ),
     "dataset.mask.axis": (lambda v: v in (0, 1), "0 or 1"),
-    "loss.reconstruction": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
-    "loss.imitation": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
-    "loss.attention": (lambda v: _number(v) and v >= 0, "a number, at least 0"),
-    "evaluation.batch_size": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
-    "evaluation.latency": (lambda v: _whole(v) and v >= 0, "a whole number, at least 0"),
-    "evaluation.block": (lambda v: _whole(v) and v >= 1, "a whole number, at least 1"),
+    "dataset.mask.centre_lines": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "dataset.mask.centre_fraction": (
+        lambda v: is_number(v) and 0 <= v <= 1,
+        "a number between 0 and 1",
+    ),
+    "loss.reconstruction": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
+    "loss.imitation": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
+    "loss.attention": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
+    "evaluation.batch_size": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "evaluation.latency": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "evaluation.block": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
 }
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 PLUGINS = {
     "joblib": "hydra_joblib_launcher",
@@ -113,16 +124,22 @@ def _feature_epochs(share: float, epochs: int) -> int:
     return min(max(1, round(share * 2 * epochs)), 2 * epochs - 1)
 
 
-def check_installed(words: Iterable[str]) -> None:
-    """Look for the plugin that a launcher or sweeper needs, before Hydra does.
+def check_words(words: Iterable[str]) -> None:
+    """Look at what Hydra would end with a traceback: choices that are no names, missing plugins.
 
     Args:
         words: of the command line.
 
     Raises:
-        ConfigurationError: it is not installed.
+        ConfigurationError: a group is given a number or null, or a plugin is not installed.
     """
     for word in words:
+        group, _, value = word.lstrip("+~").partition("=")
+        folder = CONFIGS / group.partition("@")[0]
+        if group and folder.is_dir() and _is_no_name(value):
+            choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            other = "; any other is acceleration.factor=6" if group == "acceleration" else ""
+            raise ConfigurationError(f"{word}: choose one of {choices}{other}")
         key, _, choice = word.removeprefix("hydra/").partition("=")
         extra = "optuna" if key == "search" and choice != "null" else choice.partition("_")[0]
         plugin = PLUGINS.get(extra) if key in ("launcher", "sweeper", "search") else None
@@ -130,6 +147,14 @@ def check_installed(words: Iterable[str]) -> None:
             raise ConfigurationError(
                 f"{word}: needs packages that are not installed; run: pip install -e '.[{extra}]'"
             )
+
+
+def _is_no_name(value: str) -> bool:
+    """Whether YAML reads a number, a truth value or null."""
+    try:
+        return not isinstance(yaml.safe_load(value), str | list | dict)
+    except yaml.YAMLError:
+        return False
 
 
 def _plugins() -> list[str]:
@@ -144,15 +169,24 @@ def check(config: DictConfig) -> None:
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    for key, (allowed, wanted) in CHECKS.items():
-        if not _is_good(config, key, allowed):
-            raise ConfigurationError(f"{key}={OmegaConf.select(config, key)}: must be {wanted}")
+    check_values(config, CHECKS)
     try:
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{error.full_key}: {error.msg}") from error
     if not any(config.loss.values()):
         raise ConfigurationError("loss: all weights are 0, so nothing would be learnt")
+
+
+def check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:
+    """Compare values with what is allowed, by key.
+
+    Raises:
+        ConfigurationError: names the key, what was given and what is allowed.
+    """
+    for key, (allowed, wanted) in checks.items():
+        if not _is_good(config, key, allowed):
+            raise ConfigurationError(f"{key}={OmegaConf.select(config, key)}: must be {wanted}")
 
 
 def _is_good(config: DictConfig, key: str, allowed: Callable[[Any], bool]) -> bool:

@@ -9,10 +9,11 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from kdmri.console import console
+from kdmri.data import layout
 from kdmri.data.batch import Batch
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.layout import subject, write_reconstruction
 from kdmri.errors import CheckpointError
+from kdmri.execution import describe
 from kdmri.files import write_text
 from kdmri.metrics import SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
@@ -60,7 +61,7 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     if not stages:
         return None
     for stage in stages:
-        stage.check_evaluation()
+        stage.check_data()
 
     data = build_datamodule(config)
     data.dataset("evaluation")
@@ -113,9 +114,10 @@ def _record(
             milliseconds=times.get(stage.name),
             minutes=stage.minutes,
             teacher_minutes=stage.teacher_minutes,
-            device=_device_name(config),
+            device=describe(_device(config)),
+            trained_on=stage.device,
             one_subject=config.dataset.one_subject,
-            subjects=[subject(volume.path) for volume in evaluation.volumes],
+            subjects=layout.subjects(evaluation.volumes),
             evaluated=data.splits.note,
             figures=means[method.label],
             baselines={m.label: means[m.label] for m in measured if m.results is None},
@@ -125,14 +127,6 @@ def _record(
                 if other.directory.parent == stage.directory.parent
             },
         ).write(stage.directory, method.table)
-
-
-def _device_name(config: DictConfig) -> str:
-    """Name what computes, for a table of costs."""
-    device = _device(config)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def _device(config: DictConfig) -> torch.device:
@@ -205,10 +199,10 @@ def reconstruct(
         _update(metrics, output, batch)
         for volume, image in zip(batch.volume.tolist(), _stored_form(output), strict=True):
             if volume != open_volume:
-                write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+                layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
                 slices, open_volume = [], volume
             slices.append(image)
-    write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+    layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
     return metrics.table()
 
 

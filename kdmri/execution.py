@@ -24,6 +24,22 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, _LARGEST)
 
 
+def describe(device: torch.device) -> str:
+    """Name what computes, for a table of costs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def emulates_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device is an x86 CPU without instructions for bfloat16: it is slow in it."""
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an earlier PyTorch
+        return False
+    can = torch.cpu.get_capabilities()
+    emulated = not (can.get("avx512_bf16") or can.get("amx_bf16"))
+    return can.get("architecture") == "x86_64" and emulated
+
+
 def eager_on_cpu(tensor: Tensor) -> bool:
     """Tell whether operations on a tensor run at once and on the CPU.
 

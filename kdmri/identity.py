@@ -26,7 +26,15 @@ EXPERIMENT = (
 )
 """Nodes that every stage depends on; the task and the stage name others."""
 
-CIRCUMSTANCES = ("dataset", "trainer.gradient_clip_val", "callbacks.early_stopping")
+CIRCUMSTANCES = (
+    "dataset",
+    "trainer.gradient_clip_val",
+    "trainer.accumulate_grad_batches",
+    "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+    "trainer.max_steps",
+    "callbacks.early_stopping",
+)
 """Nodes that are compared, but name nothing; the length of a stage joins them."""
 
 LEFT_OUT = (
@@ -74,6 +82,14 @@ def settings(config: DictConfig, nodes: Iterable[str]) -> dict[str, Any]:
         as_given = _flatten(node, raw, left_out)
         flat.update({key: v for key, v in found.items() if as_given.get(key) != LENGTH})
     return flat
+
+
+def own_settings(definition: DictConfig) -> dict[str, Any]:
+    """Flatten what a stage's definition says of its training itself, not by naming another node."""
+    raw = OmegaConf.to_container(definition, resolve=False)
+    assert isinstance(raw, dict)
+    flat = _flatten("stage.method", raw["method"], []) | {"stage.monitor": raw["monitor"]}
+    return {key: value for key, value in flat.items() if not str(value).startswith("${")}
 
 
 def mask_file_digest(config: DictConfig) -> str | None:

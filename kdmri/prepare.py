@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import hydra
@@ -10,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import track
 
+from kdmri.configuration import Check, check_values, is_number, is_whole
 from kdmri.console import console, one_line_errors
 from kdmri.data.masks import MaskFile, MaskRule
 from kdmri.data.prepare.checking import check
@@ -18,11 +21,48 @@ from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.writing import Form
 from kdmri.errors import ConfigurationError, KdmriError
 
+SPLITS = ("train", "validation", "test")
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_ratios(value: object) -> bool:
+    if value is None:
+        return True
+    return (
+        isinstance(value, Mapping)
+        and set(map(str, value)) <= set(SPLITS)
+        and all(is_number(share) and share >= 0 for share in value.values())
+        and any(value.values())
+    )
+
+
+CHECKS: dict[str, Check] = {
+    "image_size": (
+        lambda v: (
+            v is None
+            or (OmegaConf.is_list(v) and len(v) == 2 and all(is_whole(n) and n >= 1 for n in v))
+        ),
+        "null or [H,W]",
+    ),
+    "ratios": (_are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"),
+    "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "processes": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "strict": (_is_truth, "true or false"),
+    "store_undersampled": (_is_truth, "true or false"),
+    "simulation.phase": (_is_truth, "true or false"),
+    "simulation.snr": (lambda v: v is None or (is_number(v) and v > 0), "null or above 0"),
+}
+"""Which values are allowed, by key."""
+
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
 @one_line_errors
 def main(config: DictConfig) -> None:
     """Prepare a data set, or check one; the exit code is 2 where a file cannot be used."""
+    check_values(config, CHECKS)
     failed = run(config) if config.check is None else report_check(Path(config.check))
     if failed:
         sys.exit(2)
@@ -58,13 +98,24 @@ def run(config: DictConfig) -> int:
 
 def report_check(folder: Path) -> int:
     """Print a line for each h5 file below a directory; returns the number that are wrong."""
-    terminal, wrong, count = console(), 0, 0
-    for path, error in check(folder):
-        count += 1
-        wrong += bool(error)
-        verdict = f"[red]{escape(error)}[/]" if error else "[green]good[/]"
+    terminal, wrong, sizes = console(), 0, Counter[str]()
+    for path, found in check(folder):
+        if isinstance(found, str):
+            wrong += 1
+            verdict = f"[red]{escape(found)}[/]"
+        else:
+            height, width, slices = found
+            sizes[f"{height}x{width}"] += 1
+            verdict = f"[green]good[/], {slices} slices of {height}x{width}"
         terminal.print(f"{path}: {verdict}", highlight=False, soft_wrap=True)
-    terminal.print(f"{count} files, {wrong} wrong", highlight=False)
+    terminal.print(f"{sizes.total() + wrong} files, {wrong} wrong", highlight=False)
+    if len(sizes) > 1:
+        told = ", ".join(f"{size} ({count} files)" for size, count in sizes.most_common())
+        terminal.print(
+            f"Slices of {len(sizes)} sizes, {told}: train with dataset.image_size=[H,W], which "
+            "crops or pads them",
+            highlight=False,
+        )
     return wrong
 
 

@@ -121,11 +121,6 @@ def find_tasks(environment: Mapping[str, str] = os.environ) -> Tasks:
     return Tasks(local=int(worker) - 1 if worker.isdigit() else 0)
 
 
-def may_be_queued_again() -> bool:
-    """Whether submitit runs this command and takes a signal to end it and start it again."""
-    return "SUBMITIT_EXECUTOR" in os.environ
-
-
 class _Orders:
     """What the first task tells the others, in order, through a store that it serves."""
 

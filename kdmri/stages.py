@@ -1,10 +1,6 @@
 """Which stages there are, what each needs and leaves, and which are already done."""
 
 import json
-import math
-import shlex
-import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +8,8 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri import identity
-from kdmri.claims import CLAIM, claim, is_claimed
-from kdmri.console import console
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.training.callbacks import BEST, LAST, companion_file
-from kdmri.training.run import Job, launch
 
 RECORD = "stage.json"
 MASK_DIGEST = "mask_file_digest"
@@ -84,6 +77,11 @@ class Stage:
         teacher = self.needs.get("teacher")
         return teacher.stage.minutes if teacher else 0.0
 
+    @property
+    def device(self) -> str:
+        """What it was trained on; "" where its record does not say."""
+        return str(self.record.get("device", ""))
+
     def check(self) -> None:
         """Compare the directory with the configuration.
 
@@ -98,45 +96,49 @@ class Stage:
                     "another name=... or replace them with overwrite=true"
                 )
             return
-        found = {**self.shipped, **record["experiment"], **record["circumstances"]}
-        differing = identity.differences(found, {**self.experiment, **self.circumstances})
-        if differing:
+        if self.differences:
             raise StageConflictError(
                 f"{self.directory}: the stage there was trained with other settings: "
-                f"{'; '.join(differing)}. Choose another name=..., or overwrite=true to replace it"
+                f"{'; '.join(self.differences)}. Choose another name=..., or overwrite=true to "
+                "replace it"
             )
 
-    def check_evaluation(self) -> None:
-        """Compare what evaluation depends on: all but how long and how the stage was trained.
+    @property
+    def differences(self) -> list[str]:
+        """What its directory was trained with and the configuration has otherwise, in words."""
+        record, wanted = self.record, {**self.experiment, **self.circumstances}
+        unsaid = {key: value for key, value in self.shipped.items() if key in wanted}
+        found = {**unsaid, **record["experiment"], **record["circumstances"]}
+        return identity.differences(found, wanted)
+
+    def check_data(self) -> None:
+        """Compare what measuring it depends on: all but how long and how the stage was trained.
 
         Raises:
             StageConflictError: it was trained on other data or with another mask.
         """
-        found = self.record["circumstances"]
-        kept = [k for k in self.circumstances if k.startswith("dataset.") or k == MASK_DIGEST]
-        differing = identity.differences(
-            {key: found.get(key) for key in kept}, {key: self.circumstances[key] for key in kept}
-        )
+        kept = ("dataset.", MASK_DIGEST)
+        differing = [words for words in self.differences if words.startswith(kept)]
         if differing:
             raise StageConflictError(
-                f"{self.directory}: was trained on other data: {'; '.join(differing)}. Evaluate "
-                "with the same settings"
+                f"{self.directory}: was trained on other data: {'; '.join(differing)}. Give the "
+                "same settings, or train it again"
             )
 
     def check_needs(self) -> None:
         """Compare the checkpoints it learned from with those that are there now.
 
         Raises:
-            StageConflictError: one was trained again since.
+            StageConflictError: one was trained again since, or is another.
         """
         stored = self.record.get("needs")
         if stored is None:
             return
         for role, need in self.needs.items():
-            if stored[role] != identity.file_digest(need.checkpoint):
+            if stored.get(role) != identity.file_digest(need.checkpoint):
                 raise StageConflictError(
-                    f"{self.directory}: its {role} ({need.stage.directory.name}) was trained again "
-                    f"since; train this stage again as well: stage={self.name} overwrite=true"
+                    f"{self.directory}: learnt from another {role} than {need.checkpoint}; train "
+                    f"this stage again as well: stage.run=[{self.name}] overwrite=true"
                 )
 
 
@@ -199,10 +201,14 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
             experiment=identity.settings(own, nodes),
             circumstances={
                 **identity.settings(own, identity.CIRCUMSTANCES),
+                **identity.own_settings(definition),
                 "max_epochs": definition.max_epochs,
                 MASK_DIGEST: identity.mask_file_digest(own),
             },
-            shipped=identity.settings(own_shipped, (*nodes, *identity.CIRCUMSTANCES)),
+            shipped={
+                **identity.settings(own_shipped, (*nodes, *identity.CIRCUMSTANCES)),
+                **identity.own_settings(like),
+            },
             needs=needs,
         )
         return stages[name]
@@ -219,58 +225,6 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
     return stages
 
 
-def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[str, Any]:
-    """Train the stages that the configuration asks for and that are not done.
-
-    Args:
-        config: the configuration in use.
-        stages: what `plan` gave.
-        command: the command line, kept in each stage's record.
-
-    Returns:
-        The best figures (epoch, score, metrics) of the last stage.
-
-    Raises:
-        StageConflictError: a directory holds a stage with other settings; nothing was trained.
-        CheckpointError: a stage needs another that is neither done nor part of this run.
-    """
-    chosen = [stages[name] for name in config.stage.run]
-    for stage in chosen:
-        for need in stage.needs.values():
-            if need.stage in chosen or need.stage.finished:
-                continue
-            if config.wait and is_claimed(need.stage.directory):
-                with claim(need.stage.directory, need.stage.name, wait=True):
-                    pass
-            if not need.stage.finished:
-                raise CheckpointError(
-                    f"stage {stage.name} needs {need.checkpoint}, which is not there; train it "
-                    f"first: {_command_of(command, need.stage.name)}"
-                )
-        if not config.overwrite:
-            stage.check()
-    for stage in chosen:
-        with claim(stage.directory, stage.name, config.wait):
-            if config.overwrite:
-                _clear(stage.directory)
-            stage.check()  # again: another process may have been here meanwhile
-            if stage.finished:
-                stage.check_needs()
-                console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
-            else:
-                launch(_job(stage, command))
-    return chosen[-1].record["best"]
-
-
-def _clear(directory: Path) -> None:
-    """Remove all that a stage left, but for the claim on it."""
-    for path in directory.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif not path.name.startswith(CLAIM):
-            path.unlink()
-
-
 def _under(config: DictConfig, under: DictConfig, batch_size: int) -> DictConfig:
     """Change what a stage changes of the configuration that it is trained under."""
     if not under and batch_size == config.batch_size:
@@ -278,44 +232,3 @@ def _under(config: DictConfig, under: DictConfig, batch_size: int) -> DictConfig
     changed = OmegaConf.merge(config, under, {"batch_size": batch_size})
     assert isinstance(changed, DictConfig)
     return changed
-
-
-def _job(stage: Stage, command: str) -> Job:
-    resolved = _resolved(stage.config, {"run_name": stage.directory.name})
-    length = {"trainer": {"max_epochs": _schedule_steps(stage)}}
-    resolved.scheduler = _resolved(stage.config, length).scheduler  # follows that of the stage
-    teacher = stage.needs.get("teacher")
-    if teacher and teacher.stage.config.task.folder != stage.config.task.folder:
-        sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
-        resolved.stage.plan[stage.name].method.teacher_task = sampling
-    name = resolved.stage.plan[stage.name].same_as or stage.name
-    needs = {role: need.checkpoint for role, need in stage.needs.items()}
-    record = {
-        "stage": name,
-        "experiment": stage.experiment,
-        "circumstances": stage.circumstances,
-        "needs": {role: identity.file_digest(path) for role, path in needs.items()},
-        "command": command,
-        "finished": False,
-    }
-    return Job(resolved, name, stage.directory, needs, record)
-
-
-def _schedule_steps(stage: Stage) -> int:
-    """How often the learning rate's schedule moves on in a stage."""
-    definition = stage.config.stage.plan[stage.name]
-    return math.ceil(definition.max_epochs / definition.method.scheduler_every)
-
-
-def _resolved(config: DictConfig, changes: dict[str, Any]) -> DictConfig:
-    """Give a configuration with some changes and no interpolation left."""
-    changed = OmegaConf.merge(config, changes)
-    resolved = OmegaConf.create(OmegaConf.to_container(changed, resolve=True))
-    assert isinstance(resolved, DictConfig)
-    return resolved
-
-
-def _command_of(command: str, stage: str) -> str:
-    """Turn this run's command into the one that trains another stage."""
-    words = [word for word in shlex.split(command) if not word.startswith("stage=")]
-    return shlex.join([*words, f"stage={stage}"])

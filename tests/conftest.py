@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from kdmri.command import COMMAND
 from kdmri.data.embedded import find_mni
 from kdmri.data.layout import write_volume
 
@@ -69,6 +70,7 @@ def run(
 
     def call(script: str, *overrides: str) -> Result:
         monkeypatch.chdir(tmp_path)
+        os.environ.pop(COMMAND, None)  # each call is a command of its own
         monkeypatch.setattr(sys, "argv", [str(ROOT / script), *sorted(overrides, key=_is_value)])
         capfd.readouterr()
         code = 0

@@ -137,6 +137,7 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("batch_size=0", "batch_size=0: must be a whole number, at least 1"),
         ("seed=-1", "seed=-1: must be"),
         ("acceleration.factor=0.5", "acceleration.factor=0.5: must be a number, at least 1"),
+        ("dataset.mask.centre_lines=abc", "centre_lines=abc: must be a whole number, at least 0"),
         ("dataset.channels=3", "dataset.channels=3: must be 1 (magnitude) or 2 (complex)"),
         ("dataset.image_size=[128]", "dataset.image_size=[128]: must be null or [H,W]"),
         ("loss.imitation=-1", "loss.imitation=-1: must be a number, at least 0"),
@@ -177,6 +178,23 @@ def test_unknown_choices_and_keys_are_hydras_own_errors(
     result = train(override)
     assert result.code == 1
     assert message in result.err
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("acceleration=4", "acceleration=4: choose one of 2x, 4x, 5x, 8x; any other is accel"),
+        ("logger=null", "logger=null: choose one of csv, mlflow, tensorboard, wandb"),
+        ("architecture@student=3", "architecture@student=3: choose one of d2c5"),
+    ],
+)
+def test_choice_that_is_no_name_is_told_before_hydra_stumbles(
+    train: Run, word: str, message: str
+) -> None:
+    result = train(word)
+    assert result.code == 2
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 def test_evaluation_before_training(evaluate: Run) -> None:

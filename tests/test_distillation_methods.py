@@ -75,7 +75,20 @@ def test_student_of_a_unet(run: Run, own: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("distillation=relational", "batch_size=2"), "batch_size=2: distillation=relational"),
-        (("distillation=fsp", "student.width=3"), "distillation=fsp compares pairs of taps"),
+        (
+            ("distillation=similarity", "trainer=ddp", "trainer.devices=4", "batch_size=7"),
+            "batch_size=7 shared out among 4 processes: distillation=similarity",
+        ),
+        (("distillation=fsp", "student.width=3"), "distillation=fsp compares taps of equal width"),
+        (
+            ("distillation=fsp", "distillation.taps={student:[[0,0]],teacher:[[0,0]]}"),
+            "distillation=fsp compares pairs of taps; there are 1",
+        ),
+        (("distillation=variational", "distillation.loss.variance=0"), "variance=0: must be above"),
+        (("distillation=correlation", "distillation.loss.order=0"), "order=0: must be at least 1"),
+        (("distillation=correlation", "distillation.loss.gamma=-1"), "gamma=-1: must be above 0"),
+        (("distillation=relational", "distillation.loss.angle=-1"), "angle=-1: must be at least 0"),
+        (("distillation.loss.weights=[2,-1]",), "weights=[2, -1]: must be at least 0"),
         (("distillation.taps.student=[[0,9]]",), "tap [0, 9]: the network has cascades of [2, 2]"),
         (("distillation.taps.student=[[0,0]]",), "the student has 1, the teacher 2"),
         (("distillation.loss.weights=[1,2,3]",), "one for each of the 2 taps"),

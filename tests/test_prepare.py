@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from kdmri.data.layout import write_volume
 from tests.conftest import ROOT, TINY, Result
 
 Run = Callable[..., Result]
@@ -151,7 +152,10 @@ def test_check_says_what_is_wrong_with_each_file(prepare: Run, run: Run, folder:
     assert "truncated" in lines[str(paths[0])]
     assert "volfs, slice 0 holds NaN" in lines[str(paths[1])]
     assert "scaled to [0, 1]" in lines[str(paths[2])]
-    assert all(lines[str(path)].endswith("good") for path in paths[3:])
+    told = {str(path): h5py.File(path)["volfs"].shape for path in paths[3:]}
+    for path, (height, width, slices) in told.items():
+        assert lines[path].endswith(f"good, {slices} slices of {height}x{width}")
+    assert ("Slices of 2 sizes" in result.out) == (len({s[:2] for s in told.values()}) == 2)
     assert "10 files, 3 wrong" in result.out
 
 
@@ -191,6 +195,15 @@ def test_mixed_sizes_and_nan_are_refused_by_name(prepare: Run, source: Path) -> 
         (("format=own",), "format: say which one"),
         (("check=empty",), "check=empty: no h5 files"),
         ((*NUMPY, "ratios={tests: 1}"), "ratios="),
+        ((*NUMPY, "ratios=0.8"), "ratios=0.8: must be null or such as 'ratios={train: 0.8,"),
+        ((*NUMPY, "ratios={train: 0}"), "ratios={'train': 0}: must be"),
+        ((*NUMPY, "image_size=256"), "image_size=256: must be null or [H,W]"),
+        ((*NUMPY, "image_size=[40]"), "image_size=[40]: must be null or [H,W]"),
+        ((*NUMPY, "processes=0"), "processes=0: must be a whole number, at least 1"),
+        ((*NUMPY, "seed=a"), "seed=a: must be a whole number"),
+        ((*NUMPY, "strict=maybe"), "strict=maybe: must be true or false"),
+        ((*NUMPY, "simulation.phase=2"), "simulation.phase=2: must be true or false"),
+        ((*NUMPY, "simulation.snr=abc"), "simulation.snr=abc: must be null or above 0"),
         (
             (*NUMPY, "store_undersampled=true", "mask=none.npy"),
             "mask=none.npy: there is no such file",
@@ -262,3 +275,11 @@ def test_full_disk_is_one_clear_error(tmp_path: Path, source: Path, folder: Path
     assert len(errors) == 1, done.stderr  # h5py adds complaints of its own
     assert "cannot be written (File too large)" in errors[0]
     assert not state(folder)
+
+
+def test_check_tells_slices_of_several_sizes(run: Run, tmp_path: Path) -> None:
+    for name, shape in (("1", (12, 64, 3)), ("2", (12, 64, 2)), ("3", (12, 48, 2))):
+        write_volume(tmp_path / "x" / "train" / f"{name}.h5", np.ones(shape), {})
+    result = run(SCRIPT, f"check={tmp_path / 'x'}")
+    assert result.code == 0
+    assert "Slices of 2 sizes, 12x64 (2 files), 12x48 (1 files)" in result.out

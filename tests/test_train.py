@@ -163,7 +163,12 @@ def test_stage_whose_teacher_changed_is_refused(train: Run, runs: Path) -> None:
     result = train("stage=kd")
     assert result.code == 2
     assert "tiny_teacher" in result.err
-    assert "trained again" in result.err
+    assert "learnt from another teacher" in result.err
+    told = " ".join(result.out.split())
+    assert "its teacher was trained with other settings: max_epochs was 2, now 1" in told
+    begun = runs / "tiny_feature" / "stage.json"
+    begun.write_text(begun.read_text().replace('"finished": true', '"finished": false'))
+    assert "learnt from another teacher" in train("stage=feature").err, "nor gone on with"
 
 
 def test_stage_alone_says_which_command_trains_what_it_needs(train: Run, runs: Path) -> None:
@@ -171,7 +176,7 @@ def test_stage_alone_says_which_command_trains_what_it_needs(train: Run, runs: P
     assert result.code == 2
     assert "stage kd needs" in result.err
     assert "tiny_teacher/best_model.pt" in result.err
-    assert "stage=teacher" in result.err
+    assert "stage=kd 'stage.run=[teacher]'" in " ".join(result.err.split())
     assert not runs.exists()
 
 

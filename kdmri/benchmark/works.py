@@ -295,5 +295,5 @@ def _original_file(setting: Setting, folder: Path) -> Path:
     """Write a file as the original project has them: double precision, one block an array."""
     path = folder / "1.h5"
     volume = _random_volume(setting, SLICES_OF_A_VOLUME)
-    write_undersampled(path, volume, GaussianLines(4)(setting.size), "4x")
+    write_undersampled(path, volume, GaussianLines(4)(setting.size), "4x", {})
     return path

@@ -104,13 +104,24 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
     return Volume(path, volume.shape, target_key, kspace_key, factor)
 
 
-def subject(path: Path) -> str:
-    """Tell who was scanned; the file's own name where it does not say, or cannot be opened."""
+def subject(path: Path) -> str | None:
+    """Tell who was scanned.
+
+    Returns:
+        A pseudonym, the file's own name where it does not say and holds a volume; None where it
+        holds one slice, since others may show the same subject.
+    """
     try:
         with h5py.File(path, "r") as file:
-            return str(file.attrs.get(SUBJECT, path.name))
-    except OSError:
+            slices = _volume_shape(file[TARGET], path)[2]
+            return str(file.attrs.get(SUBJECT, "")) or (path.name if slices > 1 else None)
+    except (OSError, KeyError, AttributeError, DataError):
         return path.name  # what is wrong is said when it is read
+
+
+def subjects(volumes: Iterable[Volume]) -> list[str]:
+    """Tell who was scanned in each volume; slices that nothing tells of count as one subject."""
+    return [subject(volume.path) or "unknown" for volume in volumes]
 
 
 def read_slice(file: h5py.File, volume: Volume, key: str, index: int) -> np.ndarray:
@@ -221,7 +232,13 @@ def write_slices(
         return file[TARGET].shape
 
 
-def write_undersampled(path: Path, volume: np.ndarray, mask: np.ndarray, acceleration: str) -> None:
+def write_undersampled(
+    path: Path,
+    volume: np.ndarray,
+    mask: np.ndarray,
+    acceleration: str,
+    attributes: Mapping[str, str | float],
+) -> None:
     """Write a file exactly as the original KD-MRI project expects it.
 
     Args:
@@ -229,6 +246,7 @@ def write_undersampled(path: Path, volume: np.ndarray, mask: np.ndarray, acceler
         volume: magnitude (H, W, S), or (H, W) for a file of one slice.
         mask: 0/1 (H, W), zero frequency at the corner.
         acceleration: such as "4x".
+        attributes: facts of the scan, beside what that project reads.
     """
     volume = volume.astype(np.float64)  # NumPy transforms single precision as it is
     spread = mask if volume.ndim == 2 else mask[:, :, None]
@@ -238,6 +256,7 @@ def write_undersampled(path: Path, volume: np.ndarray, mask: np.ndarray, acceler
         file[TARGET] = volume
         file[f"img_volus_{acceleration}"] = image
         file[f"kspace_volus_{acceleration}"] = kspace
+        file.attrs.update(attributes)
 
 
 def write_reconstruction(path: Path, reconstruction: np.ndarray) -> None:

@@ -94,7 +94,7 @@ def _natural(path: Path) -> tuple[int, int, str]:
 
 def _last_subjects(train: list[Path], count: int) -> list[Path]:
     """Take the last files, `count` or a few more so that no subject is on both sides."""
-    subjects = {path: subject(path) for path in train}
+    subjects = {path: subject(path) or path.name for path in train}
     chosen: list[Path] = []
     for path in reversed(train):
         if len(chosen) >= count:
@@ -102,6 +102,18 @@ def _last_subjects(train: list[Path], count: int) -> list[Path]:
         if path not in chosen:
             chosen += [other for other in train if subjects[other] == subjects[path]]
     return [path for path in train if path in chosen]
+
+
+def _check_subjects(chosen: list[Path], rest: list[Path], selection: list[str]) -> None:
+    """See that nobody is on both sides."""
+    of_rest = {subject(path): path for path in rest}
+    for path in chosen:
+        name = subject(path)
+        if name is not None and name in of_rest:
+            raise ConfigurationError(
+                f"dataset.selection={selection}: {of_rest[name]} shows the subject of {path.name}, "
+                "and would train; name all files of a subject, or none"
+            )
 
 
 def _carve(
@@ -118,6 +130,7 @@ def _carve(
                     f"dataset.selection={selection}: {unknown[0]}.h5 is not in {train[0].parent}"
                 )
             chosen = [path for path in train if path.stem in map(str, selection)]
+            _check_subjects(chosen, [path for path in train if path not in chosen], selection)
         case _:
             raise ConfigurationError(
                 f"dataset.selection={selection}: {folder} has no `test` folder, so give a share of "

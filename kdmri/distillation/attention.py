@@ -34,8 +34,15 @@ class AttentionTransfer(DistillationLoss):
 
         Args:
             weights: one for each tap, at least 0; None weighs all alike, as published.
+
+        Raises:
+            ConfigurationError: one is below 0.
         """
         super().__init__()
+        if weights is not None and min(weights, default=0) < 0:
+            raise ConfigurationError(
+                f"distillation.loss.weights={list(weights)}: must be at least 0"
+            )
         self._weights = None if weights is None else torch.tensor(list(weights))
 
     def condense(

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.distillation.base import DistillationLoss, aligned
+from kdmri.errors import ConfigurationError
 
 
 class CorrelationCongruence(DistillationLoss):
@@ -25,8 +26,15 @@ class CorrelationCongruence(DistillationLoss):
         Args:
             gamma: of exp(-gamma ||f_i - f_j||^2), above 0.
             order: of the series, at least 1.
+
+        Raises:
+            ConfigurationError: one is out of its range.
         """
         super().__init__()
+        if not gamma > 0:
+            raise ConfigurationError(f"distillation.loss.gamma={gamma}: must be above 0")
+        if order < 1:
+            raise ConfigurationError(f"distillation.loss.order={order}: must be at least 1")
         self._gamma, self._order = gamma, order
 
     def correlation(self, activation: Tensor) -> Tensor:

@@ -32,9 +32,15 @@ class FSP(DistillationLoss):
 
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:
         """See `DistillationLoss.adapt`; the matrices must be of one size."""
-        if len(student) % 2 or list(student) != list(teacher):
+        if len(student) % 2:
             raise ConfigurationError(
-                f"distillation=fsp compares pairs of taps of equal width; the student's have "
+                f"distillation=fsp compares pairs of taps; there are {len(student)} of each "
+                "network. Choose an even number, such as distillation.taps.student=ends "
+                "distillation.taps.teacher=ends"
+            )
+        if list(student) != list(teacher):
+            raise ConfigurationError(
+                f"distillation=fsp compares taps of equal width; the student's have "
                 f"{list(student)} channels, the teacher's {list(teacher)}. Choose student.width as "
                 "teacher.width, or another distillation"
             )

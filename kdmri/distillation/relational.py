@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.distillation.base import DistillationLoss, aligned
+from kdmri.errors import ConfigurationError
 
 
 def distances(activation: Tensor) -> Tensor:
@@ -44,8 +45,17 @@ class Relational(DistillationLoss):
     smallest_batch = 3
 
     def __init__(self, distance: float = 1.0, angle: float = 2.0) -> None:
-        """Take the weights of the two losses, 1 and 2 as in section 4 of the paper."""
+        """Take the weights of the two losses, 1 and 2 as in section 4 of the paper.
+
+        Raises:
+            ConfigurationError: one is below 0, or both are 0.
+        """
         super().__init__()
+        if min(distance, angle) < 0 or max(distance, angle) == 0:
+            raise ConfigurationError(
+                f"distillation.loss.distance={distance}, distillation.loss.angle={angle}: must be "
+                "at least 0, and one of them above"
+            )
         self._distance, self._angle = distance, angle
 
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:

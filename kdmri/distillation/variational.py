@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdmri.distillation.base import DistillationLoss, aligned, paired
+from kdmri.errors import ConfigurationError
 
 SMALLEST_VARIANCE = 1e-5
 
@@ -19,8 +20,16 @@ class VariationalInformation(DistillationLoss):
     """
 
     def __init__(self, variance: float = 5.0) -> None:
-        """Take the variance to begin with, above 1e-5."""
+        """Take the variance to begin with, above 1e-5.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
         super().__init__()
+        if not variance > SMALLEST_VARIANCE:
+            raise ConfigurationError(
+                f"distillation.loss.variance={variance}: must be above {SMALLEST_VARIANCE:g}"
+            )
         self._variance = variance
 
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:

@@ -40,6 +40,9 @@ class Summary:
 def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
     """Read what evaluation left below a directory, each baseline once for its data set and task.
 
+    A baseline that has several figures there, as of other masks, has the directory of its stage for
+    a variant.
+
     Args:
         root: such as "experiments".
         since: leaves out files that were written before, in seconds since the epoch.
@@ -47,15 +50,20 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
     Raises:
         CheckpointError: a file is damaged.
     """
-    found: dict[tuple[str, ...], Summary] = {}
+    found: list[Summary] = []
+    baselines: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
     for directory, told in ((r.directory, r.told) for r in find_records(root, since)):
         cell = told.dataset, told.task
         for label, figures in told.baselines.items():
-            found[*cell, label] = Summary(*cell, label, "", 0, 0, figures)
-        found[*cell, str(directory)] = Summary(
-            *cell, told.label, variant(directory), told.parameters, told.seed, told.figures
+            known = baselines[*cell, label]
+            if figures not in known:  # another mask or noise gives another input
+                of_input = variant(directory) if known else ""
+                found.append(Summary(*cell, label, of_input, 0, 0, figures))
+                known.append(figures)
+        found.append(
+            Summary(*cell, told.label, variant(directory), told.parameters, told.seed, told.figures)
         )
-    return list(found.values())
+    return found
 
 
 def variant(directory: Path) -> str:

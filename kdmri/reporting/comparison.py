@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.layout import read_reconstruction, subject
+from kdmri.data.layout import read_reconstruction, subjects
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, SliceTable
@@ -72,7 +72,7 @@ class Comparison:
                 by_block=self._config.dataset.one_subject,
                 block=options.block,
                 resamples=options.bootstrap,
-                subjects=[subject(v.path) for v in self._data.dataset("evaluation").volumes],
+                subjects=subjects(self._data.dataset("evaluation").volumes),
             )
             figures = (resampling.figures(by_stage[s].table) for s in ("student", "teacher"))
             bootstrap = GapBootstrap(resampling, *figures)

@@ -31,12 +31,13 @@ class Measurements:
         milliseconds: median latency of one slice; None where it was not timed.
         minutes: wall time of the training, without what was trained before it by a teacher.
         teacher_minutes: the same for its teacher; 0 without one.
-        device: what it was trained and timed on, such as "2 cores" or the name of a GPU.
+        device: what it was measured on, such as "CPU, 2 threads" or the name of a GPU.
         one_subject: whether all slices show one subject.
         subjects: of each volume of the evaluation split.
         evaluated: what is measured, in a sentence.
         figures: means over volumes, by metric.
         baselines: the same of what needs no network, by label.
+        trained_on: the same of its training; "" where that is not known.
         beside: names of the directories beside this one that hold the stages of its plan.
     """
 
@@ -56,6 +57,7 @@ class Measurements:
     evaluated: str
     figures: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    trained_on: str = ""
     beside: dict[str, str] = field(default_factory=dict)
 
     def write(self, directory: Path, table: SliceTable) -> None:
@@ -99,7 +101,7 @@ def find_records(root: Path, since: float = 0.0) -> list[Record]:
         CheckpointError: a file is damaged.
     """
     paths = sorted(path for path in root.rglob(RECORD) if path.stat().st_mtime >= since)
-    return _told_apart([_read(path) for path in paths])
+    return _told_apart([_read(path) for path in paths], root)
 
 
 def _read(path: Path) -> Record:
@@ -113,9 +115,11 @@ def _read(path: Path) -> Record:
     return Record(path.parent, told)
 
 
-def _told_apart(records: list[Record]) -> list[Record]:
-    """Add directories to a title that several data sets have."""
-    folders = [record.directory.absolute().parent.parent.name for record in records]
+def _told_apart(records: list[Record], root: Path) -> list[Record]:
+    """Add directories to a title that several data sets have, or one in several places."""
+    start = root.absolute()
+    folders = [record.directory.absolute().parent.parent for record in records]
+    folders = [path.relative_to(start) if path.is_relative_to(start) else path for path in folders]
     of_title = defaultdict(set)
     for record, folder in zip(records, folders, strict=True):
         of_title[record.told.dataset].add(folder)

@@ -37,11 +37,12 @@ class Resampling:
     """Draws of the evaluation slices, the same for every table of them (a paired bootstrap).
 
     Whole subjects are drawn where they are independent; where all volumes show one subject, or
-    there are few, blocks of neighbouring slices are drawn within each volume.
+    there are few, blocks of neighbouring slices are drawn within each volume, or of neighbouring
+    volumes where each is but a slice.
 
     Attributes:
         by_block: whether blocks are drawn.
-        groups: indices of the volumes of each subject.
+        groups: indices of the volumes of each subject, or of each block where they are slices.
     """
 
     def __init__(
@@ -68,9 +69,15 @@ class Resampling:
         ]
         self.by_block = by_block or len(self.groups) < FEWEST_SUBJECTS
         self._rows = [np.flatnonzero(table.columns["volume"] == v) for v in volumes]
+        self._whole = not self.by_block
+        if self.by_block and all(len(rows) == 1 for rows in self._rows):
+            self._whole = True
+            self.groups = np.array_split(
+                np.arange(len(volumes)), max(1, round(len(volumes) / block))
+            )
         self._blocks = [np.array_split(r, max(1, round(len(r) / block))) for r in self._rows]
         generator = np.random.default_rng(0)
-        counts = [len(b) for b in self._blocks] if self.by_block else [len(self.groups)]
+        counts = [len(self.groups)] if self._whole else [len(b) for b in self._blocks]
         drawn = [[generator.integers(n, size=n) for n in counts] for _ in range(resamples)]
         # For each volume, or once: (1 + resamples, units), the data as measured first.
         self._draws = [
@@ -88,7 +95,7 @@ class Resampling:
         Returns:
             (1 + resamples,).
         """
-        if self.by_block:
+        if not self._whole:
             parts = zip(self._rows, self._blocks, self._draws, strict=True)
             return np.mean([_drawn(table, metric, r, b, d) for r, b, d in parts], axis=0)
         per_volume = table.per_volume(metric)

@@ -57,23 +57,30 @@ class StageCheckpoint(Checkpoint):
             minutes: between two saves of `model.pt` within an epoch; None saves at its end alone.
         """
         self._seconds = math.inf if minutes is None else 60 * minutes
-        self._saved = time.monotonic()
+        self._saved = self._started = time.monotonic()
+        self._earlier = 0.0
         self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
         self.began = False
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training in all its turns, up to now or to what they saved."""
+        return self._earlier + time.monotonic() - self._started
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Know that whatever was to be resumed has been."""
         self.began = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Remember the best figures over a resume."""
-        return {"best": json.dumps(self.best)}
+        """Remember the best figures and the time over a resume."""
+        return {"best": json.dumps(self.best), "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best figures."""
+        """Take up the best figures and the time."""
         self.best = json.loads(state_dict["best"])
+        self._earlier = state_dict.get("seconds", 0.0)  # earlier versions did not keep it
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare with the best, then save."""

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.training.base import TrainingMethod
+from kdmri.training.devices import world_size
 from kdmri.training.distillation import Distillation
 from kdmri.training.run import build_method
 
@@ -33,11 +34,12 @@ def rehearse(config: DictConfig) -> None:
 
 def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:
     """See whether the loss can compare the activations, and a batch is large enough for it."""
-    smallest = method.distillation.smallest_batch
-    if batch_size < smallest:
+    smallest, processes = method.distillation.smallest_batch, world_size(config.trainer)
+    if batch_size // processes < smallest:
+        shared = f" shared out among {processes} processes" if processes > 1 else ""
         raise ConfigurationError(
-            f"batch_size={batch_size}: distillation={config.distillation.name} compares "
-            f"the slices of a step with each other and needs at least {smallest}"
+            f"batch_size={batch_size}{shared}: distillation={config.distillation.name} compares "
+            f"the slices of a step on a device with each other and needs at least {smallest} there"
         )
     method.distillation(
         method.network.tiny_features(method.taps), method.teacher.tiny_features(method.teacher_taps)

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import time
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, TorchEl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from kdmri import processes
+from kdmri.command import may_be_queued_again
 from kdmri.console import console
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
@@ -26,6 +26,7 @@ from kdmri.files import write_text
 from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
+from kdmri.training.devices import check_tasks, described, on_gpu, warn_of_emulation, world_size
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
 from kdmri.training.networks import begin
@@ -61,12 +62,12 @@ def launch(job: Job) -> None:
         KdmriError: the processes failed.
     """
     tasks, trainer = processes.find_tasks(), job.config.trainer
-    world = _devices(trainer) * trainer.num_nodes
+    world = world_size(trainer)
     alone = world == tasks.count == 1 and trainer.strategy == "auto"
-    if alone and not processes.may_be_queued_again():
+    if alone and not may_be_queued_again():
         train(job)
         return
-    _check_tasks(trainer, world, tasks.count)
+    check_tasks(trainer, world, tasks.count)
     build_datamodule(job.config).prepare_data()  # once, before the processes need it
     team = min(tasks.count, world)
     config = _plain(job.config)
@@ -83,26 +84,12 @@ def launch(job: Job) -> None:
         )
 
 
-def _check_tasks(trainer: DictConfig, world: int, tasks: int) -> None:
-    if tasks < trainer.num_nodes:
-        raise ConfigurationError(
-            f"trainer.num_nodes={trainer.num_nodes}: this command runs as {tasks} task(s); start "
-            "one on each node with srun or torchrun (README, Several nodes)"
-        )
-    if tasks < world and world % tasks:
-        raise ConfigurationError(
-            f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}: {world} "
-            f"processes cannot be shared out evenly among the {tasks} tasks of this command"
-        )
-
-
 def train(job: Job) -> None:
     """Train a stage from where it stands to its end.
 
     Raises:
         KdmriError: data, checkpoint or directory cannot be used.
     """
-    began = time.monotonic()
     quiet_lightning()
     config, definition = job.config, job.config.stage.plan[job.stage]
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -126,6 +113,7 @@ def train(job: Job) -> None:
     if trainer.is_global_zero:
         write_text(job.directory / "stage.json", json.dumps(job.record, indent=2))
         write_text(job.directory / "config.yaml", OmegaConf.to_yaml(config))
+        warn_of_emulation(config.trainer.precision, trainer.strategy.root_device)
     last = job.directory / LAST
     if last.is_file() and trainer.is_global_zero:
         console().print(f"{job.stage}: goes on from {last}", highlight=False)
@@ -146,12 +134,16 @@ def train(job: Job) -> None:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # or the next stage would go on with the same run
     if trainer.is_global_zero:
-        seconds = job.record.get("seconds", 0) + time.monotonic() - began
-        done = job.record | {"finished": True, "best": checkpoint.best, "seconds": seconds}
+        done = job.record | {
+            "finished": True,
+            "best": checkpoint.best,
+            "seconds": checkpoint.seconds,
+            "device": described(trainer),
+        }
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
         parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
-        announce(title, checkpoint.best, seconds)
+        announce(title, checkpoint.best, checkpoint.seconds)
 
 
 def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:
@@ -246,7 +238,7 @@ def _build_trainer(job: Job, checkpoint: StageCheckpoint) -> pl.Trainer:
     if not TorchElasticEnvironment.detect():
         # Else Lightning would take a task of SLURM for a rank, and requeue it itself.
         settings.setdefault("plugins", [LightningEnvironment()])
-        if _on_gpu(config.trainer) and settings["devices"] in (1, "1"):
+        if on_gpu(config.trainer) and settings["devices"] in (1, "1"):
             settings["devices"] = [processes.own_gpu(processes.find_tasks())]
     return pl.Trainer(
         **settings,
@@ -260,20 +252,6 @@ def _build_trainer(job: Job, checkpoint: StageCheckpoint) -> pl.Trainer:
 def _plain(node: DictConfig) -> dict[str, Any]:
     """Turn a node of the configuration into a plain dictionary."""
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-
-
-def _devices(trainer: DictConfig) -> int:
-    """Count the devices that the trainer asks for on each machine."""
-    devices = trainer.devices
-    if OmegaConf.is_list(devices):
-        return len(devices)
-    if devices in ("auto", -1, "-1"):
-        return torch.cuda.device_count() if _on_gpu(trainer) else 1
-    return int(devices)
-
-
-def _on_gpu(trainer: DictConfig) -> bool:
-    return trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 if __name__ == "__main__":

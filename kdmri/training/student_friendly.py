@@ -20,7 +20,8 @@ class StudentFriendly(TrainingMethod):
     to an output of their own; they are shared between these branches. Where the teacher has m
     times as many cascades as the student (published: as many), each m of them count as one. Loss =
     L1(teacher, target) + mean over branches of L1(branch, target) + mean over branches of
-    L1(branch, teacher), no gradient to the teacher's output in the last term.
+    L1(branch, teacher), no gradient to the teacher's output in the last term. Intermediate
+    supervision, where wanted, joins the teacher's first term.
     """
 
     def __init__(self, network: CascadedNetwork, student: CascadedNetwork, **training: Any) -> None:
@@ -51,12 +52,12 @@ class StudentFriendly(TrainingMethod):
         """The student, to be kept beside the teacher."""
         return {"student": self.student}
 
-    def outputs(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    def outputs(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """Run the teacher and the branches.
 
         Returns:
-            The teacher's output and those of the branches, one less than the student has
-            cascades, each (B, C, H, W).
+            What each of the teacher's cascades gives, and the outputs of the branches, one less
+            than the student has cascades, each (B, C, H, W).
         """
         image, behind = batch.image, []
         measurement = Measurement(batch.kspace, batch.mask)
@@ -68,13 +69,14 @@ class StudentFriendly(TrainingMethod):
             for cascade in self.student.cascades[number:]:
                 state = cascade.advance(state, measurement)
             branches.append(state)
-        return image, branches
+        return behind, branches
 
     def loss(self, batch: Batch) -> Tensor:
         """Give the sum of the three terms."""
-        teacher, branches = self.outputs(batch)
+        (*within, teacher), branches = self.outputs(batch)
+        within = within if self.output_taps else []
         terms = {
-            "reconstruction": F.l1_loss(teacher, batch.target),
+            "reconstruction": self.supervised(teacher, within, batch.target),
             "branches": torch.stack([F.l1_loss(b, batch.target) for b in branches]).mean(),
             "imitation": torch.stack([F.l1_loss(b, teacher.detach()) for b in branches]).mean(),
         }

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from kdmri.data.layout import (
+    SUBJECT,
     inspect,
     largest_magnitude,
     open_volume,
     read_slice,
     read_volume,
+    subject,
+    subjects,
+    write_undersampled,
     write_volume,
 )
 from kdmri.data.masks import GaussianLines
@@ -120,3 +124,15 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, anatomy: np.ndarray) -
         write_volume(tmp_path / "1.h5", anatomy, {"bad": object()})  # type: ignore[dict-item]
     assert (tmp_path / "1.h5").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["1.h5"], "nothing half-written stays"
+
+
+def test_who_was_scanned(tmp_path: Path, anatomy: np.ndarray) -> None:
+    mask = np.ones((48, 40))
+    write_volume(tmp_path / "1.h5", anatomy[:, :, :3], {SUBJECT: "subject-a"})
+    write_volume(tmp_path / "2.h5", anatomy[:, :, :3], {})
+    write_undersampled(tmp_path / "3.h5", anatomy[:, :, 3], mask, "4x", {SUBJECT: "subject-a"})
+    write_undersampled(tmp_path / "4.h5", anatomy[:, :, 4], mask, "4x", {})
+    told = [subject(tmp_path / f"{number}.h5") for number in range(1, 6)]
+    assert told == ["subject-a", "2.h5", "subject-a", None, "5.h5"]
+    volumes = [inspect(tmp_path / f"{number}.h5", channels=1) for number in (1, 2, 4)]
+    assert subjects(volumes) == ["subject-a", "2.h5", "unknown"]

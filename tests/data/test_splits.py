@@ -89,3 +89,12 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match=r"train: no h5 files here"):
         find_splits(tmp_path, 0.1, "4x", None)
+
+
+def test_named_selection_keeps_subjects_whole(tmp_path: Path, anatomy: np.ndarray) -> None:
+    for number, who in enumerate(("a", "b", "b"), start=1):
+        write_volume(tmp_path / "train" / f"{number}.h5", anatomy[:, :, :1], {SUBJECT: who})
+    write_volume(tmp_path / "validation" / "1.h5", anatomy[:, :, :1], {SUBJECT: "d"})
+    assert names(find_splits(tmp_path, ["2", "3"], None, None).files["train"]) == ["1"]
+    with pytest.raises(ConfigurationError, match=r"3\.h5 shows the subject of 2\.h5"):
+        find_splits(tmp_path, ["2"], None, None)

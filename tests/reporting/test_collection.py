@@ -83,3 +83,24 @@ def test_older_files_can_be_left_out_and_damaged_ones_are_named(tmp_path: Path) 
     new.write_text('{"dataset": 1')
     with pytest.raises(CheckpointError, match=r"run_teacher/metrics.json: not what evaluation"):
         read_summaries(tmp_path)
+
+
+def test_baselines_of_other_masks_stand_apart(tmp_path: Path) -> None:
+    leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
+    other = leave(tmp_path / "heart/acc_4x/run_kd_dataset.mask.seed-3", "Student + KD", 31.0)
+    other.write_text(other.read_text().replace("20.0", "17.0"))
+    rows = tabulate(read_summaries(tmp_path)).rows
+    assert [(row[2], row[4]) for row in rows if "Zero-filled" in row[2]] == [
+        ("Zero-filled", "20.00"),
+        ("Zero-filled (run_kd_dataset.mask.seed-3)", "17.00"),
+    ]
+
+
+def test_one_data_set_in_two_places_is_not_averaged(tmp_path: Path) -> None:
+    for tree, psnr in (("a", 30.0), ("b", 32.0)):
+        leave(tmp_path / tree / "heart/acc_4x/run_kd", "Student + KD", psnr)
+    rows = [row for row in tabulate(read_summaries(tmp_path)).rows if row[2] == "Student + KD"]
+    assert [(row[0], row[4], row[-1]) for row in rows] == [
+        ("Heart (a/heart)", "30.00", "1"),
+        ("Heart (b/heart)", "32.00", "1"),
+    ]

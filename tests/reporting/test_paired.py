@@ -1,19 +1,22 @@
 """Paired differences over seeds: exact where they can be, as sure as they say."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from kdmri.errors import CheckpointError
+from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import SliceTable
 from kdmri.reporting.paired import compare
 from kdmri.reporting.records import Measurements, find_records
 
-SUBJECTS = 12
+SUBJECTS = 7
+"""Few enough that the exact test of equal gains is quick."""
+MANY = 12
 BESIDE = ("teacher", "student", "student_long", "kd")
-PSNR = 30 + np.random.default_rng(0).standard_normal(SUBJECTS)
+PSNR = 30 + np.random.default_rng(0).standard_normal(MANY)
 
 
 def table(psnr: np.ndarray, slices: int = 6) -> SliceTable:
@@ -61,10 +64,11 @@ def leave(
 
 def chain(root: Path, gains: dict[int, np.ndarray], subjects: list[str] | None = None) -> None:
     for seed, gain in gains.items():
-        leave(root, "student", seed, PSNR, subjects)
-        leave(root, "teacher", seed, PSNR + 2, subjects)
-        leave(root, "student_long", seed, PSNR + 0.5, subjects)
-        leave(root, "kd", seed, PSNR + 0.5 + gain, subjects)
+        psnr = PSNR[: len(gain)]
+        leave(root, "student", seed, psnr, subjects)
+        leave(root, "teacher", seed, psnr + 2, subjects)
+        leave(root, "student_long", seed, psnr + 0.5, subjects)
+        leave(root, "kd", seed, psnr + 0.5 + gain, subjects)
 
 
 def row(root: Path, name: str, reference: str = "student_long", **settings: int) -> dict[str, str]:
@@ -88,20 +92,19 @@ def test_a_constant_gain_is_exact(tmp_path: Path) -> None:
 def test_reference_may_be_one_directory_for_all(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5), 2: np.full(SUBJECTS, 0.5)})
     elsewhere = {"reference": "published_teacher"}
-    assert row(tmp_path, "Kd", **elsewhere)["Δ PSNR dB"] == "–"
     for seed in (1, 2):
-        leave(tmp_path, "published_teacher", seed, PSNR + 0.75)
+        leave(tmp_path, "published_teacher", seed, PSNR[:SUBJECTS] + 0.75)
     assert row(tmp_path, "Kd", **elsewhere)["Δ PSNR dB"] == "+0.25 (+0.25 to +0.25)"
     assert row(tmp_path, "Published_Teacher", **elsewhere)["Δ PSNR dB"] == "–"
 
 
 def test_significance_is_that_of_subjects_not_of_volumes(tmp_path: Path) -> None:
-    gain = 0.2 + np.random.default_rng(3).standard_normal(SUBJECTS) * 0.3
+    gain = 0.2 + np.random.default_rng(3).standard_normal(MANY) * 0.3
     chain(tmp_path / "apart", {1: gain})
     assert float(row(tmp_path / "apart", "Kd")["p"]) == pytest.approx(
         wilcoxon(gain).pvalue, rel=0.05
     )
-    subjects = [f"patient-{number // 2}" for number in range(SUBJECTS)]
+    subjects = [f"patient-{number // 2}" for number in range(MANY)]
     chain(tmp_path / "together", {1: gain}, subjects)
     expected = wilcoxon(gain.reshape(-1, 2).mean(axis=1)).pvalue
     assert float(row(tmp_path / "together", "Kd")["p"]) == pytest.approx(expected, rel=0.05)
@@ -116,6 +119,20 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
     chain(tmp_path / "differ", {1: np.full(SUBJECTS, 0.1), 2: np.full(SUBJECTS, 0.5)})
     assert width(tmp_path / "agree") == 0
     assert width(tmp_path / "differ") == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        (1, "of one seed, which says nothing of others"),
+        (3, "over seeds (3 of them: "),
+        (10, "seeds;"),
+    ],
+)
+def test_what_intervals_say_of_other_seeds(tmp_path: Path, seeds: int, told: str) -> None:
+    chain(tmp_path, {seed: np.full(SUBJECTS, 0.5) for seed in range(seeds)})
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    assert sum(told in note for note in one.notes) == 1
 
 
 def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
@@ -133,7 +150,7 @@ def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Pa
 
 def test_seeds_that_the_reference_lacks_are_told(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
-    leave(tmp_path, "kd", 2, PSNR)
+    leave(tmp_path, "kd", 2, PSNR[:SUBJECTS])
     found = row(tmp_path, "Kd")
     assert found["seeds"] == "2 (1 paired)"
     assert found["Δ PSNR dB"] == "+0.50 (+0.50 to +0.50)"
@@ -166,3 +183,22 @@ def test_record_of_something_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"dataset": 1}')
     with pytest.raises(CheckpointError, match=r"metrics\.json: not what evaluation writes"):
         find_records(tmp_path)
+
+
+def test_reference_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    with pytest.raises(
+        ConfigurationError, match=r"reference=long: there is none among kd, student"
+    ):
+        compare(find_records(tmp_path), "long", 3, 50)
+
+
+def test_several_references_are_all_told(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    assert any('difference to "Student_Long" of the same seed' in note for note in one.notes)
+    leave(tmp_path, "student_long", 1, PSNR[:SUBJECTS])
+    shutil.copytree(tmp_path / "student_long_seed-1", tmp_path / "other_student_long_seed-1")
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    told = '"Student_Long (other_student_long)", "Student_Long (student_long)"'
+    assert any(f"the one of the plan among {told}" in note for note in one.notes)

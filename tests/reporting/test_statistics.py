@@ -100,3 +100,17 @@ def test_table_is_escaped_for_latex() -> None:
     assert r"x & 5 \% $\pm$ 1 \\" in latex
     assert r"-- & \& \\" in latex
     assert "| x | 5 % ± 1 |" in shown.to_markdown()
+
+
+def test_slices_in_files_of_their_own_are_drawn_in_blocks_of_neighbours() -> None:
+    """As those of the original project's knees: who they show is not told."""
+    psnr = 30 + np.repeat(np.random.default_rng(0).standard_normal(4), 5)
+    alone = table(psnr, slices=1)
+    resampling = Resampling(alone, False, 5, 2000, subjects=["unknown"] * 20)
+    assert resampling.by_block
+    assert [group.tolist() for group in resampling.groups] == np.arange(20).reshape(4, 5).tolist()
+    figures = resampling.figures(alone)
+    per_volume = alone.per_volume("psnr")
+    assert figures[0] == pytest.approx(per_volume.mean())
+    blocks = per_volume.reshape(4, 5).mean(axis=1)
+    assert figures[1:].std() == pytest.approx(blocks.std() / 2, rel=0.1)

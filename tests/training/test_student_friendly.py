@@ -7,11 +7,14 @@ from kdmri.training import StudentFriendly
 from tests.training.test_methods import batch
 
 
-def method(cascades: int = 3, student_cascades: int = 3) -> StudentFriendly:
+def method(
+    cascades: int = 3, student_cascades: int = 3, supervision: float = 0.0
+) -> StudentFriendly:
     return StudentFriendly(
         network=DCCNN(cascades=cascades, depth=3, width=6),
         student=DCCNN(cascades=student_cascades, depth=2, width=4),
         optimizer=torch.optim.Adam,
+        intermediate_supervision=supervision,
     )
 
 
@@ -21,7 +24,7 @@ def test_branches_go_on_from_the_teachers_cascades() -> None:
     teacher, student = training.network, training.student
     first = teacher.cascades[0](given.image, *inputs)
     second = teacher.cascades[1](first, *inputs)
-    output, branches = training.outputs(given)
+    (*_, output), branches = training.outputs(given)
     torch.testing.assert_close(output, teacher(given.image, *inputs))
     assert len(branches) == 2
     longer = student.cascades[2](student.cascades[1](first, *inputs), *inputs)
@@ -33,7 +36,7 @@ def test_loss_is_the_papers_and_imitation_pulls_no_teacher() -> None:
     training, given = method(), batch()
     training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
     loss = training.loss(given)
-    output, branches = training.outputs(given)
+    (*_, output), branches = training.outputs(given)
     expected = (output - given.target).abs().mean()
     expected += sum((b - given.target).abs().mean() for b in branches) / 2
     held = output.detach()
@@ -44,6 +47,18 @@ def test_loss_is_the_papers_and_imitation_pulls_no_teacher() -> None:
     training.loss(given).backward()
     for parameter, gradient in zip(training.network.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_inner_cascades_of_the_teacher_learn_the_target_too() -> None:
+    given = batch()
+    plain = method()
+    supervised = method(supervision=0.5)
+    supervised.load_state_dict(plain.state_dict())
+    for training in (plain, supervised):
+        training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    (first, second, _), _ = plain.outputs(given)
+    within = ((first - given.target).abs().mean() + (second - given.target).abs().mean()) / 2
+    torch.testing.assert_close(supervised.loss(given), plain.loss(given) + 0.5 * within)
 
 
 def test_first_student_cascade_is_left_alone_and_all_else_learns() -> None:
@@ -62,7 +77,7 @@ def test_teacher_of_more_cascades_branches_behind_every_mth() -> None:
     states = [given.image]
     for cascade in training.network.cascades:
         states.append(cascade(states[-1], *inputs))
-    output, (first, second) = training.outputs(given)
+    (*_, output), (first, second) = training.outputs(given)
     torch.testing.assert_close(output, states[6])
     student = training.student.cascades
     torch.testing.assert_close(first, student[2](student[1](states[2], *inputs), *inputs))

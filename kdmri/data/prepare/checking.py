@@ -18,14 +18,14 @@ from kdmri.errors import DataError
 UNDERSAMPLED = "acc_"
 
 
-def check(folder: Path) -> Iterator[tuple[Path, str]]:
+def check(folder: Path) -> Iterator[tuple[Path, str | tuple[int, int, int]]]:
     """Read every h5 file below a directory to its last value.
 
     Args:
         folder: such as `datasets/cardiac`; files below `acc_4x` must carry undersampled copies.
 
     Yields:
-        Each file with what is wrong with it, "" where nothing is.
+        Each file with what is wrong with it, or its shape (H, W, S) where nothing is.
 
     Raises:
         DataError: there are no h5 files.
@@ -35,14 +35,14 @@ def check(folder: Path) -> Iterator[tuple[Path, str]]:
         raise DataError(f"check={folder}: no h5 files there")
     for path in paths:
         try:
-            _check_file(path)
+            shape = _check_file(path)
         except DataError as error:
             yield path, str(error).removeprefix(f"{path}: ")
         else:
-            yield path, ""
+            yield path, shape
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path) -> tuple[int, int, int]:
     parent = path.parent.name
     acceleration = parent.removeprefix(UNDERSAMPLED) if parent.startswith(UNDERSAMPLED) else None
     volume = inspect(path, channels=1, acceleration=acceleration)
@@ -59,6 +59,7 @@ def _check_file(path: Path) -> None:
             _check_magnitude(path, file[TARGET], file[COMPLEX_TARGET], largest)
     if largest > 1 + 1e-3:
         raise DataError(f"{path}: {TARGET} reaches {largest:g}; volumes are scaled to [0, 1]")
+    return volume.shape
 
 
 def _check_magnitude(path: Path, real: np.ndarray, complex_: np.ndarray, largest: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kdmri.data.layout import inspect, open_volume, read_volume, write_undersampled
+from kdmri.data.layout import SUBJECT, inspect, open_volume, read_volume, write_undersampled
 from kdmri.data.masks import MaskRule
 from kdmri.data.prepare.manifest import Entry, Manifest
 from kdmri.data.prepare.source import Reader, SourceVolume
@@ -183,10 +183,11 @@ def store_undersampled(folder: Path, mask: MaskRule, acceleration: str, mask_pat
             volume = inspect(path, channels=1)
             with open_volume(path) as file:
                 values = read_volume(file, volume, volume.target_key)
+                told = {key: file.attrs[key] for key in (SUBJECT,) if key in file.attrs}
             drawn = mask(volume.shape[:2])
             single = values[:, :, 0] if volume.shape[2] == 1 else values
             target = split / f"acc_{acceleration}" / f"{number}.h5"
-            write_undersampled(target, single, drawn, acceleration)
+            write_undersampled(target, single, drawn, acceleration, told)
             count += 1
     if drawn is not None:
         with written_aside(mask_path) as aside, aside.open("wb") as file:

@@ -1,0 +1,131 @@
+"""Trains the stages that a command asks for, those that are not done."""
+
+import math
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kdmri import identity
+from kdmri.claims import CLAIM, claim, is_claimed
+from kdmri.command import Command
+from kdmri.console import console
+from kdmri.errors import CheckpointError
+from kdmri.stages import Need, Stage
+from kdmri.training.run import Job, launch
+
+
+def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[str, Any]:
+    """Train the stages that the configuration asks for and that are not done.
+
+    Args:
+        config: the configuration in use.
+        stages: what `plan` gave.
+        command: the command line, kept in each stage's record.
+
+    Returns:
+        The best figures (epoch, score, metrics) of the last stage.
+
+    Raises:
+        StageConflictError: a directory holds a stage with other settings; nothing was trained.
+        CheckpointError: a stage needs another that is neither done nor part of this run.
+    """
+    chosen = [stages[name] for name in config.stage.run]
+    for stage in chosen:
+        for need in stage.needs.values():
+            if need.stage not in chosen:
+                _find(need, stage, config.wait, command)
+        if not config.overwrite:
+            stage.check()
+    for stage in chosen:
+        with claim(stage.directory, stage.name, config.wait):
+            if config.overwrite and not _begun_by(Command.this(), stage):
+                _clear(stage.directory)
+            stage.check()  # again: another process may have been here meanwhile
+            stage.check_needs()
+            if stage.finished:
+                console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
+            else:
+                launch(_job(stage, command))
+    return chosen[-1].record["best"]
+
+
+def _find(need: Need, stage: Stage, wait: bool, command: str) -> None:
+    """See that what a stage needs of one that is not asked for is there, and of the same data."""
+    needed = need.stage
+    if wait and not needed.finished and is_claimed(needed.directory):
+        with claim(needed.directory, needed.name, wait=True):
+            pass
+    if not needed.finished:
+        raise CheckpointError(
+            f"stage {stage.name} needs {need.checkpoint}, which is not there; train it first: "
+            f"{_command_of(command, needed.name)}"
+        )
+    needed.check_data()
+    if needed.differences:
+        told = f"{stage.name}: its {needed.name} was trained with other settings"
+        console().print(f"{told}: {'; '.join(needed.differences)}", highlight=False)
+
+
+def _begun_by(command: Command, stage: Stage) -> bool:
+    """Whether it is what this command itself began, in another cell of its sweep or turn."""
+    try:
+        begun = stage.record.get("begun")
+    except CheckpointError:
+        return False
+    return begun is not None and command.is_same(Command(**begun)) and not stage.differences
+
+
+def _clear(directory: Path) -> None:
+    """Remove all that a stage left, but for the claim on it."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif not path.name.startswith(CLAIM):
+            path.unlink()
+
+
+def _job(stage: Stage, command: str) -> Job:
+    resolved = _resolved(stage.config, {"run_name": stage.directory.name})
+    length = {"trainer": {"max_epochs": _schedule_steps(stage)}}
+    resolved.scheduler = _resolved(stage.config, length).scheduler  # follows that of the stage
+    teacher = stage.needs.get("teacher")
+    if teacher and teacher.stage.config.task.folder != stage.config.task.folder:
+        sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
+        resolved.stage.plan[stage.name].method.teacher_task = sampling
+    name = resolved.stage.plan[stage.name].same_as or stage.name
+    needs = {role: need.checkpoint for role, need in stage.needs.items()}
+    record = {
+        "stage": name,
+        "experiment": stage.experiment,
+        "circumstances": stage.circumstances,
+        "needs": {role: identity.file_digest(path) for role, path in needs.items()},
+        "command": command,
+        "begun": asdict(Command.this()),
+        "finished": False,
+    }
+    return Job(resolved, name, stage.directory, needs, record)
+
+
+def _schedule_steps(stage: Stage) -> int:
+    """How often the learning rate's schedule moves on in a stage."""
+    definition = stage.config.stage.plan[stage.name]
+    return math.ceil(definition.max_epochs / definition.method.scheduler_every)
+
+
+def _resolved(config: DictConfig, changes: dict[str, Any]) -> DictConfig:
+    """Give a configuration with some changes and no interpolation left."""
+    changed = OmegaConf.merge(config, changes)
+    resolved = OmegaConf.create(OmegaConf.to_container(changed, resolve=True))
+    assert isinstance(resolved, DictConfig)
+    return resolved
+
+
+def _command_of(command: str, stage: str) -> str:
+    """Turn this run's command into the one that trains another stage."""
+    words = [word for word in shlex.split(command) if not word.startswith("stage.run=")]
+    return shlex.join([*words, f"stage.run=[{stage}]"])

@@ -1,0 +1,56 @@
+"""Which devices a trainer's settings mean, and what they are called."""
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from kdmri.console import console
+from kdmri.errors import ConfigurationError
+from kdmri.execution import describe, emulates_bfloat16
+
+
+def world_size(trainer: DictConfig) -> int:
+    """Count the devices, and so the processes, that the trainer asks for on all machines."""
+    devices = trainer.devices
+    if OmegaConf.is_list(devices):
+        count = len(devices)
+    elif devices in ("auto", -1, "-1"):
+        count = torch.cuda.device_count() if on_gpu(trainer) else 1
+    else:
+        count = int(devices)
+    return count * int(trainer.num_nodes)
+
+
+def on_gpu(trainer: DictConfig) -> bool:
+    """Whether there is a GPU and the trainer's settings allow it."""
+    return trainer.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def check_tasks(trainer: DictConfig, world: int, tasks: int) -> None:
+    """See that tasks can share out the processes; raises ConfigurationError where they cannot."""
+    if tasks < trainer.num_nodes:
+        raise ConfigurationError(
+            f"trainer.num_nodes={trainer.num_nodes}: this command runs as {tasks} task(s); start "
+            "one on each node with srun or torchrun (README, Several nodes)"
+        )
+    if tasks < world and world % tasks:
+        raise ConfigurationError(
+            f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}: {world} "
+            f"processes cannot be shared out evenly among the {tasks} tasks of this command"
+        )
+
+
+def described(trainer: pl.Trainer) -> str:
+    """Say what a stage was trained on."""
+    device = describe(trainer.strategy.root_device)
+    return device if trainer.world_size == 1 else f"{trainer.world_size} x {device}"
+
+
+def warn_of_emulation(precision: str | int, device: torch.device) -> None:
+    """Say it where half precision is slow on a device."""
+    if "bf16" in str(precision) and emulates_bfloat16(device):
+        console().print(
+            f"trainer.precision={precision}: this CPU has no instructions for bfloat16 and takes "
+            "many times as long as with 32-true",
+            highlight=False,
+        )

@@ -1,0 +1,35 @@
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from kdmri.execution import emulates_bfloat16
+from kdmri.training.devices import warn_of_emulation, world_size
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "processes"), [(1, 1, 1), (4, 2, 8), ([0, 2], 3, 6), ("auto", 2, 2)]
+)
+def test_processes_of_a_trainer(devices: object, nodes: int, processes: int) -> None:
+    settings = {"devices": devices, "num_nodes": nodes, "accelerator": "cpu"}
+    assert world_size(OmegaConf.create(settings)) == processes
+
+
+@pytest.mark.parametrize(
+    ("told", "slow"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_half_precision_without_instructions_for_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: dict, slow: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert emulates_bfloat16(torch.device("cpu")) == slow
+    assert not emulates_bfloat16(torch.device("cuda"))
+    warn_of_emulation("32-true", torch.device("cpu"))
+    assert capsys.readouterr().out == ""
+    warn_of_emulation("bf16-mixed", torch.device("cpu"))
+    assert ("many times as long" in " ".join(capsys.readouterr().out.split())) == slow
