@@ -206,7 +206,7 @@ def start_together(job: str, world: int, tasks: Tasks) -> int:
 def start_share(share: Share, tasks: Tasks) -> int:
     """Start one task's share of a stage's processes and wait for their end."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "job.yaml"
+        path = Path(folder) / "job.json"
         path.write_text(share.job)
         command = [sys.executable, "-m", "kdmri.processes", f"--nproc-per-node={share.processes}"]
         command += [f"--nnodes={share.tasks}", f"--node-rank={tasks.index}"]

@@ -60,13 +60,13 @@ def test_two_by_two_cells_with_two_processes_each(train: Run, tmp_path: Path) ->
 @pytest.mark.usefixtures("own")
 def test_one_device_after_two_trains_on_all_data(train: Run, tmp_path: Path) -> None:
     """Trap: ranks that a job of two devices left behind halved the next job's data."""
-    words = ("stage=student", "overwrite=true")
-    sweep(tmp_path, *words, *CPU_DDP[:2], "trainer.devices=2,1")
-    directory = tmp_path / "experiments" / "own" / "acc_4x" / "tiny_student"
-    assert yaml.safe_load((directory / "config.yaml").read_text())["trainer"]["devices"] == 1
-    after = weights(directory)
-    assert train(*words).code == 0
-    for name, value in weights(directory).items():
+    words = ("stage=student", *CPU_DDP[:2])
+    sweep(tmp_path, *words, "trainer.devices=2,1", "name=on_${trainer.devices}")
+    directory = tmp_path / "experiments" / "own" / "acc_4x"
+    after = weights(directory / "on_1_student")
+    assert (directory / "on_2_student" / "config.yaml").is_file()
+    assert train("stage=student", "name=alone").code == 0
+    for name, value in weights(directory / "alone_student").items():
         assert torch.equal(value, after[name]), name
 
 
@@ -90,7 +90,10 @@ def test_preempted_job_is_queued_again_and_goes_on(train: Run, tmp_path: Path) -
     words, launcher = ("stage=student", "trainer.max_epochs=15"), "launcher=submitit_local"
     directory = tmp_path / "experiments" / "own" / "acc_4x" / "tiny_student"
     with subprocess.Popen(
-        [sys.executable, ROOT / "train.py", TINY[0], "-m", *TINY[1:], *words, launcher],
+        [
+            *(sys.executable, ROOT / "train.py", TINY[0], "-m"),
+            *(*TINY[1:], *words, "overwrite=true", launcher),
+        ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     ) as process:

@@ -78,7 +78,7 @@ def launch(job: Job) -> None:
         "directory": str(job.directory),
         "needs": {k: str(v) for k, v in job.needs.items()},
     }
-    if processes.start_together(OmegaConf.to_yaml(OmegaConf.create(plain)), world, tasks):
+    if processes.start_together(json.dumps(plain), world, tasks):
         raise KdmriError(
             f"stage {job.stage}: the {world} processes that train it failed (see above)"
         )
@@ -257,15 +257,14 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 if __name__ == "__main__":
     processes.die_with_parent()
     keep_freed_memory()
-    stored = OmegaConf.load(sys.argv[1])
-    assert isinstance(stored, DictConfig)
+    stored = json.loads(Path(sys.argv[1]).read_text())
     train(
         Job(
-            config=stored.config,
-            stage=stored.stage,
-            directory=Path(stored.directory),
-            needs={role: Path(path) for role, path in stored.needs.items()},
-            record=_plain(stored.record),
+            config=OmegaConf.create(stored["config"]),
+            stage=stored["stage"],
+            directory=Path(stored["directory"]),
+            needs={role: Path(path) for role, path in stored["needs"].items()},
+            record=stored["record"],  # its command may hold ${...}, to be kept as it is
         )
     )
     if torch.distributed.is_initialized():  # else its threads may abort the process at its end
