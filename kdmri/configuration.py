@@ -134,9 +134,9 @@ def check_words(words: Iterable[str]) -> None:
         ConfigurationError: a group is given a number or null, or a plugin is not installed.
     """
     for word in words:
-        group, _, value = word.lstrip("+~").partition("=")
+        group, given, value = word.lstrip("+").partition("=")
         folder = CONFIGS / group.partition("@")[0]
-        if group and folder.is_dir() and _is_no_name(value):
+        if given and folder.parent == CONFIGS and folder.is_dir() and _is_no_name(value):
             choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
             other = "; any other is acceleration.factor=6" if group == "acceleration" else ""
             raise ConfigurationError(f"{word}: choose one of {choices}{other}")

@@ -85,11 +85,20 @@ def settings(config: DictConfig, nodes: Iterable[str]) -> dict[str, Any]:
 
 
 def own_settings(definition: DictConfig) -> dict[str, Any]:
-    """Flatten what a stage's definition says of its training itself, not by naming another node."""
-    raw = OmegaConf.to_container(definition, resolve=False)
+    """Flatten what a stage's definition says of its training itself, not by naming another node.
+
+    What it takes from another stage's definition (`${stage.plan...}`) is its own.
+    """
+    raw, resolved = (OmegaConf.to_container(definition, resolve=r) for r in (False, True))
     assert isinstance(raw, dict)
-    flat = _flatten("stage.method", raw["method"], []) | {"stage.monitor": raw["monitor"]}
-    return {key: value for key, value in flat.items() if not str(value).startswith("${")}
+    assert isinstance(resolved, dict)
+    own = {}
+    for key, value in {**raw["method"], "monitor": raw["monitor"]}.items():
+        given = str(value)
+        if not given.startswith("${") or given.startswith("${stage.plan."):
+            found = resolved["monitor"] if key == "monitor" else resolved["method"][key]
+            own.update(_flatten(f"stage.{key}", found, []))
+    return own
 
 
 def mask_file_digest(config: DictConfig) -> str | None:

@@ -14,7 +14,7 @@ from kdmri import identity
 from kdmri.claims import CLAIM, claim, is_claimed
 from kdmri.command import Command
 from kdmri.console import console
-from kdmri.errors import CheckpointError
+from kdmri.errors import CheckpointError, StageConflictError
 from kdmri.stages import Need, Stage
 from kdmri.training.run import Job, launch
 
@@ -75,7 +75,8 @@ def _begun_by(command: Command, stage: Stage) -> bool:
     """Whether it is what this command itself began, in another cell of its sweep or turn."""
     try:
         begun = stage.record.get("begun")
-    except CheckpointError:
+        stage.check_needs()
+    except (CheckpointError, StageConflictError):
         return False
     return begun is not None and command.is_same(Command(**begun)) and not stage.differences
 

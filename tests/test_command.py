@@ -23,6 +23,14 @@ def test_sweep_that_overwrites_trains_a_shared_teacher_once(train: Run, tmp_path
     assert again.out.count("teacher: done before") == 1, "another command replaces it"
 
 
+def test_sweep_that_overwrites_replaces_what_learnt_from_a_replaced_teacher(train: Run) -> None:
+    words = ("--multirun", "stage.run=[teacher,feature]", "teacher_epochs=2,1")
+    assert train(*words, "overwrite=true").code == 0
+    again = train(*words, "overwrite=true")
+    assert again.code == 0, again.err
+    assert "done before" not in again.out
+
+
 def test_job_that_is_queued_again_goes_on(
     train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -316,6 +316,19 @@ def test_what_changes_the_training_is_no_reuse(tmp_path: Path, override: str, to
 
 
 @pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("choice", ["sft", "privileged"])
+def test_what_a_stage_takes_from_another_ones_definition_is_compared(
+    tmp_path: Path, choice: str
+) -> None:
+    words = (f"stage={choice}", f"paths.experiments={tmp_path}")
+    leave(plan(*words)[f"{choice}_feature"])
+    plan(*words)[f"{choice}_feature"].check()
+    changed = plan(*words, "stage.plan.feature.method.weights.attention=0.5")
+    with pytest.raises(StageConflictError, match=r"weights.attention was 1\.0, now 0\.5"):
+        changed[f"{choice}_feature"].check()
+
+
+@pytest.mark.usefixtures("hydra")
 def test_only_other_data_keeps_a_stage_from_being_measured(tmp_path: Path) -> None:
     paths = f"paths.experiments={tmp_path}"
     leave(plan(paths)["teacher"])

@@ -156,7 +156,7 @@ class HeadInSlabs:
         if told:
             raise DataError(
                 f"{folder}: was made with other settings: {'; '.join(told)}. Choose another "
-                "dataset.name=..., or remove the folder"
+                "dataset.name=..., or remove the folder and what was trained on it"
             )
 
     def _read(self, path: Path) -> tuple[np.ndarray, float]:

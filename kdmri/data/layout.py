@@ -113,8 +113,10 @@ def subject(path: Path) -> str | None:
     """
     try:
         with h5py.File(path, "r") as file:
-            slices = _volume_shape(file[TARGET], path)[2]
-            return str(file.attrs.get(SUBJECT, "")) or (path.name if slices > 1 else None)
+            if SUBJECT in file.attrs:
+                return str(file.attrs[SUBJECT])
+            target = file[TARGET if TARGET in file else COMPLEX_TARGET]
+            return path.name if _volume_shape(target, path)[2] > 1 else None
     except (OSError, KeyError, AttributeError, DataError):
         return path.name  # what is wrong is said when it is read
 

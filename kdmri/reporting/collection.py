@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 import statistics
 from collections import defaultdict
@@ -56,7 +57,7 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
         cell = told.dataset, told.task
         for label, figures in told.baselines.items():
             known = baselines[*cell, label]
-            if figures not in known:  # another mask or noise gives another input
+            if not any(_alike(figures, other) for other in known):  # of another mask or noise
                 of_input = variant(directory) if known else ""
                 found.append(Summary(*cell, label, of_input, 0, 0, figures))
                 known.append(figures)
@@ -64,6 +65,11 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
             Summary(*cell, told.label, variant(directory), told.parameters, told.seed, told.figures)
         )
     return found
+
+
+def _alike(one: dict[str, float], other: dict[str, float]) -> bool:
+    """Whether figures are the same but for rounding."""
+    return all(math.isclose(one[metric], other[metric], rel_tol=1e-4) for metric in FIGURES)
 
 
 def variant(directory: Path) -> str:

@@ -72,7 +72,6 @@ class PairedComparison:
 
         Raises:
             CheckpointError: they were not measured on the same slices.
-            ConfigurationError: there is no such reference.
         """
         self._by_directory = {record.directory: record for record in records}
         self._reference = reference
@@ -85,12 +84,6 @@ class PairedComparison:
                     f"{record.directory}: measured on other slices than {first.directory}; run "
                     "evaluate.py with the settings of both"
                 )
-        known = {*map(variant, self._by_directory), *(r.told.stage for r in records)}
-        known |= {stage for record in records for stage in record.told.beside}
-        if reference not in known:
-            raise ConfigurationError(
-                f"reference={reference}: there is none among {', '.join(sorted(known))}"
-            )
         told = first.told
         self._resampling = Resampling(
             first.table, told.one_subject, block, resamples, subjects=told.subjects
@@ -250,7 +243,19 @@ class PairedComparison:
 
 
 def compare(records: Iterable[Record], reference: str, block: int, resamples: int) -> list[Table]:
-    """Lay out one table for each data set and task; see `PairedComparison`."""
+    """Lay out one table for each data set and task; see `PairedComparison`.
+
+    Raises:
+        CheckpointError: what belongs into one table was not measured on the same slices.
+        ConfigurationError: no data set has such a reference.
+    """
+    records = list(records)
+    known = {variant(record.directory) for record in records}
+    known |= {stage for r in records for stage in (r.told.stage, *r.told.beside)}
+    if reference not in known:
+        raise ConfigurationError(
+            f"reference={reference}: there is none among {', '.join(sorted(known))}"
+        )
     cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         cells[record.told.dataset, record.told.task].append(record)

@@ -10,7 +10,11 @@ from kdmri.execution import describe, emulates_bfloat16
 
 
 def world_size(trainer: DictConfig) -> int:
-    """Count the devices, and so the processes, that the trainer asks for on all machines."""
+    """Count the devices, and so the processes, that the trainer asks for on all machines.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
     devices = trainer.devices
     if OmegaConf.is_list(devices):
         count = len(devices)
@@ -18,6 +22,10 @@ def world_size(trainer: DictConfig) -> int:
         count = torch.cuda.device_count() if on_gpu(trainer) else 1
     else:
         count = int(devices)
+    if count < 1 or trainer.num_nodes < 1:
+        raise ConfigurationError(
+            f"trainer.devices={devices}, trainer.num_nodes={trainer.num_nodes}: must be at least 1"
+        )
     return count * int(trainer.num_nodes)
 
 

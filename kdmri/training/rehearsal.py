@@ -35,7 +35,7 @@ def rehearse(config: DictConfig) -> None:
 def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:
     """See whether the loss can compare the activations, and a batch is large enough for it."""
     smallest, processes = method.distillation.smallest_batch, world_size(config.trainer)
-    if batch_size // processes < smallest:
+    if smallest > 1 and batch_size // processes < smallest:
         shared = f" shared out among {processes} processes" if processes > 1 else ""
         raise ConfigurationError(
             f"batch_size={batch_size}{shared}: distillation={config.distillation.name} compares "

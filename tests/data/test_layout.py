@@ -132,7 +132,10 @@ def test_who_was_scanned(tmp_path: Path, anatomy: np.ndarray) -> None:
     write_volume(tmp_path / "2.h5", anatomy[:, :, :3], {})
     write_undersampled(tmp_path / "3.h5", anatomy[:, :, 3], mask, "4x", {SUBJECT: "subject-a"})
     write_undersampled(tmp_path / "4.h5", anatomy[:, :, 4], mask, "4x", {})
-    told = [subject(tmp_path / f"{number}.h5") for number in range(1, 6)]
-    assert told == ["subject-a", "2.h5", "subject-a", None, "5.h5"]
+    write_volume(tmp_path / "6.h5", anatomy[:, :, :3] * 1j, {SUBJECT: "subject-b"})
+    with h5py.File(tmp_path / "6.h5", "a") as file:
+        del file["volfs"]
+    told = [subject(tmp_path / f"{number}.h5") for number in range(1, 7)]
+    assert told == ["subject-a", "2.h5", "subject-a", None, "5.h5", "subject-b"]
     volumes = [inspect(tmp_path / f"{number}.h5", channels=1) for number in (1, 2, 4)]
     assert subjects(volumes) == ["subject-a", "2.h5", "unknown"]

@@ -76,7 +76,7 @@ def test_student_may_be_narrower_than_its_teacher(kind: type[DistillationLoss]) 
 
 
 def test_flow_between_layers_of_other_widths_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="distillation=fsp compares pairs"):
+    with pytest.raises(ConfigurationError, match="distillation=fsp compares taps of equal width"):
         build(FSP, student=3, teacher=7)
 
 

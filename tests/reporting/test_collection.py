@@ -89,6 +89,8 @@ def test_baselines_of_other_masks_stand_apart(tmp_path: Path) -> None:
     leave(tmp_path / "heart/acc_4x/run_kd", "Student + KD", 30.0)
     other = leave(tmp_path / "heart/acc_4x/run_kd_dataset.mask.seed-3", "Student + KD", 31.0)
     other.write_text(other.read_text().replace("20.0", "17.0"))
+    rounded = leave(tmp_path / "heart/acc_4x/run_teacher", "Teacher", 31.0)
+    rounded.write_text(rounded.read_text().replace("20.0", "20.00000001"))
     rows = tabulate(read_summaries(tmp_path)).rows
     assert [(row[2], row[4]) for row in rows if "Zero-filled" in row[2]] == [
         ("Zero-filled", "20.00"),

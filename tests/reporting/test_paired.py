@@ -187,6 +187,8 @@ def test_record_of_something_else_is_named(tmp_path: Path) -> None:
 
 def test_reference_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    leave(tmp_path / "other" / "acc_2x", "teacher", 1, PSNR)
+    assert len(compare(find_records(tmp_path), "student_long", 3, 50)) == 2
     with pytest.raises(
         ConfigurationError, match=r"reference=long: there is none among kd, student"
     ):

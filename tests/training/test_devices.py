@@ -2,6 +2,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from kdmri.errors import ConfigurationError
 from kdmri.execution import emulates_bfloat16
 from kdmri.training.devices import warn_of_emulation, world_size
 
@@ -12,6 +13,12 @@ from kdmri.training.devices import warn_of_emulation, world_size
 def test_processes_of_a_trainer(devices: object, nodes: int, processes: int) -> None:
     settings = {"devices": devices, "num_nodes": nodes, "accelerator": "cpu"}
     assert world_size(OmegaConf.create(settings)) == processes
+
+
+def test_no_processes_are_an_error() -> None:
+    settings = {"devices": 0, "num_nodes": 1, "accelerator": "cpu"}
+    with pytest.raises(ConfigurationError, match=r"trainer.devices=0.*must be at least 1"):
+        world_size(OmegaConf.create(settings))
 
 
 @pytest.mark.parametrize(
