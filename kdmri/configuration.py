@@ -30,6 +30,8 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+COUNT: Check = (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1")
+
 CHECKS: dict[str, Check] = {
     "teacher": (
         OmegaConf.is_dict,
@@ -40,8 +42,8 @@ CHECKS: dict[str, Check] = {
         "settings; another network is architecture@student=NAME, of configs/architecture",
     ),
     "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
-    "batch_size": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
-    "distilled_batch_size": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "batch_size": COUNT,
+    "distilled_batch_size": COUNT,
     "feature_share": (lambda v: is_number(v) and 0 < v < 1, "a number between 0 and 1"),
     "weight_averaging": (
         lambda v: v is None or (is_number(v) and 0 < v < 1),
@@ -58,7 +60,7 @@ CHECKS: dict[str, Check] = {
         "null or settings with a _target_, as configs/augmentation/affine.yaml has them",
     ),
     "intermediate_supervision": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
-    "augmentation.masks": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "augmentation.masks": COUNT,
     "num_workers": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
     "cache_gib": (lambda v: is_number(v) and v >= 0, "a number of GiB, at least 0"),
     "teacher_cache_gib": (lambda v: is_number(v) and v >= 0, "a number of GiB, at least 0"),
@@ -66,8 +68,8 @@ CHECKS: dict[str, Check] = {
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
     "stage.teacher_factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
-    "trainer.max_epochs": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
-    "teacher_epochs": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "trainer.max_epochs": COUNT,
+    "teacher_epochs": COUNT,
     "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
     "dataset.image_size": (
         lambda v: v is None or (len(v) == 2 and all(is_whole(n) and n >= 1 for n in v)),
@@ -82,9 +84,9 @@ CHECKS: dict[str, Check] = {
     "loss.reconstruction": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
     "loss.imitation": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
     "loss.attention": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
-    "evaluation.batch_size": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "evaluation.batch_size": COUNT,
     "evaluation.latency": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
-    "evaluation.block": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "evaluation.block": COUNT,
 }
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 

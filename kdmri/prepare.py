@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import track
 
-from kdmri.configuration import Check, check_values, is_number, is_whole
+from kdmri.configuration import COUNT, Check, check_values, is_number, is_whole
 from kdmri.console import console, one_line_errors
 from kdmri.data.masks import MaskFile, MaskRule
 from kdmri.data.prepare.checking import check
@@ -49,7 +49,7 @@ CHECKS: dict[str, Check] = {
     ),
     "ratios": (_are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"),
     "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
-    "processes": (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1"),
+    "processes": COUNT,
     "strict": (_is_truth, "true or false"),
     "store_undersampled": (_is_truth, "true or false"),
     "simulation.phase": (_is_truth, "true or false"),

@@ -15,12 +15,26 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
+from kdmri import configuration, stages
 from kdmri.command import COMMAND
 from kdmri.data.embedded import find_mni
 from kdmri.data.layout import write_volume
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def hydra() -> Iterator[None]:
+    configuration.register_resolvers()
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        yield
+
+
+def plan(*overrides: str) -> dict[str, stages.Stage]:
+    chosen = [word for word in overrides if word.split("=")[0] in configuration.PATH_CHOICES]
+    return stages.plan(compose("config", list(overrides)), compose("config", chosen))
 
 
 @dataclass
