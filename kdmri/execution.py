@@ -40,6 +40,11 @@ def emulates_bfloat16(device: torch.device) -> bool:
     return can.get("architecture") == "x86_64" and emulated
 
 
+def has_avx2_at_best() -> bool:
+    """Tell whether PyTorch computes with AVX2 on this CPU, as on x86 without AVX-512."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
 def eager_on_cpu(tensor: Tensor) -> bool:
     """Tell whether operations on a tensor run at once and on the CPU.
 

@@ -4,13 +4,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
-from kdmri.execution import eager_on_cpu
+from kdmri.execution import eager_on_cpu, has_avx2_at_best
 from kdmri.models.expansion import Expansion
 
 NARROW = 4
 """So few output channels leave most of a convolution's vector lanes empty."""
+WIDE = 32
+"""From so many channels on it pays to lay activations out anew for the gradient of a kernel."""
 
 
 class Convolution(nn.Conv2d):
@@ -50,6 +54,8 @@ class Convolution(nn.Conv2d):
         """Convolve (B, inputs, H, W) to (B, outputs, H, W)."""
         if self.out_channels <= NARROW < self.in_channels and eager_on_cpu(image):
             return self._as_product(image)
+        if self._relaid(image):
+            return _RelaidConvolution.apply(image, self.kernel, self.bias)
         return self._conv_forward(image, self.kernel, self.bias)
 
     def rectified(self, image: Tensor) -> Tensor:
@@ -69,14 +75,47 @@ class Convolution(nn.Conv2d):
         spread = spread.view(len(image), -1, 3, 3, *image.shape[-2:])
         return _Gathering.apply(spread) + self.bias.view(1, -1, 1, 1)
 
+    def _relaid(self, image: Tensor) -> bool:
+        wide = min(self.in_channels, self.out_channels) >= WIDE
+        return wide and torch.is_grad_enabled() and has_avx2_at_best() and self._by_onednn(image)
+
     def _fusible(self, image: Tensor) -> bool:
+        return not torch.is_grad_enabled() and self._by_onednn(image)
+
+    def _by_onednn(self, image: Tensor) -> bool:
         return (
             eager_on_cpu(image)
-            and not torch.is_grad_enabled()
             and not torch.is_autocast_enabled("cpu")
             and image.dtype == self.weight.dtype == torch.float32
             and torch.backends.mkldnn.is_available()
         )
+
+
+class _RelaidConvolution(torch.autograd.Function):
+    """`F.conv2d` of a 3x3 kernel whose gradient is computed with channels first.
+
+    The result is the same; with channels last oneDNN takes two to four times as long for it where
+    the CPU has no AVX-512.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(image, kernel)
+        return F.conv2d(image, kernel, bias, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        image, kernel = ctx.saved_tensors
+        of_image, of_kernel, of_bias = None, None, None
+        if ctx.needs_input_grad[0]:
+            of_image = conv2d_input(image.shape, kernel, gradient, padding=1)
+        if ctx.needs_input_grad[1]:
+            first = image.contiguous(), kernel.shape, gradient.contiguous()
+            of_kernel = conv2d_weight(*first, padding=1).to(memory_format=torch.channels_last)
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum((0, 2, 3))
+        return of_image, of_kernel, of_bias
 
 
 class _Gathering(torch.autograd.Function):

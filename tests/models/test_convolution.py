@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kdmri.models.convolution import NARROW, Convolution
+from kdmri.models import convolution as module
+from kdmri.models.convolution import NARROW, WIDE, Convolution
 
 
 def layer(inputs: int, outputs: int, size: tuple[int, int]) -> tuple[Convolution, torch.Tensor]:
@@ -46,3 +47,25 @@ def test_rectified_without_gradient_is_the_same(inputs: int, outputs: int) -> No
     expected = F.relu(F.conv2d(image, convolution.weight, convolution.bias, padding=1))
     with torch.inference_mode():
         torch.testing.assert_close(convolution.rectified(image), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", ["", "image", "weight", "bias"])
+def test_gradient_of_a_relaid_convolution_is_the_same(
+    frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "has_avx2_at_best", lambda: True)
+    convolution, image = layer(WIDE, WIDE, (9, 8))
+    convolution, image = convolution.float(), image.detach().float().requires_grad_()
+    leaves = {"image": image, "weight": convolution.weight, "bias": convolution.bias}
+    parts = {name: leaf.requires_grad_(name != frozen) for name, leaf in leaves.items()}
+    parts.pop(frozen, None)
+    found = convolution(image)
+    assert "Relaid" in found.grad_fn.name()
+    expected = F.conv2d(image, convolution.weight, convolution.bias, padding=1)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn_like(expected)
+    wanted = torch.autograd.grad((expected * weight).sum(), [*parts.values()])
+    gradients = torch.autograd.grad((found * weight).sum(), [*parts.values()])
+    for part, one, other in zip(parts.values(), gradients, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
+        assert one.stride() == part.stride()
