@@ -25,6 +25,14 @@ from kdmri.data.layout import write_volume
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores out among the workers of `pytest -n`, and what they start."""
+    if worker := getattr(config, "workerinput", None):
+        threads = max(1, (os.cpu_count() or 1) // worker["workercount"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
 @pytest.fixture
 def hydra() -> Iterator[None]:
     configuration.register_resolvers()
