@@ -28,9 +28,9 @@ class Convolution(nn.Conv2d):
 
     expansion: Expansion | None
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         """Initialise as PyTorch does; `inputs` and `outputs` are numbers of channels."""
-        super().__init__(inputs, outputs, kernel_size=3, padding=1)
+        super().__init__(inputs, outputs, kernel_size=3, padding=1, bias=bias)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.expansion = None
 
@@ -68,12 +68,12 @@ class Convolution(nn.Conv2d):
 
     def _as_product(self, image: Tensor) -> Tensor:
         """Give each pixel's share to its nine neighbours by a matrix product, then add them up."""
-        assert self.bias is not None
         shares = self.kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # (outputs * 9, inputs)
         pixels = image.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, inputs), as they lie
         spread = torch.matmul(shares, pixels.transpose(1, 2))
         spread = spread.view(len(image), -1, 3, 3, *image.shape[-2:])
-        return _Gathering.apply(spread) + self.bias.view(1, -1, 1, 1)
+        total = _Gathering.apply(spread)
+        return total if self.bias is None else total + self.bias.view(1, -1, 1, 1)
 
     def _relaid(self, image: Tensor) -> bool:
         wide = min(self.in_channels, self.out_channels) >= WIDE
@@ -99,7 +99,7 @@ class _RelaidConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, image: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(image, kernel)
         return F.conv2d(image, kernel, bias, padding=1)
 

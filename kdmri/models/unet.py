@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
+from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency, Measurement
 
 SLOPE = 0.2
@@ -17,7 +18,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [
-            nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False),
+            Convolution(channels, outputs, bias=False),
             nn.InstanceNorm2d(outputs),
             nn.LeakyReLU(SLOPE),
         ]

@@ -10,11 +10,13 @@ from kdmri.models import convolution as module
 from kdmri.models.convolution import NARROW, WIDE, Convolution
 
 
-def layer(inputs: int, outputs: int, size: tuple[int, int]) -> tuple[Convolution, torch.Tensor]:
+def layer(
+    inputs: int, outputs: int, size: tuple[int, int], bias: bool = True
+) -> tuple[Convolution, torch.Tensor]:
     torch.manual_seed(0)
     image = torch.randn(2, inputs, *size, dtype=torch.double)
     image = image.contiguous(memory_format=torch.channels_last)
-    return Convolution(inputs, outputs).double(), image.requires_grad_()
+    return Convolution(inputs, outputs, bias).double(), image.requires_grad_()
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,15 @@ def test_gradient_of_a_relaid_convolution_is_the_same(
     for part, one, other in zip(parts.values(), gradients, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
         assert one.stride() == part.stride()
+
+
+@pytest.mark.parametrize("outputs", [1, WIDE])
+def test_bias_can_be_left_out(outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "has_avx2_at_best", lambda: True)
+    convolution, image = layer(WIDE, outputs, (9, 8), bias=False)
+    convolution, image = convolution.float(), image.detach().float().requires_grad_()
+    found = convolution(image)
+    expected = F.conv2d(image, convolution.weight, padding=1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    one, other = (torch.autograd.grad(o.square().sum(), image)[0] for o in (found, expected))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
