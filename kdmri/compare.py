@@ -57,16 +57,19 @@ def show(root: Path, reference: str, block: int, resamples: int, since: float = 
         since: leaves out what was measured before, in seconds since the epoch.
 
     Raises:
-        CheckpointError: nothing was measured there, or something is damaged.
+        CheckpointError: nothing was measured there, something is damaged, or what belongs into a
+            table was measured on different slices; other tables are there all the same.
     """
     records = find_records(root, since)
     if not records:
         raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
-    tables = compare(records, reference, block, resamples)
+    tables, errors = compare(records, reference, block, resamples)
     write_text(root / "methods.md", "\n".join(table.to_markdown() for table in tables))
     write_text(root / "methods.tex", "\n".join(table.to_latex() for table in tables))
     for table in tables:
         console().print(table.to_rich())
+    if errors:
+        raise CheckpointError("; ".join(errors))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The composed configuration: checked before any data is read, and what it is compared with."""
 
+import difflib
 import importlib.util
 import math
 import pkgutil
@@ -70,10 +71,14 @@ CHECKS: dict[str, Check] = {
     "stage.teacher_factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": COUNT,
     "teacher_epochs": COUNT,
+    "dataset.name": (
+        lambda v: isinstance(v, str) and v != "",
+        "text; a number needs quotes of its own, such as 'dataset.name=\"2024\"'",
+    ),
     "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
     "dataset.image_size": (
-        lambda v: v is None or (len(v) == 2 and all(is_whole(n) and n >= 1 for n in v)),
-        "null or [H,W]",
+        lambda v: v is None or (len(v) == 2 and all(is_whole(n) and n >= 7 for n in v)),
+        "null or [H,W], at least 7 each, the window of SSIM",
     ),
     "dataset.mask.axis": (lambda v: v in (0, 1), "0 or 1"),
     "dataset.mask.centre_lines": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
@@ -87,6 +92,16 @@ CHECKS: dict[str, Check] = {
     "evaluation.batch_size": COUNT,
     "evaluation.latency": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
     "evaluation.block": COUNT,
+    "evaluation.bootstrap": COUNT,
+    "trainer.check_val_every_n_epoch": COUNT,
+    "trainer.fast_dev_run": (
+        lambda v: not v,
+        "false; for a trial give +trainer.limit_train_batches=2 trainer.max_epochs=1 name=trial",
+    ),
+    "trainer.limit_val_batches": (
+        lambda v: is_number(v) and v > 0,
+        "a number above 0; the best weights are chosen on selection slices",
+    ),
 }
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 
@@ -204,7 +219,11 @@ def _is_good(config: DictConfig, key: str, allowed: Callable[[Any], bool]) -> bo
 
 
 def shipped(config: DictConfig) -> DictConfig:
-    """Compose this run's choices of `PATH_CHOICES` without any other override."""
+    """Compose this run's choices of `PATH_CHOICES` without any other override.
+
+    Raises:
+        ConfigurationError: `config` has a group of settings that they do not have.
+    """
     runtime = HydraConfig.get()
     choices = [
         f"{group}={choice}"
@@ -213,4 +232,10 @@ def shipped(config: DictConfig) -> DictConfig:
     ]
     assert runtime.job.config_name is not None
     name = f"dataset.name={config.dataset.name}"
-    return compose(runtime.job.config_name, overrides=[*choices, name])
+    found = compose(runtime.job.config_name, overrides=[*choices, name])
+    for key in map(str, config):
+        if key not in found:
+            close = difflib.get_close_matches(key, map(str, found), n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"+{key}: there are no such settings{meant}")
+    return found

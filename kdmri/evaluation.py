@@ -15,6 +15,7 @@ from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError
 from kdmri.execution import describe
 from kdmri.files import write_text
+from kdmri.identity import comparison_name
 from kdmri.metrics import SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
@@ -49,7 +50,7 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     if not finished:
         raise CheckpointError(
             f"{asked[0].directory}: nothing is trained there yet; run train.py with the "
-            "same settings"
+            f"same settings{_beside(asked[0])}"
         )
     definitions = config.stage.plan
     stages = [
@@ -76,11 +77,23 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     comparison = Comparison(config, data, measured)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
-        folder = stages[-1].directory
-        comparison.save(
-            folder.with_name(folder.name.replace(f"_{stages[-1].name}", "_comparison", 1))
-        )
+        last = stages[-1]
+        folder = last.directory
+        name = comparison_name(folder.name, last.config.name, last.name)
+        comparison.save(folder.with_name(name))
+        console().print(f"table and picture: {folder.with_name(name)}", highlight=False)
     return comparison
+
+
+def _beside(stage: Stage) -> str:
+    """Name what was trained under the same name with other settings."""
+    prefix, folder = f"{stage.config.name}_", stage.directory.parent
+    found = [
+        p.parent.name
+        for p in sorted(folder.glob("*/stage.json"))
+        if p.parent.name.startswith(prefix)
+    ]
+    return f"; or give those that these were trained with: {', '.join(found)}" if found else ""
 
 
 def _record(

@@ -31,6 +31,7 @@ CIRCUMSTANCES = (
     "trainer.gradient_clip_val",
     "trainer.accumulate_grad_batches",
     "trainer.limit_train_batches",
+    "trainer.limit_val_batches",
     "trainer.overfit_batches",
     "trainer.max_steps",
     "callbacks.early_stopping",
@@ -114,6 +115,18 @@ def mask_file_digest(config: DictConfig) -> str | None:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, shortened to 16 digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def comparison_name(directory: str, name: str, stage: str) -> str:
+    """Name the directory of a comparison whose last stage lies in another one.
+
+    Args:
+        directory: of the last stage, `{name}_{stage}{suffix}` or `{name}_{loss}_{stage}{suffix}`.
+        name: of the experiment.
+        stage: of the last stage.
+    """
+    rest = directory.removeprefix(name)
+    return directory.removesuffix(rest) + rest.replace(f"_{stage}", "_comparison", 1)
 
 
 def suffix(config: DictConfig, shipped: DictConfig, nodes: Iterable[str]) -> str:

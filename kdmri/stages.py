@@ -176,7 +176,8 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
         definition = config.stage.plan.get(name)
         if definition is None:
             raise ConfigurationError(
-                f"stage.run names {name}; defined are {', '.join(config.stage.plan)}"
+                f"stage.run names {name}; defined are {', '.join(config.stage.plan)}; stage=... "
+                "chooses other plans, such as stage=all_joint or stage=sft"
             )
         own = _under(config, definition.under, definition.batch_size)
         like = shipped.stage.plan.get(name, definition)

@@ -129,6 +129,12 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
     ("override", "message"),
     [
         ("feature_share=1", "feature_share=1: must be a number between 0 and 1"),
+        ("evaluation.bootstrap=0", "evaluation.bootstrap=0: must be a whole number, at least 1"),
+        ("dataset.name=2024", "dataset.name=2024: must be text"),
+        ("dataset.image_size=[2,2]", "at least 7 each"),
+        ("+trainer.limit_val_batches=0", "trainer.limit_val_batches=0: must be a number above 0"),
+        ("+trainer.fast_dev_run=true", "for a trial give +trainer.limit_train_batches=2"),
+        ("+traner.max_epochs=2", "+traner: there are no such settings; did you mean trainer?"),
         ("teacher_epochs=0", "teacher_epochs=0: must be a whole number, at least 1"),
         ("distilled_batch_size=0", "distilled_batch_size=0: must be a whole number, at least 1"),
         ("augmentation.transform=affine", "as configs/augmentation/affine.yaml has them"),

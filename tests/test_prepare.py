@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,29 @@ def test_second_run_does_only_what_is_missing(prepare: Run, folder: Path, source
     after = state(folder)
     assert {k: v[1] for k, v in after.items()} == {k: v[1] for k, v in before.items()}
     assert sum(after[key][0] != before[key][0] for key in after) == 1
+
+
+def test_subjects_that_come_later_move_nobody(prepare: Run, folder: Path, source: Path) -> None:
+    assert prepare().code == 0
+    before = state(folder)
+    for name in ("aaa", "flo"):  # one before all others, one behind them
+        (source / name).mkdir()
+        shutil.copy(source / "eve" / "eve_two.npy", source / name / f"{name}_one.npy")
+    result = prepare()
+    assert "2 volumes written" in result.out
+    assert "10 there before" in result.out
+    assert before.items() <= state(folder).items()
+    assert "12 files, 0 wrong" in prepare(f"check={folder}").out
+
+
+def test_source_that_changed_is_written_again(prepare: Run, folder: Path, source: Path) -> None:
+    assert prepare().code == 0
+    changed = source / "bob" / "bob_two.npy"
+    np.save(changed, np.load(changed)[:, ::-1])  # of the same size
+    (source / "ann" / "ann_one.npy").touch()
+    result = prepare()
+    assert "1 volumes written" in result.out
+    assert "9 there before" in result.out
 
 
 def test_prepared_data_trains(prepare: Run, run: Run, folder: Path) -> None:

@@ -168,7 +168,7 @@ class MRIDataModule(pl.LightningDataModule):
         if self._flips:
             batch = flipped(batch, self._flip_axes)
         if self._transform is not None:
-            batch = self._transform(batch)
+            batch = self._transform(batch)._replace(variant=None)  # never comes again
         return self.task.training_batch(batch)
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:

@@ -16,6 +16,9 @@ from kdmri.data.layout import read_slice as read_stored_slice
 from kdmri.data.layout import read_volume as read_stored_volume
 from kdmri.errors import DataError
 
+RANGE = (0.01, 2.0)
+"""Of largest magnitudes that pass for 1; slabs of a volume may be darker, and noise adds some."""
+
 OPEN_FILES = 64
 """Each takes half a MiB, and a process may open a thousand."""
 
@@ -56,7 +59,9 @@ class SliceDataset(Dataset[Slice]):
             self._cache = self._room_for_all()
         for number, volume in enumerate(volumes):
             with open_volume(volume.path) as file:
-                self._data_range[number] = largest_magnitude(file, volume, image_size)
+                self._data_range[number] = _scaled(
+                    volume, largest_magnitude(file, volume, image_size)
+                )
                 if self._cache is not None:
                     self._fill(self._cache, self._index[:, 0] == number, file, volume)
 
@@ -160,6 +165,17 @@ class SliceDataset(Dataset[Slice]):
         slices = np.moveaxis(stored, -1, 0)
         parts = (slices.real, slices.imag) if volume.target_key == COMPLEX_TARGET else (slices,)
         return torch.from_numpy(np.stack(parts, axis=1))
+
+
+def _scaled(volume: Volume, largest: float) -> float:
+    """Give the largest magnitude of a volume; raises DataError where it is far from 1."""
+    low, high = RANGE
+    if not low <= largest <= high:
+        raise DataError(
+            f"{volume.path}: {volume.target_key} reaches {largest:g}; volumes go from 0 to 1, to "
+            "which python -m kdmri.prepare format=layout source=... name=... scales them"
+        )
+    return largest
 
 
 def _to_kspace(stored: np.ndarray, volume: Volume) -> Tensor:

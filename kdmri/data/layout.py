@@ -104,17 +104,27 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
     return Volume(path, volume.shape, target_key, kspace_key, factor)
 
 
+def told_subject(path: Path) -> str | None:
+    """Tell who was scanned where the file says it; None where it does not."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs[SUBJECT]) if SUBJECT in file.attrs else None
+    except OSError:
+        return None  # what is wrong is said when it is read
+
+
 def subject(path: Path) -> str | None:
-    """Tell who was scanned.
+    """Tell who was scanned, or take each volume for another subject.
 
     Returns:
         A pseudonym, the file's own name where it does not say and holds a volume; None where it
         holds one slice, since others may show the same subject.
     """
+    told = told_subject(path)
+    if told is not None:
+        return told
     try:
         with h5py.File(path, "r") as file:
-            if SUBJECT in file.attrs:
-                return str(file.attrs[SUBJECT])
             target = file[TARGET if TARGET in file else COMPLEX_TARGET]
             return path.name if _volume_shape(target, path)[2] > 1 else None
     except (OSError, KeyError, AttributeError, DataError):
@@ -304,9 +314,13 @@ def _finite(values: np.ndarray, path: Path, place: str) -> np.ndarray:
 
 
 def _kspace_factor(path: Path, image: h5py.Dataset, kspace: h5py.Dataset) -> float:
-    """Recognise the scale of stored k-space on the middle slice: 1, or off by sqrt(H*W)."""
-    middle = image.shape[-1] // 2
-    slices = [d[...] if d.ndim == 2 else d[:, :, middle] for d in (image, kspace)]
+    """Recognise the scale of stored k-space on the middle slice: 1, or off by sqrt(H*W).
+
+    Where that is empty, it is the first one that is not.
+    """
+    order = [*range(image.shape[-1] // 2, image.shape[-1]), *range(image.shape[-1] // 2)]
+    chosen = next((n for n in order if image.ndim == 2 or image[:, :, n].any()), 0)
+    slices = [d[...] if d.ndim == 2 else d[:, :, chosen] for d in (image, kspace)]
     expected, transformed = slices[0], np.abs(np.fft.ifft2(slices[1], norm="ortho"))
     unnormalised = float(np.sqrt(np.prod(expected.shape)))
     for factor in (1.0, 1 / unnormalised, unnormalised):

@@ -115,13 +115,7 @@ class MaskFile:
                 "mask of another size never applies. Move the file away to draw a mask by the "
                 "rule of the data set, or give task.mask_file"
             )
-        if not np.isin(mask, (0, 1)).all():
-            raise DataError(f"mask {self.path}: holds other values than 0 and 1")
-        if mask[0, 0] != 1:
-            raise DataError(
-                f"mask {self.path}: the zero frequency, index (0, 0), is not measured; a centred "
-                "mask has to be shifted with numpy.fft.ifftshift"
-            )
+        check_mask(mask, size, str(self.path))
         return mask.astype(np.uint8)
 
     @property
@@ -143,7 +137,26 @@ class MaskFile:
 
 
 DrawnLines = GaussianLines | UniformLines
+"""All rules; checkpoints may name these, and no others."""
 MaskRule = DrawnLines | MaskFile
+
+
+def check_mask(mask: np.ndarray, size: tuple[int, int], name: str) -> None:
+    """Check that an array is a mask of a size (H, W), with the zero frequency at index (0, 0).
+
+    Raises:
+        DataError: it has another shape, other values than 0 and 1, or leaves out the zero
+            frequency.
+    """
+    if mask.shape != tuple(size):
+        raise DataError(f"mask {name}: its shape is {mask.shape}, the slices are {tuple(size)}")
+    if not np.isin(mask, (0, 1)).all():
+        raise DataError(f"mask {name}: holds other values than 0 and 1")
+    if mask[0, 0] != 1:
+        raise DataError(
+            f"mask {name}: the zero frequency, index (0, 0), is not measured; a centred "
+            "mask has to be shifted with numpy.fft.ifftshift"
+        )
 
 
 def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | None) -> MaskRule:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdmri.data.layout import Volume, inspect, subject
+from kdmri.data.layout import Volume, inspect, subject, told_subject
 from kdmri.errors import ConfigurationError, DataError
 
 SHARED = "shared"
@@ -47,7 +47,7 @@ def find_splits(
         stored: the acceleration again if undersampled copies are to be read, else None.
 
     Raises:
-        DataError: a folder is missing or empty.
+        DataError: a folder is missing or empty, or a subject is in two splits.
         ConfigurationError: `selection` does not fit the files.
     """
     if not folder.is_dir():
@@ -61,8 +61,10 @@ def find_splits(
     if (folder / "test").is_dir():
         test, _ = _files(folder / "test", acceleration)
         files = {"train": train, "selection": validation, "evaluation": test}
+        _check_apart(files)
         return Splits(files, stored, "weights selected on `validation`, figures from `test`")
     if selection == SHARED:
+        _check_apart({"train": train, "evaluation": validation})
         files = {"train": train, "selection": validation, "evaluation": validation}
         note = "selection and evaluation share the files of `validation`: figures are optimistic"
         return Splits(files, stored, note)
@@ -72,6 +74,7 @@ def find_splits(
         "selection": chosen,
         "evaluation": validation,
     }
+    _check_apart(files)
     note = f"weights selected on {len(chosen)} of the training files, figures from `validation`"
     return Splits(files, stored, note)
 
@@ -102,6 +105,22 @@ def _last_subjects(train: list[Path], count: int) -> list[Path]:
         if path not in chosen:
             chosen += [other for other in train if subjects[other] == subjects[path]]
     return [path for path in train if path in chosen]
+
+
+def _check_apart(files: dict[str, list[Path]]) -> None:
+    """See that no subject that files tell of is in two splits."""
+    seen: dict[str, tuple[str, Path]] = {}
+    for split, paths in files.items():
+        for path in paths:
+            name = told_subject(path)
+            if name is None:
+                continue
+            first, other = seen.setdefault(name, (split, path))
+            if first != split:
+                raise DataError(
+                    f"{path}: shows the subject of {other}, so {first} and {split} are not apart; "
+                    "move one of them away"
+                )
 
 
 def _check_subjects(chosen: list[Path], rest: list[Path], selection: list[str]) -> None:

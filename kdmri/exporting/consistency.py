@@ -87,13 +87,19 @@ class HalfConvolution(Convolution):
 
     def __init__(self, convolution: Convolution) -> None:
         """Take over the weights."""
-        super().__init__(convolution.in_channels, convolution.out_channels)
+        biased = convolution.bias is not None
+        super().__init__(convolution.in_channels, convolution.out_channels, biased)
         self.load_state_dict(convolution.state_dict())
         self.half()
 
     def forward(self, image: Tensor) -> Tensor:
         """Convolve (B, C, H, W); gives float16."""
         return super().forward(image.half())
+
+
+def _has_other_weights(module: nn.Module) -> bool:
+    own = next(module.parameters(recurse=False), None)
+    return own is not None and not isinstance(module, HalfConvolution)
 
 
 class Exportable(nn.Module):
@@ -132,10 +138,10 @@ class Exportable(nn.Module):
                     setattr(parent, name, new)
                 elif half and isinstance(module, Convolution):
                     setattr(parent, name, HalfConvolution(module))
-        if half and not any(isinstance(m, HalfConvolution) for m in self.network.modules()):
+        if half and any(_has_other_weights(module) for module in self.network.modules()):
             raise ConfigurationError(
-                f"precision=float16: {type(network).__name__} is not made of the convolutions that "
-                "can be halved; choose float32"
+                f"precision=float16: {type(network).__name__} is not made of 3x3 convolutions "
+                "alone, which can be halved; choose float32"
             )
         self.eval()
 

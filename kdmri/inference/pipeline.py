@@ -64,6 +64,7 @@ def reconstruct(
     done = Done({}, 0, {}, {}, [])
     index = 0
     for target in found:
+        part = Done({}, 0, done.metrics, {}, [])
         facts: dict[str, str | float] = {
             "checkpoint": Path(trained.path).name,
             "network": trained.label(),
@@ -74,13 +75,17 @@ def reconstruct(
                     index += 1
                     one = feed(volume, survey(volume), trained, padded, index)
                     write = writer_of(volume, one.scale, one.survey.count, one.size)
-                    _volume(one, write, batch_size, device, progress, done)
+                    _volume(one, write, batch_size, device, progress, part)
                     combined = reader.raw and not one.survey.is_complex
                     note = one.describe() + (COMBINED if combined else "")
-                    done.notes[note] = done.notes.get(note, 0) + 1
+                    part.notes[note] = part.notes.get(note, 0) + 1
         except DataError as error:
             done.errors.append(str(error))
             continue
+        done.names |= part.names
+        done.slices += part.slices
+        for note, count in part.notes.items():
+            done.notes[note] = done.notes.get(note, 0) + count
     return done
 
 

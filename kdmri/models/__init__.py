@@ -1,7 +1,7 @@
 """Networks; each is called as `net(image, kspace, mask) -> image` and knows nothing of training.
 
-A network of one's own is a module in this folder that derives from `CascadedNetwork` (or keeps its
-contract), is named in `__all__` below, and has a YAML file in `configs/architecture`.
+A network of one's own is a class in this folder that derives from `CascadedNetwork`, is named in
+`__all__` below, and has a YAML file in `configs/architecture`.
 """
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork, Tap

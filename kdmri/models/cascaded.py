@@ -30,7 +30,8 @@ class Cascade(nn.Module):
     """One step of a network, with the network's own signature.
 
     Attributes:
-        convolutions: how many there are; the last one has no activation and is not tapped.
+        convolutions: how many outputs `steps` yields before the cascade's own, that of the last
+            convolution, which has no activation, included.
         names: of the places that can be tapped, in their order, where they have names.
     """
 

@@ -40,12 +40,12 @@ def build_network(settings: Mapping[str, Any]) -> CascadedNetwork:
     models = importlib.import_module("kdmri.models")
     name = target.removeprefix(PREFIX)
     network = getattr(models, name, None) if name in models.__all__ else None
-    if not (
-        target.startswith(PREFIX)
-        and isinstance(network, type)
-        and issubclass(network, CascadedNetwork)
-    ):
-        raise ConfigurationError(f"_target_={target}: networks are the classes of kdmri.models")
+    if not (target.startswith(PREFIX) and isinstance(network, type)):
+        raise ConfigurationError(
+            f"_target_={target}: networks are the classes named in __all__ of kdmri.models"
+        )
+    if not issubclass(network, CascadedNetwork):
+        raise ConfigurationError(f"_target_={target}: does not derive from CascadedNetwork")
     known = inspect.signature(network).parameters
     if unknown := [key for key in arguments if key not in known]:
         raise ConfigurationError(
@@ -54,7 +54,7 @@ def build_network(settings: Mapping[str, Any]) -> CascadedNetwork:
         )
     try:
         return network(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{target}: {error}") from error
 
 
@@ -99,7 +99,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint; train it first") from error
     except Exception as error:  # torch raises many kinds for damaged or unsafe files
-        raise CheckpointError(f"{path}: not a checkpoint of kdmri ({error})") from error
+        raise CheckpointError(
+            f"{path}: not a checkpoint of kdmri ({error}); networks are in best_model.pt"
+        ) from error
     return stored
 
 

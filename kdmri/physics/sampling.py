@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
-from kdmri.data.masks import DrawnLines
+from kdmri.data.masks import DrawnLines, check_mask
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.task import Task
@@ -56,14 +56,20 @@ class CartesianUndersampling(Task):
     def mask(
         self, size: tuple[int, int], device: torch.device | str = "cpu", number: int = 0
     ) -> Tensor:
-        """Give a mask of a size as float32 (1, 1, H, W); made once for each size and device."""
+        """Give a mask of a size as float32 (1, 1, H, W); made once for each size and device.
+
+        Raises:
+            DataError: the rule gives no such mask, see `check_mask`.
+        """
         key = (size, torch.device(device), number)
         if key not in self._masks:
             rule = self._mask
             if number and isinstance(rule, DrawnLines):
                 rule = replace(rule, seed=rule.seed + number)
-            mask = torch.from_numpy(np.asarray(rule(size), dtype=np.float32))
-            self._masks[key] = mask[None, None].to(device)
+            mask = np.asarray(rule(size))
+            check_mask(mask, size, str(rule))
+            drawn = torch.from_numpy(mask.astype(np.float32))
+            self._masks[key] = drawn[None, None].to(device)
         return self._masks[key]
 
     def forward(self, slices: Slice) -> Batch:

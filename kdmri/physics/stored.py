@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from kdmri.data.masks import DrawnLines, GaussianLines, MaskFile, UniformLines, choose
+from kdmri.data.masks import DrawnLines, MaskFile, choose
 from kdmri.errors import CheckpointError
 from kdmri.physics.resolution import CentralKspace, Size
 from kdmri.physics.sampling import CartesianUndersampling
@@ -16,8 +16,7 @@ from kdmri.physics.task import Task
 UNDERSAMPLING = "kdmri.physics.CartesianUndersampling"
 RESOLUTION = "kdmri.physics.CentralKspace"
 RULES: dict[str, type[DrawnLines]] = {
-    "kdmri.data.masks.GaussianLines": GaussianLines,
-    "kdmri.data.masks.UniformLines": UniformLines,
+    f"{rule.__module__}.{rule.__qualname__}": rule for rule in get_args(DrawnLines)
 }
 """Mask rules that a checkpoint may name; nothing else that it names is ever called."""
 

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kdmri.reporting.records import FIGURES, find_records
 from kdmri.reporting.tables import Table
@@ -80,6 +79,8 @@ def variant(directory: Path) -> str:
 def tabulate(summaries: Iterable[Summary]) -> Table:
     """Lay out one row for each data set, task, method and variant; seeds are averaged.
 
+    Where a method has several variants, each row names the directory that it is of.
+
     Returns:
         A table whose figures are means over seeds, with one standard deviation where there are
         several.
@@ -87,12 +88,14 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
     cells: dict[tuple[str, str, str, str, int], list[Summary]] = defaultdict(list)
     for one in summaries:
         cells[one.dataset, one.task, one.method, one.variant, one.parameters].append(one)
-    shipped = _shortest_variants(cells)
+    variants: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for dataset, task, method, variant, _ in cells:
+        variants[dataset, task, method].add(variant)
     rows = []
     for (dataset, task, method, variant, parameters), seeds in sorted(
         cells.items(), key=lambda cell: (cell[0][:2], cell[0][4] == 0 and -1, cell[0][2:])
     ):
-        plain = variant == shipped.get((dataset, task, method))
+        plain = len(variants[dataset, task, method]) == 1
         rows.append(
             [
                 dataset,
@@ -118,15 +121,6 @@ def to_csv(summaries: Iterable[Summary]) -> str:
         cell = (one.dataset, one.task, one.method, one.variant, one.parameters, one.seed)
         writer.writerow([*cell, *figures])
     return text.getvalue()
-
-
-def _shortest_variants(cells: Iterable[tuple[str, str, str, str, int]]) -> dict[Any, str]:
-    """The variant of each method that needs no name: the one with the shortest directory."""
-    found: dict[tuple[str, str, str], str] = {}
-    for dataset, task, method, variant, _ in cells:
-        key = (dataset, task, method)
-        found[key] = min(found.get(key, variant), variant, key=lambda name: (len(name), name))
-    return found
 
 
 def _cell(values: list[float], digits: str) -> str:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -242,11 +243,19 @@ class PairedComparison:
         return notes
 
 
-def compare(records: Iterable[Record], reference: str, block: int, resamples: int) -> list[Table]:
+class Compared(NamedTuple):
+    """Tables of data sets and tasks, and what is wrong with those that have none."""
+
+    tables: list[Table]
+    errors: list[str]
+
+
+def compare(records: Iterable[Record], reference: str, block: int, resamples: int) -> Compared:
     """Lay out one table for each data set and task; see `PairedComparison`.
 
     Raises:
-        CheckpointError: what belongs into one table was not measured on the same slices.
+        CheckpointError: there is none, since what belongs into a table was measured on different
+            slices.
         ConfigurationError: no data set has such a reference.
     """
     records = list(records)
@@ -259,7 +268,15 @@ def compare(records: Iterable[Record], reference: str, block: int, resamples: in
     cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         cells[record.told.dataset, record.told.task].append(record)
-    return [PairedComparison(c, reference, block, resamples).table for c in cells.values()]
+    found = Compared([], [])
+    for cell in cells.values():
+        try:
+            found.tables.append(PairedComparison(cell, reference, block, resamples).table)
+        except CheckpointError as error:
+            found.errors.append(str(error))
+    if not found.tables:
+        raise CheckpointError("; ".join(found.errors))
+    return found
 
 
 def _methods(records: Sequence[Record]) -> list[Method]:
@@ -275,9 +292,10 @@ def _methods(records: Sequence[Record]) -> list[Method]:
 
 
 def _same_slices(one: SliceTable, other: SliceTable) -> bool:
-    return all(
-        np.array_equal(one.columns[name], other.columns[name])
-        for name in ("volume", "slice", "pixels", "squared_target")
+    """Whether volumes, slices and targets agree; sums over targets but for rounding."""
+    columns = ("volume", "slice", "pixels", "squared_target")
+    return len(one.columns["volume"]) == len(other.columns["volume"]) and all(
+        np.allclose(one.columns[name], other.columns[name], rtol=1e-6, atol=0) for name in columns
     )
 
 
@@ -298,4 +316,6 @@ def _with_interval(figures: np.ndarray | None, digits: str) -> str:
     if figures is None:
         return "–"
     low, high = interval(figures)
+    if np.isnan(low):
+        return f"{figures[0]:{digits}} (unsure)"
     return f"{figures[0]:{digits}} ({low:{digits}} to {high:{digits}})"

@@ -10,6 +10,9 @@ from kdmri.metrics import SliceTable
 FEWEST_SUBJECTS = 5
 """With fewer subjects than this, resampling them says nothing; blocks of slices are resampled."""
 
+FEWEST_BLOCKS = 5
+"""With fewer blocks than this nothing is resampled, and intervals are unknown."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -42,6 +45,7 @@ class Resampling:
 
     Attributes:
         by_block: whether blocks are drawn.
+        tells: whether there are enough of them to tell an interval.
         groups: indices of the volumes of each subject, or of each block where they are slices.
     """
 
@@ -76,6 +80,8 @@ class Resampling:
                 np.arange(len(volumes)), max(1, round(len(volumes) / block))
             )
         self._blocks = [np.array_split(r, max(1, round(len(r) / block))) for r in self._rows]
+        drawn_from = [self.groups] if self._whole else self._blocks
+        self.tells = sum(len(units) for units in drawn_from if len(units) > 1) >= FEWEST_BLOCKS
         generator = np.random.default_rng(0)
         counts = [len(self.groups)] if self._whole else [len(b) for b in self._blocks]
         drawn = [[generator.integers(n, size=n) for n in counts] for _ in range(resamples)]
@@ -93,8 +99,14 @@ class Resampling:
             metric: "psnr" (dB, over each volume at once) or "ssim" (mean over its slices).
 
         Returns:
-            (1 + resamples,).
+            (1 + resamples,); resamples are NaN where there are too few blocks.
         """
+        found = self._resampled(table, metric)
+        if not self.tells:
+            found[1:] = np.nan
+        return found
+
+    def _resampled(self, table: SliceTable, metric: str) -> np.ndarray:
         if not self._whole:
             parts = zip(self._rows, self._blocks, self._draws, strict=True)
             return np.mean([_drawn(table, metric, r, b, d) for r, b, d in parts], axis=0)
@@ -134,7 +146,7 @@ class GapBootstrap:
         if gap[0] <= 0:
             return Share(np.nan, np.nan, np.nan)
         shares = (figures - self._student)[gap > 0] / gap[gap > 0]
-        if np.mean(gap <= 0) > 0.025:
+        if np.mean(~(gap > 0)) > 0.025:
             return Share(float(shares[0]), np.nan, np.nan)
         return Share(float(shares[0]), *interval(shares))
 

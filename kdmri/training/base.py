@@ -60,7 +60,7 @@ class TrainingMethod(pl.LightningModule):
         self._scheduler_every = scheduler_every
         self.val_metrics = VolumeMetrics()
         self._skip_nonfinite, self._skipped_in_a_row, self._skipped_steps = skip_nonfinite, 0, 0
-        self._skip = False
+        self._skip, self._averaged_step = False, 0
         self._supervision = intermediate_supervision
         self.output_taps = network.output_taps if intermediate_supervision else ()
         self._average: AveragedModel | None = None
@@ -78,9 +78,10 @@ class TrainingMethod(pl.LightningModule):
         return average
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Take the step's weights into their average."""
-        if self._average is not None:
+        """Take the step's weights into their average, where the batch ended a step."""
+        if self._average is not None and self.global_step != self._averaged_step:
             self._average.update_parameters(self.network)
+            self._averaged_step = self.global_step
 
     @property
     def companions(self) -> dict[str, CascadedNetwork]:
@@ -94,7 +95,7 @@ class TrainingMethod(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, weighted so that the mean over processes is the mean over all items."""
         loss = self.loss(batch)
-        self._skip = self._unusable(loss, batch)
+        self._skip |= self._unusable(loss, batch)
         if self.trainer.world_size == 1:
             return loss
         items = self._items(batch)
@@ -121,9 +122,10 @@ class TrainingMethod(pl.LightningModule):
         return True
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Leave weights and moments alone where the loss was not finite."""
+        """Leave weights and moments alone where the loss of a batch of the step was not finite."""
         if self._skip:
             optimizer.zero_grad(set_to_none=True)
+        self._skip = False
 
     def on_train_epoch_end(self) -> None:
         """Log how many steps were skipped so far, where skipping is allowed."""
@@ -203,7 +205,9 @@ class TrainingMethod(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the random generator, which Lightning leaves out."""
         checkpoint["torch_rng_state"] = torch.get_rng_state()
+        checkpoint["averaged_step"] = self._averaged_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the random numbers where the run was cut off."""
         torch.set_rng_state(checkpoint["torch_rng_state"])
+        self._averaged_step = checkpoint.get("averaged_step", 0)  # earlier versions had none

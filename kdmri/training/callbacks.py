@@ -85,7 +85,7 @@ class StageCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare with the best, then save."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        score = figures[self._monitor]
+        score = figures.get(self._monitor, math.inf)  # no measures yet, where epochs go without
         if score < self.best["score"]:
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
             self._save_best(trainer, pl_module)

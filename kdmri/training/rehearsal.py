@@ -3,13 +3,18 @@
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork, build_network, network_settings
+from kdmri.physics import Measurement
 from kdmri.training.base import TrainingMethod
 from kdmri.training.devices import world_size
 from kdmri.training.distillation import Distillation
 from kdmri.training.run import build_method
+
+SIZE = (128, 128)
+"""Of the image that networks are tried on where the configuration names no size."""
 
 
 def rehearse(config: DictConfig) -> None:
@@ -24,6 +29,7 @@ def rehearse(config: DictConfig) -> None:
         roles = {definition.network, *(["teacher"] if "teacher" in definition.needs else [])}
         networks = {role: build_network(network_settings(config[role])) for role in roles}
         for role, network in networks.items():
+            _rehearse_network(config, role, network)
             _rehearse_patches(config, role, network)
         teacher = networks["teacher"] if "teacher" in definition.needs else None
         method = build_method(config, name, networks[definition.network], teacher)
@@ -41,9 +47,38 @@ def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size:
             f"batch_size={batch_size}{shared}: distillation={config.distillation.name} compares "
             f"the slices of a step on a device with each other and needs at least {smallest} there"
         )
-    method.distillation(
+    value: object = method.distillation(
         method.network.tiny_features(method.taps), method.teacher.tiny_features(method.teacher_taps)
     )
+    if not (isinstance(value, Tensor) and value.ndim == 0 and value.requires_grad):
+        found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value
+        raise ConfigurationError(
+            f"distillation={config.distillation.name}: the loss gives {found}; it must be one "
+            "number that depends on the student's activations, a tensor of shape ()"
+        )
+
+
+@torch.no_grad()
+def _rehearse_network(config: DictConfig, role: str, network: CascadedNetwork) -> None:
+    """See whether a network gives images of the size it gets, by the steps that it promises."""
+    size = config.dataset.image_size or SIZE
+    image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
+    kspace = mask.to(torch.complex64)
+    name = f"{config[role].name} ({role})"
+    try:
+        output = network(image, kspace, mask)
+    except RuntimeError as error:
+        raise ConfigurationError(f"{name}: fails on an image of {tuple(size)}: {error}") from error
+    if output.shape != image.shape:
+        found, given = tuple(output.shape), tuple(image.shape)
+        raise ConfigurationError(f"{name}: gives {found} for an image of {given}")
+    for number, cascade in enumerate(network.cascades):
+        steps = len(list(cascade.steps(image, Measurement(kspace, mask))))
+        if steps != cascade.convolutions + 1:
+            raise ConfigurationError(
+                f"{name}: cascade {number} yields {steps} steps; convolutions="
+                f"{cascade.convolutions} promises {cascade.convolutions + 1}, its output included"
+            )
 
 
 def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -> None:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -130,6 +131,11 @@ def train(job: Job) -> None:
             f"{last}: cannot be resumed ({error}); train again with overwrite=true"
         ) from error
 
+    if _time_is_over(trainer) and trainer.current_epoch < definition.max_epochs:
+        raise KdmriError(
+            f"stage {job.stage}: trainer.max_time is over after {trainer.current_epoch} of "
+            f"{definition.max_epochs} epochs; the same command with more time, or without, goes on"
+        )
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # or the next stage would go on with the same run
@@ -144,6 +150,12 @@ def train(job: Job) -> None:
         parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, checkpoint.seconds)
+
+
+def _time_is_over(trainer: pl.Trainer) -> bool:
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    left = [c.time_remaining() for c in callbacks if isinstance(c, Timer)]
+    return any(seconds is not None and seconds <= 0 for seconds in left)
 
 
 def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:

@@ -52,6 +52,13 @@ def test_selection_is_carved_out_of_training_files(original: Path) -> None:
     assert not set(named.files["train"]) & set(named.files["selection"])
 
 
+def test_subject_in_two_splits_is_refused(tmp_path: Path, anatomy: np.ndarray) -> None:
+    for place, who in (("train/1", "a"), ("validation/1", "b"), ("test/1", "a")):
+        write_volume(tmp_path / f"{place}.h5", anatomy[:, :, :3], {SUBJECT: who})
+    with pytest.raises(DataError, match=r"test/1\.h5: shows the subject of .*train/1\.h5"):
+        find_splits(tmp_path, selection=None, acceleration="4x", stored=None)
+
+
 def test_carving_keeps_subjects_whole(tmp_path: Path, anatomy: np.ndarray) -> None:
     for number, who in enumerate(("a", "b", "b", "c", "b"), start=1):
         write_volume(tmp_path / "train" / f"{number}.h5", anatomy[:, :, :1], {SUBJECT: who})

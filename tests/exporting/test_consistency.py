@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from kdmri.data.masks import GaussianLines
+from kdmri.errors import ConfigurationError
 from kdmri.exporting.consistency import Exportable, Pair, projection, transform
-from kdmri.models import DCCNN
+from kdmri.models import DCCNN, UNet
 
 
 @pytest.mark.parametrize("size", [(48, 40), (37, 41)])
@@ -47,3 +48,8 @@ def test_exportable_equals_the_network(
         found = exportable(image, torch.cat((kspace.real, kspace.imag), dim=1), lines)
         wanted = network(image, kspace, mask)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+def test_network_of_other_layers_cannot_be_halved() -> None:
+    with pytest.raises(ConfigurationError, match="UNet is not made of 3x3 convolutions alone"):
+        Exportable(UNet(width=4, levels=2), axis=0, half=True)

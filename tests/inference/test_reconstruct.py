@@ -183,7 +183,7 @@ def test_bad_nifti_file_is_left_out_and_the_others_are_written(
             {},
             "mask rule os.system: known are",
         ),
-        ({"network": {"_target_": "os.system"}}, {}, "networks are the classes of kdmri.models"),
+        ({"network": {"_target_": "os.system"}}, {}, "networks are the classes named in __all__"),
         ({}, {"input": "nowhere"}, "input=nowhere: there is no such file"),
         ({}, {"input": "empty.h5"}, "holds neither an image (volfs) nor k-space"),
         ({}, {"output": "there.h5"}, "output=there.h5: exists"),

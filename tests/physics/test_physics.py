@@ -6,7 +6,7 @@ import torch
 
 from kdmri.data.batch import Slice
 from kdmri.data.masks import GaussianLines, MaskFile
-from kdmri.errors import ConfigurationError
+from kdmri.errors import ConfigurationError, DataError
 from kdmri.physics import (
     CartesianUndersampling,
     Measurement,
@@ -181,3 +181,16 @@ def test_noise_of_measured_kspace_is_its_own() -> None:
         )
     with pytest.raises(ConfigurationError, match="at least 0"):
         CartesianUndersampling(GaussianLines(2), noise=-1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones(8), "its shape is"),
+        (np.full((8, 6), 0.5), "other values than 0 and 1"),
+        (np.zeros((8, 6)), "the zero frequency"),
+    ],
+)
+def test_rule_that_gives_no_mask_is_told(mask: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        CartesianUndersampling(lambda size: mask).mask((8, 6))

@@ -72,7 +72,9 @@ def chain(root: Path, gains: dict[int, np.ndarray], subjects: list[str] | None =
 
 
 def row(root: Path, name: str, reference: str = "student_long", **settings: int) -> dict[str, str]:
-    (one,) = compare(find_records(root), reference, **{"block": 3, "resamples": 400} | settings)
+    (one,) = compare(
+        find_records(root), reference, **{"block": 3, "resamples": 400} | settings
+    ).tables
     (cells,) = (cells for cells in one.rows if cells[0] == name)
     return dict(zip(one.header, cells, strict=True))
 
@@ -131,14 +133,14 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
 )
 def test_what_intervals_say_of_other_seeds(tmp_path: Path, seeds: int, told: str) -> None:
     chain(tmp_path, {seed: np.full(SUBJECTS, 0.5) for seed in range(seeds)})
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
     assert sum(told in note for note in one.notes) == 1
 
 
 def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)}, ["one"] * SUBJECTS)
     assert row(tmp_path, "Kd")["p"] == "–"
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
     assert any("blocks of 3 neighbouring slices" in note for note in one.notes)
 
 
@@ -188,7 +190,7 @@ def test_record_of_something_else_is_named(tmp_path: Path) -> None:
 def test_reference_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
     leave(tmp_path / "other" / "acc_2x", "teacher", 1, PSNR)
-    assert len(compare(find_records(tmp_path), "student_long", 3, 50)) == 2
+    assert len(compare(find_records(tmp_path), "student_long", 3, 50).tables) == 2
     with pytest.raises(
         ConfigurationError, match=r"reference=long: there is none among kd, student"
     ):
@@ -197,10 +199,10 @@ def test_reference_that_is_not_there_is_an_error_that_names_those_that_are(tmp_p
 
 def test_several_references_are_all_told(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
     assert any('difference to "Student_Long" of the same seed' in note for note in one.notes)
     leave(tmp_path, "student_long", 1, PSNR[:SUBJECTS])
     shutil.copytree(tmp_path / "student_long_seed-1", tmp_path / "other_student_long_seed-1")
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50)
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
     told = '"Student_Long (other_student_long)", "Student_Long (student_long)"'
     assert any(f"the one of the plan among {told}" in note for note in one.notes)

@@ -104,13 +104,24 @@ def test_table_is_escaped_for_latex() -> None:
 
 def test_slices_in_files_of_their_own_are_drawn_in_blocks_of_neighbours() -> None:
     """As those of the original project's knees: who they show is not told."""
-    psnr = 30 + np.repeat(np.random.default_rng(0).standard_normal(4), 5)
+    psnr = 30 + np.repeat(np.random.default_rng(0).standard_normal(5), 5)
     alone = table(psnr, slices=1)
-    resampling = Resampling(alone, False, 5, 2000, subjects=["unknown"] * 20)
+    resampling = Resampling(alone, False, 5, 2000, subjects=["unknown"] * 25)
     assert resampling.by_block
-    assert [group.tolist() for group in resampling.groups] == np.arange(20).reshape(4, 5).tolist()
+    assert [group.tolist() for group in resampling.groups] == np.arange(25).reshape(5, 5).tolist()
     figures = resampling.figures(alone)
     per_volume = alone.per_volume("psnr")
     assert figures[0] == pytest.approx(per_volume.mean())
-    blocks = per_volume.reshape(4, 5).mean(axis=1)
-    assert figures[1:].std() == pytest.approx(blocks.std() / 2, rel=0.1)
+    blocks = per_volume.reshape(5, 5).mean(axis=1)
+    assert figures[1:].std() == pytest.approx(blocks.std() / 5**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("volumes", "slices"), [(4, 7), (1, 22), (1, 6)])
+def test_too_few_blocks_tell_no_interval(volumes: int, slices: int) -> None:
+    """A volume that is one block is drawn whole each time, which would look certain."""
+    psnr = 30 + np.arange(volumes) / 10
+    resampling = Resampling(table(psnr, slices=slices), True, 5, 100)
+    figures = [resampling.figures(table(psnr + gain, slices=slices)) for gain in (0, 1, 2)]
+    assert np.isfinite(figures[0][0])
+    assert np.isnan(figures[0][1:]).all()
+    assert "unsure" in str(GapBootstrap(resampling, figures[0], figures[2]).share(figures[1]))

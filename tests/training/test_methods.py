@@ -154,7 +154,9 @@ def test_output_stages_train_every_parameter() -> None:
     assert all(p.requires_grad for p in distillation(0.5, 0.5, 0.0).network.parameters())
 
 
-def test_average_of_the_weights_is_what_is_measured() -> None:
+def test_average_of_the_weights_is_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = 0
+    monkeypatch.setattr(Supervised, "global_step", property(lambda _: taken))
     method = Supervised(
         network=DCCNN(cascades=1, depth=2, width=3),
         optimizer=torch.optim.SGD,
@@ -165,6 +167,8 @@ def test_average_of_the_weights_is_what_is_measured() -> None:
     for step in range(4):
         with torch.no_grad():
             method.network.get_parameter(name).fill_(step)
+        method.on_train_batch_end()  # gradients of this batch wait for those of the next
+        taken += 1
         method.on_train_batch_end()
         expected = torch.full((3,), float(step)) if step == 0 else 0.75 * expected + 0.25 * step
     torch.testing.assert_close(method.measured_network.get_parameter(name), expected)
@@ -174,7 +178,7 @@ def test_average_of_the_weights_is_what_is_measured() -> None:
     assert any(k.startswith("_average.") for k in method.state_dict())  # a resume goes on with it
 
 
-def fitted(batches: list[Batch], skip_nonfinite: int) -> Supervised:
+def fitted(batches: list[Batch], skip_nonfinite: int, accumulate: int = 1) -> Supervised:
     torch.manual_seed(3)
     method = Supervised(
         network=DCCNN(cascades=1, depth=2, width=3),
@@ -184,6 +188,7 @@ def fitted(batches: list[Batch], skip_nonfinite: int) -> Supervised:
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
+        accumulate_grad_batches=accumulate,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -201,6 +206,8 @@ def test_step_of_a_loss_that_is_not_finite_leaves_no_trace() -> None:
     skipping = fitted([*good[:2], bad, bad, *good[2:]], skip_nonfinite=2)
     for one, other in zip(clean.parameters(), skipping.parameters(), strict=True):
         assert torch.equal(one, other)
+    accumulating = fitted([bad, *good], skip_nonfinite=2, accumulate=2)
+    assert all(torch.isfinite(p).all() for p in accumulating.parameters())
     with pytest.raises(DivergedError, match="step 3: the loss is not finite") as caught:
         fitted([*good[:2], bad], skip_nonfinite=0)
     assert caught.value.slices == [(0, 0), (1, 1)]

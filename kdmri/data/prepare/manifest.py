@@ -21,7 +21,7 @@ class Entry:
 
     Attributes:
         file: h5 file relative to the data set's folder.
-        sources: source files relative to the source, with size in bytes and SHA-256.
+        sources: source files relative to the source, see `fingerprint`.
         subject: pseudonym.
         shape: (H, W, S).
         scale: what the source's values were divided by.
@@ -82,14 +82,20 @@ class Manifest:
             )
         return cls(folder, settings, entries)
 
-    def holds(self, name: str, files: Sequence[Path], split: str) -> bool:
-        """Whether a volume is there, made from source files of the same sizes."""
+    @property
+    def splits(self) -> dict[str, str]:
+        """Split by pseudonym of the subjects that are there."""
+        return {entry.subject: entry.split for entry in self.entries.values()}
+
+    def holds(self, name: str, files: Sequence[Path]) -> bool:
+        """Whether a volume is there, made from these source files as they are now."""
         entry = self.entries.get(name)
-        if entry is None or entry.split != split or not (self.folder / entry.file).is_file():
+        if entry is None or not (self.folder / entry.file).is_file():
             return False
         try:
-            return [s["bytes"] for s in entry.sources] == [f.stat().st_size for f in files]
-        except OSError:
+            pairs = zip(entry.sources, files, strict=True)
+            return all(_unchanged(recorded, file) for recorded, file in pairs)
+        except (OSError, ValueError):  # one is gone, or there are more or fewer of them
             return False
 
     def add(self, name: str, entry: Entry) -> None:
@@ -101,10 +107,28 @@ class Manifest:
 
 
 def fingerprint(path: Path, source: Path) -> dict[str, Any]:
-    """Describe a source file by its place below the source, its size and its SHA-256."""
+    """Describe a source file by its place below the source, size, time of change and SHA-256."""
+    place = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
+    now = path.stat()
+    return {
+        "file": str(place),
+        "bytes": now.st_size,
+        "modified_ns": now.st_mtime_ns,
+        "sha256": _digest(path),
+    }
+
+
+def _unchanged(recorded: dict[str, Any], path: Path) -> bool:
+    """Compare a file with its fingerprint; it is read where its time of change is another."""
+    now = path.stat()
+    if recorded["bytes"] != now.st_size:
+        return False
+    return recorded.get("modified_ns") == now.st_mtime_ns or recorded["sha256"] == _digest(path)
+
+
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-    place = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
-    return {"file": str(place), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return digest.hexdigest()

@@ -87,8 +87,8 @@ def prepare(preparation: Preparation) -> tuple[int, Iterator[Outcome]]:
         KdmriError: from the iterator, if nothing can be written.
     """
     volumes = find_volumes(preparation)
-    splits = assign(volumes, preparation.ratios, preparation.seed)
     manifest = Manifest.open(preparation.folder, preparation.settings())
+    splits = assign(volumes, preparation.ratios, preparation.seed, manifest.splits)
     return len(volumes), _outcomes(preparation, volumes, splits, manifest)
 
 
@@ -114,7 +114,7 @@ def _outcomes(
     _remove_unfinished(preparation.folder)
     missing = []
     for number, volume in enumerate(volumes):
-        if manifest.holds(volume.name, volume.files, splits[volume.subject]):
+        if manifest.holds(volume.name, volume.files):
             yield Outcome(volume.name, manifest.entries[volume.name], known=True)
         else:
             missing.append(number)

@@ -1,6 +1,7 @@
 """Who goes into which split: subjects as a whole, never their volumes or slices."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,12 +13,18 @@ SPLITS = ("train", "validation", "test")
 
 
 def pseudonym(subject: str) -> str:
-    """Name a subject so that the source's name cannot be read from it."""
+    """Name a subject so that the source's name cannot be read from it.
+
+    Who knows all names that are possible, such as numbers of patients, can try which one it is.
+    """
     return f"subject-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
 
 
 def assign(
-    volumes: Sequence[SourceVolume], ratios: Mapping[str, float] | None, seed: int
+    volumes: Sequence[SourceVolume],
+    ratios: Mapping[str, float] | None,
+    seed: int,
+    known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Give each subject its split.
 
@@ -26,12 +33,14 @@ def assign(
         ratios: share of the subjects for each split; None keeps the owner's split, and uses 0.8,
             0.1 and 0.1 where the source has none.
         seed: of the draw.
+        known: split by pseudonym of subjects that were prepared before, which stay where they are;
+            new ones go to the split that lacks most of its share.
 
     Returns:
         Split by subject.
 
     Raises:
-        DataError: a subject lies in two splits of the source.
+        DataError: a subject lies in two splits of the source, or was prepared for another one.
         ConfigurationError: there are too few subjects for the ratios.
     """
     subjects = list(dict.fromkeys(volume.subject for volume in volumes))
@@ -45,10 +54,33 @@ def assign(
                     f"{volume.files[0]}: its subject is in `{fixed[volume.subject]}` as well as in "
                     f"`{volume.split}`; a subject belongs to one split, give ratios to split anew"
                 )
-    free = [subject for subject in subjects if subject not in fixed]
-    if fixed and free:
-        return fixed | dict.fromkeys(free, "train")
-    return fixed or _draw(free, ratios or {"train": 0.8, "validation": 0.1, "test": 0.1}, seed)
+    before = {s: known[pseudonym(s)] for s in subjects if known and pseudonym(s) in known}
+    for subject in before.keys() & fixed.keys():
+        if before[subject] != fixed[subject]:
+            raise DataError(
+                f"{pseudonym(subject)}: was prepared for `{before[subject]}`, the source has it in "
+                f"`{fixed[subject]}` now; choose another name=... or move the prepared folder away"
+            )
+    free = [subject for subject in subjects if subject not in fixed and subject not in before]
+    if fixed:
+        return fixed | before | dict.fromkeys(free, "train")
+    shares = ratios or {"train": 0.8, "validation": 0.1, "test": 0.1}
+    return before | (_added(free, shares, known) if known else _draw(free, shares, seed))
+
+
+def _added(
+    subjects: list[str], ratios: Mapping[str, float], known: Mapping[str, str]
+) -> dict[str, str]:
+    """Give each subject that came later to the split that lacks most of its share."""
+    shares = {split: ratios.get(split, 0) / sum(ratios.values()) for split in SPLITS}
+    counts = Counter(known.values())
+    assigned = {}
+    for subject in subjects:
+        total = counts.total() + 1
+        split = max(SPLITS, key=lambda s: shares[s] * total - counts[s])
+        counts[split] += 1
+        assigned[subject] = split
+    return assigned
 
 
 def _draw(subjects: list[str], ratios: Mapping[str, float], seed: int) -> dict[str, str]:

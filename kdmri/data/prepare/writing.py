@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import SUBJECT, target_keys, write_slices
+from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.prepare.manifest import Entry, fingerprint
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.source import SourceSlice, SourceVolume
@@ -41,19 +41,23 @@ def write_prepared(
         KdmriError: the file cannot be written.
     """
     scale, held = _survey(volume)
+    peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
-    attributes: dict[str, str | float] = {SUBJECT: pseudonym(volume.subject), "scale": scale}
+    attributes: dict[str, str | float] = {
+        SUBJECT: pseudonym(volume.subject),
+        "scale": scale * peak,
+    }
     if volume.spacing is not None:
         attributes["spacing_mm"] = " ".join(f"{distance:g}" for distance in volume.spacing)
     slices = held if held is not None else volume.slices()
-    shaped = (_shape(item, scale, volume.name, n, form) for n, item in enumerate(slices))
+    shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
     shape = write_slices(folder / relative, shaped, attributes)
     return Entry(
         file=relative,
         sources=[fingerprint(path, source) for path in volume.files],
         subject=pseudonym(volume.subject),
         shape=list(shape),
-        scale=scale,
+        scale=scale * peak,
         spacing=None if volume.spacing is None else list(volume.spacing),
         split=split,
     )
@@ -83,15 +87,24 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
     return largest, held
 
 
+def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
+    """Tell by how much simulated noise raises the largest magnitude; 1 without noise."""
+    if form.simulation.snr is None:
+        return 1.0
+    slices = held if held is not None else volume.slices()
+    shaped = (_shape(item, scale, volume.name, n, form) for n, item in enumerate(slices))
+    return max(1.0, *(float(np.abs(values[TARGET]).max()) for values in shaped))
+
+
 def _shape(
-    item: SourceSlice, scale: float, name: str, number: int, form: Form
+    item: SourceSlice, scale: float, name: str, number: int, form: Form, peak: float = 1.0
 ) -> Mapping[str, np.ndarray]:
-    """Give what is stored of a slice, by key."""
+    """Give what is stored of a slice, by key; `peak` divides what noise was added to."""
     image = item.image / np.float32(scale)
     if form.image_size is not None:
         image = fit_centre(image, form.image_size)
     if form.simulation.active and not np.iscomplexobj(image):
-        image = form.simulation(np.maximum(image, 0), name, number)
+        image = form.simulation(np.maximum(image, 0), name, number) / np.float32(peak)
     values = target_keys(image if np.iscomplexobj(image) else np.maximum(image, 0))
     for key in ("kspace_coils", "sensitivities"):
         coils = getattr(item, key)

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from kdmri.errors import DataError
+from kdmri.identity import comparison_name
 
 RECORD, CONFIG = "stage.json", "config.yaml"
 LARGEST_TEXT = 2**20
@@ -58,7 +59,8 @@ class Run:
     @property
     def comparison(self) -> str:
         """Name of the directory that a comparison with this as its last stage is written to."""
-        return self.directory.name.replace(f"_{self.stage}", "_comparison", 1)
+        name = text(self.config.get("name")) or ""
+        return comparison_name(self.directory.name, name, self.stage)
 
     @property
     def variant(self) -> str:

@@ -1,0 +1,78 @@
+"""Networks and losses that do not keep their promises are told before any data is read."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from kdmri.errors import ConfigurationError
+from kdmri.models import DCCNN
+from kdmri.training.rehearsal import _rehearse_distillation, _rehearse_network
+
+CONFIG = OmegaConf.create(
+    {
+        "dataset": {"image_size": None},
+        "student": {"name": "mine"},
+        "distillation": {"name": "mine"},
+        "trainer": {"devices": 1, "num_nodes": 1, "accelerator": "cpu"},
+    }
+)
+
+
+class Cropping(DCCNN):
+    def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+        return super().forward(image, kspace, mask)[..., 1:]
+
+
+class Failing(DCCNN):
+    def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+        return image @ image[..., 1:, :]
+
+
+def config() -> DictConfig:
+    return CONFIG.copy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Cropping, r"mine \(student\): gives \(1, 1, 128, 127\) for an image of"),
+        (Failing, r"mine \(student\): fails on an image of \(128, 128\)"),
+    ],
+)
+def test_network_has_to_give_images(kind: type[DCCNN], message: str) -> None:
+    _rehearse_network(config(), "student", DCCNN(1, 2))
+    with pytest.raises(ConfigurationError, match=message):
+        _rehearse_network(config(), "student", kind(1, 2))
+
+
+def test_cascade_has_to_yield_what_it_promises() -> None:
+    network = DCCNN(2, 3)
+    network.cascades[1].convolutions = 5
+    with pytest.raises(ConfigurationError, match="cascade 1 yields 4 steps; convolutions=5"):
+        _rehearse_network(config(), "student", network)
+
+
+class Loss:
+    smallest_batch = 1
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __call__(self, student: list[Tensor], teacher: list[Tensor]) -> object:
+        return self.value
+
+
+@pytest.mark.parametrize(
+    "value", [1.0, torch.ones(3, requires_grad=True), torch.tensor(1.0), (1, 2)]
+)
+def test_loss_has_to_give_one_number_with_a_gradient(value: object) -> None:
+    network = DCCNN(1, 2)
+    taps = network.middle_taps
+    method = SimpleNamespace(
+        network=network, teacher=network, taps=taps, teacher_taps=taps, distillation=Loss(value)
+    )
+    with pytest.raises(ConfigurationError, match="distillation=mine: the loss gives"):
+        _rehearse_distillation(config(), method, 4)  # type: ignore[arg-type]
