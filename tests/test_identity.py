@@ -8,6 +8,7 @@ from hydra import compose
 from omegaconf import DictConfig
 
 from kdmri import configuration
+from kdmri.identity import comparison_name
 from tests.conftest import ROOT, plan
 
 EVERY_STAGE = {"teacher", "student", "student_long", "feature", "kd"}
@@ -240,3 +241,17 @@ def test_no_key_of_a_command_hides_behind_a_group(path: Path) -> None:
     groups = {folder.name for folder in (ROOT / "configs").iterdir() if folder.is_dir()}
     plain = {k for k, v in yaml.safe_load(path.read_text()).items() if not isinstance(v, dict)}
     assert not plain & groups
+
+
+@pytest.mark.parametrize(
+    ("directory", "name", "found"),
+    [
+        ("best_kd_seed-1", "best", "best_comparison_seed-1"),
+        ("best_fitnets_kd", "best", "best_fitnets_comparison"),
+        ("a_kd_b_kd", "a_kd_b", "a_kd_b_comparison"),
+        ("a_teacher_teacher_epochs-2", "a", "a_comparison_teacher_epochs-2"),
+    ],
+)
+def test_comparison_is_named_after_its_last_stage(directory: str, name: str, found: str) -> None:
+    stage = "teacher" if "teacher" in directory else "kd"
+    assert comparison_name(directory, name, stage) == found

@@ -157,6 +157,17 @@ def test_other_length_is_refused_and_overwrite_replaces(train: Run, runs: Path) 
     assert contents(runs) != before
 
 
+def test_stage_that_ran_out_of_time_is_not_finished(train: Run, runs: Path) -> None:
+    words = ("stage=student", "trainer.max_epochs=3")
+    result = train(*words, "+trainer.max_time={seconds: 0}")
+    assert result.code == 2
+    assert "trainer.max_time is over after" in result.err
+    assert train(*words).code == 0
+    record = json.loads(next(runs.glob("*_student/stage.json")).read_text())
+    assert record["finished"]
+    assert record["circumstances"]["max_epochs"] == 3
+
+
 def test_stage_whose_teacher_changed_is_refused(train: Run, runs: Path) -> None:
     assert train().code == 0
     assert train("stage=teacher", "trainer.max_epochs=2", "overwrite=true").code == 0

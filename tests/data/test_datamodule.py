@@ -41,3 +41,20 @@ def test_points_in_kspace_cannot_be_mirrored(tmp_path: Path, anatomy: np.ndarray
     data.dataset("evaluation")  # which nothing mirrors
     with pytest.raises(DataError, match=r"1\.h5: augmentation\.flips cannot be applied"):
         data.dataset("train")
+
+
+def test_slices_that_a_transform_changed_never_come_again(own: Path) -> None:
+    """Else a teacher would be asked what it made of another image."""
+    task = CartesianUndersampling(GaussianLines(4))
+    data = MRIDataModule(
+        task,
+        own,
+        "4x",
+        batch_size=4,
+        seed=0,
+        transform=lambda slices: slices._replace(target=slices.target * 0.9),
+    )
+    data.trainer = SimpleNamespace(training=True, global_rank=0, world_size=1)
+    slices = next(iter(data.train_dataloader()))
+    assert slices.variant is not None
+    assert data.on_after_batch_transfer(slices, 0).variant is None

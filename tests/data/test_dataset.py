@@ -190,3 +190,12 @@ def test_resumed_epoch_has_the_batches_that_are_left() -> None:
     iter(resumed)  # loaders with workers do this once for nothing
     assert list(resumed) == whole[3:]
     assert list(resumed) == whole
+
+
+@pytest.mark.parametrize("scale", [4095, 1e-5])
+def test_volume_that_is_not_scaled_is_refused(
+    tmp_path: Path, anatomy: np.ndarray, scale: float
+) -> None:
+    write_volume(tmp_path / "raw.h5", anatomy * scale, {})
+    with pytest.raises(DataError, match=r"raw\.h5: volfs reaches .*format=layout"):
+        SliceDataset([inspect(tmp_path / "raw.h5", channels=1)])

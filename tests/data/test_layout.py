@@ -56,6 +56,15 @@ def test_original_files_are_read_at_orthonormal_scale(
     np.testing.assert_allclose(kspace, expected, atol=1e-5)
 
 
+def test_scale_is_told_by_a_slice_that_is_not_empty(tmp_path: Path, anatomy: np.ndarray) -> None:
+    values = anatomy.copy()
+    values[:, :, 10:30] = 0  # the middle one among them
+    root = float(np.sqrt(48 * 40))
+    write_original(tmp_path / "1.h5", values, GaussianLines(4)((48, 40)), scale=root)
+    factor = inspect(tmp_path / "1.h5", channels=1, acceleration="4x").kspace_factor
+    assert factor == pytest.approx(1 / root)
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
