@@ -10,8 +10,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import FSDPStrategy
+from rich.progress import BarColumn, ProgressColumn
 
 from kdmri.console import console
 from kdmri.data.batch import collate
@@ -22,6 +24,8 @@ from kdmri.training.base import TrainingMethod
 
 BEST = "best_model.pt"
 LAST = "model.pt"
+ROOMY = 130
+"""Columns of a terminal from which on a progress bar has room for speed and all figures."""
 
 
 def companion_file(name: str) -> str:
@@ -129,14 +133,33 @@ class StageCheckpoint(Checkpoint):
 
 
 class StageProgressBar(RichProgressBar):
-    """A progress bar that names the stage."""
+    """A progress bar that names the stage; a narrow terminal gets what fits into one line."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)
         self.stage = ""
+        self._narrow = console().width < ROOMY
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[ProgressColumn]:
+        """Choose the columns: without the speed, with a short bar where there is little room."""
+        columns = super().configure_columns(trainer)
+        if not self._narrow:
+            return columns
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = 6
+        return [column for column in columns if not isinstance(column, ProcessingSpeedColumn)]
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Choose the figures: the validation PSNR alone where there is little room."""
+        metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        if not self._narrow:
+            return metrics
+        return {name: value for name, value in metrics.items() if name == "val/psnr"}
 
     def _get_train_description(self, current_epoch: int) -> str:
-        return f"{self.stage}: epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+        epoch = "" if self._narrow else "epoch "
+        return f"{self.stage}: {epoch}{current_epoch + 1}/{self.trainer.max_epochs}"
 
 
 class Pictures(Callback):
