@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -53,6 +55,14 @@ def export(run: Run) -> Run:
     return call
 
 
+def run_card(card: str) -> np.ndarray:
+    """Run the program that an export's README shows."""
+    (program,) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    return np.asarray(names["reconstruction"])
+
+
 @pytest.mark.parametrize(
     ("network", "sampling"),
     [(D5C5, LINES), (D3C5 | {"channels": 2}, LINES), (VDSR, CENTRE)],
@@ -65,6 +75,7 @@ def test_onnx_equals_the_network(
     tmp_path: Path,
     network: dict,
     sampling: dict,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On slices of another size and number than the export saw, with NumPy's transforms."""
     path = checkpoint(network, sampling)
@@ -96,6 +107,14 @@ def test_onnx_equals_the_network(
     assert "ONNX, opset 18" in card
     assert all(f"- `{name}`: float32" in card for name in inputs)
     assert "val/psnr 31.5" in card
+    monkeypatch.chdir(tmp_path / "out")
+    np.save("kspace.npy", 3 * kspace[0, 0])
+    again = run_card(card)
+    scale = np.abs(seen[0]).max()
+    with torch.no_grad():
+        tensors = tuple(torch.from_numpy(a[:1] / scale) for a in (inputs["image"], kspace))
+        wanted = load_network(path).eval()(*tensors, torch.from_numpy(mask[None, None])).numpy()
+    np.testing.assert_allclose(again, 3 * scale * wanted, atol=1e-3)
 
 
 def test_all_precisions_and_verification(
@@ -128,7 +147,7 @@ def test_all_precisions_and_verification(
 
 
 def test_torch_export_runs_at_another_size(
-    checkpoint: Callable[..., Path], export: Run, tmp_path: Path
+    checkpoint: Callable[..., Path], export: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = checkpoint(TINY)
     result = export(checkpoint=path, format="torch_export", output="out")
@@ -140,6 +159,16 @@ def test_torch_export_runs_at_another_size(
         found = program(image, torch.cat((kspace.real, kspace.imag), dim=1), mask[:, 0])
         wanted = load_network(path).eval()(image, kspace, mask[None, None])
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    monkeypatch.chdir(tmp_path / "out")
+    np.save("kspace.npy", kspace[0, 0].numpy())
+    again = run_card(Path("README.md").read_text())
+    seen = torch.fft.ifft2(kspace[:1], norm="ortho").abs()
+    scale = seen.max()
+    with torch.no_grad():
+        wanted = scale * load_network(path).eval()(
+            seen / scale, kspace[:1] / scale, mask[None, None]
+        )
+    np.testing.assert_allclose(again, wanted.numpy(), atol=1e-4)
 
 
 def foreign(path: Path, *nodes: onnx.NodeProto, **changes: object) -> Path:

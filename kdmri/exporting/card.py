@@ -62,6 +62,11 @@ frequency at index (0, 0).
 In training {SCALING}. Divide input by that of the volume (or of its zero-filled images),
 multiply the output by it.
 
+## Use
+```python
+{_usage(network, name, channels)}
+```
+
 ## Sampling
 {trained.task.describe(size)}
 
@@ -74,6 +79,46 @@ On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {comp
 Code of kdmri: MIT. Weights: {licence}.
 Trained on: {data.get("title", "not told by the checkpoint")}. Not a medical device.
 """
+
+
+def _usage(network: Exportable, name: str, channels: int) -> str:
+    """Write a program that reconstructs one slice with the file."""
+    onnx = name.endswith(".onnx")
+    magnitude = "np.abs(seen / scale)[None, None].astype(np.float32)"
+    values = {
+        "image": magnitude if channels == 1 else "parts(seen / scale)",
+        "kspace": "parts(kspace / scale)",
+        "lines": f"np.any(kspace, axis={1 - (network.axis or 0)}).astype(np.float32)",
+        "mask": "(kspace != 0)[None, None].astype(np.float32)",
+    }
+    opened, run = (
+        (f'network = onnxruntime.InferenceSession("{name}")', "network.run(None, inputs)[0]")
+        if onnx
+        else (
+            f'network = torch.export.load("{name}").module()',
+            "network(*map(torch.from_numpy, inputs.values())).numpy(force=True)",
+        )
+    )
+    return "\n".join(
+        (
+            "import numpy as np",
+            f"import {'onnxruntime' if onnx else 'torch'}",
+            "",
+            "",
+            "def parts(array):",
+            "    return np.stack((array.real, array.imag))[None].astype(np.float32)",
+            "",
+            "",
+            'kspace = np.load("kspace.npy")  # complex (H, W), one slice, zero where not measured',
+            'seen = np.fft.ifft2(kspace, norm="ortho")',
+            "scale = np.abs(seen).max()  # better that of the whole volume",
+            "inputs = {",
+            *(f'    "{key}": {values[key]},' for key in network.inputs),
+            "}",
+            opened,
+            f"reconstruction = scale * {run}  # (1, {channels}, H, W)",
+        )
+    )
 
 
 def _validation(metrics: Mapping[str, float]) -> dict[str, float]:
