@@ -234,7 +234,9 @@ class PairedComparison:
         notes = [
             f"Means over volumes, then over seeds ± one standard deviation; {told.evaluated}.",
             f"Δ: paired difference to {label} of the same seed, 95 % interval by bootstrap over "
-            f"{unit}{self._of_seeds()}; {tested}.",
+            f"{unit}{self._of_seeds()}; {tested}."
+            if any(map(self._against_reference, self._methods))
+            else f"Δ: nothing here was measured beside the reference, {label}.",
             f"Training min: of the student in all its stages + of its teacher, {trained}; ms: "
             f"median of a slice, {timed}.",
         ]

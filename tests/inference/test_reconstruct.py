@@ -151,6 +151,7 @@ def test_bad_file_is_left_out_and_the_others_are_written(
     assert result.code == 2
     assert "b.h5: slice 2 holds NaN" in result.out
     assert "c.h5: missing, truncated" in result.out
+    assert "out: 1 volumes, " in result.out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.h5"]
 
 

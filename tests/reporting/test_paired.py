@@ -38,11 +38,16 @@ def table(psnr: np.ndarray, slices: int = 6) -> SliceTable:
 
 
 def leave(
-    root: Path, stage: str, seed: int, psnr: np.ndarray, subjects: list[str] | None = None
+    root: Path,
+    stage: str,
+    seed: int,
+    psnr: np.ndarray,
+    subjects: list[str] | None = None,
+    dataset: str = "Set",
 ) -> None:
     measured = table(psnr)
     Measurements(
-        dataset="Set",
+        dataset=dataset,
         task="4x",
         stage=stage,
         label=stage.title(),
@@ -148,6 +153,8 @@ def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Pa
     leave(tmp_path, "kd", 1, PSNR)
     found = row(tmp_path, "Kd")
     assert found["Δ PSNR dB"] == found["gap recovered"] == "–"
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    assert 'Δ: nothing here was measured beside the reference, "student_long".' in one.notes
 
 
 def test_seeds_that_the_reference_lacks_are_told(tmp_path: Path) -> None:
@@ -163,6 +170,17 @@ def test_other_slices_are_refused(tmp_path: Path) -> None:
     leave(tmp_path, "student", 1, PSNR[:6])
     with pytest.raises(CheckpointError, match="measured on other slices"):
         compare(find_records(tmp_path), "student_long", 3, 50)
+
+
+def test_one_data_set_that_cannot_be_compared_leaves_the_others(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    leave(tmp_path / "other", "kd", 1, PSNR, dataset="Other")
+    leave(tmp_path / "other", "student", 1, PSNR[:6], dataset="Other")
+    found = compare(find_records(tmp_path), "student_long", 3, 50)
+    assert [table.title for table in found.tables] == ["Set, 4x"]
+    (error,) = found.errors
+    assert "other" in error
+    assert "measured on other slices" in error
 
 
 @pytest.mark.parametrize("text", ["", "volume,slice\n1,2\n", "import os", "{}"])
