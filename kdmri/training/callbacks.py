@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
 from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import FSDPStrategy
+from rich import get_console
 from rich.progress import BarColumn, ProgressColumn
 
 from kdmri.console import console
@@ -138,7 +139,7 @@ class StageProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=False)
         self.stage = ""
-        self._narrow = console().width < ROOMY
+        self._narrow = get_console().width < ROOMY  # the one that Lightning prints to
 
     def configure_columns(self, trainer: pl.Trainer) -> list[ProgressColumn]:
         """Choose the columns: without the speed, with a short bar where there is little room."""

@@ -33,7 +33,7 @@ def test_a_progress_bar_is_one_line(
     width: int, speed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Console(width=width, file=io.StringIO(), force_terminal=True, no_color=True)
-    monkeypatch.setattr(callbacks, "console", lambda: terminal)
+    monkeypatch.setattr(callbacks, "get_console", lambda: terminal)
     monkeypatch.setattr(
         "pytorch_lightning.callbacks.RichProgressBar.get_metrics", lambda *_: dict(FIGURES)
     )
