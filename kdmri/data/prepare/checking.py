@@ -7,6 +7,7 @@ import numpy as np
 
 from kdmri.data.layout import (
     COMPLEX_TARGET,
+    LARGEST,
     TARGET,
     inspect,
     largest_magnitude,
@@ -51,10 +52,17 @@ def _check_file(path: Path) -> tuple[int, int, int]:
         if COMPLEX_TARGET in file:
             inspect(path, channels=2)
             keys.append(COMPLEX_TARGET)
+        reached = 0.0
         for key in filter(None, keys):
             for index in range(volume.shape[2]):
-                read_slice(file, volume, key, index)
+                values = read_slice(file, volume, key, index)
+                reached = max(reached, float(np.abs(values).max())) if key == TARGET else reached
         largest = largest_magnitude(file, volume)
+        if abs(largest - reached) > 1e-3 * reached:
+            raise DataError(
+                f"{path}: {TARGET} reaches {reached:g}, its attribute {LARGEST} says {largest:g}, "
+                "which training goes by; correct the attribute, or delete it"
+            )
         if COMPLEX_TARGET in file:
             _check_magnitude(path, file[TARGET], file[COMPLEX_TARGET], largest)
     if largest > 1 + 1e-3:
