@@ -1,8 +1,7 @@
 """Methods against one another over seeds: paired differences, how sure they are, what they cost."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.stats import wilcoxon
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import SliceTable
 from kdmri.reporting.collection import variant
+from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.records import Record
 from kdmri.reporting.statistics import GapBootstrap, Resampling, interval
 from kdmri.reporting.tables import Table
@@ -38,24 +38,6 @@ HEADER = [
 ]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A stage under all its seeds.
-
-    Attributes:
-        name: for a reader.
-        records: by seed.
-    """
-
-    name: str
-    records: Mapping[int, Record]
-
-    @property
-    def any(self) -> Record:
-        """One of its records."""
-        return next(iter(self.records.values()))
-
-
 class PairedComparison:
     """All methods of one data set and task, each compared with a reference of the same seed."""
 
@@ -77,7 +59,7 @@ class PairedComparison:
         self._by_directory = {record.directory: record for record in records}
         self._reference = reference
         self._block = block
-        self._methods = _methods(records)
+        self._methods = by_method(records)
         first = records[0]
         for record in records:
             if not _same_slices(first.table, record.table):
@@ -95,7 +77,7 @@ class PairedComparison:
     def table(self) -> Table:
         """The table, best PSNR first."""
         first = self._methods[0].any.told
-        ordered = sorted(self._methods, key=lambda m: -np.mean(_means(m, "psnr")))
+        ordered = sorted(self._methods, key=lambda m: -np.mean(m.figures("psnr")))
         rows = [self._row(method) for method in ordered]
         return Table(f"{first.dataset}, {first.task}", HEADER, rows, self._notes())
 
@@ -107,8 +89,8 @@ class PairedComparison:
         return [
             method.name,
             self._seeds(method),
-            _mean(_means(method, "psnr"), ".2f"),
-            _mean(_means(method, "ssim"), ".4f"),
+            _mean(method.figures("psnr"), ".2f"),
+            _mean(method.figures("ssim"), ".4f"),
             _with_interval(against["psnr"], "+.2f"),
             _with_interval(against["ssim"], "+.4f"),
             self._significance(method),
@@ -201,7 +183,7 @@ class PairedComparison:
         names = [
             method.name
             for method in self._methods
-            if self._reference in (method.any.told.stage, variant(method.any.directory))
+            if self._reference in (method.any.told.stage, method.directory)
         ]
         if len(names) > 1:
             return "the one of the plan among " + ", ".join(f'"{name}"' for name in names)
@@ -281,18 +263,6 @@ def compare(records: Iterable[Record], reference: str, block: int, resamples: in
     return found
 
 
-def _methods(records: Sequence[Record]) -> list[Method]:
-    """Put the seeds of a stage together; where settings differ, the directory's name joins."""
-    seeds: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
-    for record in records:
-        seeds[record.told.label, variant(record.directory)][record.told.seed] = record
-    labels = [label for label, _ in seeds]
-    return [
-        Method(label if labels.count(label) == 1 else f"{label} ({name})", of_seeds)
-        for (label, name), of_seeds in seeds.items()
-    ]
-
-
 def _same_slices(one: SliceTable, other: SliceTable) -> bool:
     """Whether volumes, slices and targets agree; sums over targets but for rounding."""
     columns = ("volume", "slice", "pixels", "squared_target")
@@ -303,10 +273,6 @@ def _same_slices(one: SliceTable, other: SliceTable) -> bool:
 
 def _listed(names: Iterable[str]) -> str:
     return " / ".join(dict.fromkeys(names))
-
-
-def _means(method: Method, metric: str) -> list[float]:
-    return [record.told.figures[metric] for record in method.records.values()]
 
 
 def _mean(values: list[float], digits: str) -> str:

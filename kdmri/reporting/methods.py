@@ -1,0 +1,47 @@
+"""Methods that are compared: stages under all their seeds."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kdmri.reporting.collection import variant
+from kdmri.reporting.records import Record
+
+
+@dataclass(frozen=True)
+class Method:
+    """A stage under all its seeds.
+
+    Attributes:
+        name: for a reader.
+        records: by seed.
+    """
+
+    name: str
+    records: Mapping[int, Record]
+
+    @property
+    def any(self) -> Record:
+        """One of its records."""
+        return next(iter(self.records.values()))
+
+    @property
+    def directory(self) -> str:
+        """Name of its directories without the seed."""
+        return variant(self.any.directory)
+
+    def figures(self, metric: str) -> list[float]:
+        """Means over volumes of a metric, one a seed."""
+        return [record.told.figures[metric] for record in self.records.values()]
+
+
+def by_method(records: Sequence[Record]) -> list[Method]:
+    """Put the seeds of a stage together; where settings differ, the directory's name joins."""
+    seeds: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
+    for record in records:
+        seeds[record.told.label, variant(record.directory)][record.told.seed] = record
+    labels = [label for label, _ in seeds]
+    return [
+        Method(label if labels.count(label) == 1 else f"{label} ({name})", of_seeds)
+        for (label, name), of_seeds in seeds.items()
+    ]
