@@ -24,6 +24,7 @@ EXPECTED = "case folders 1, 2, ... with rawdata1.mat and espirit1.mat, rawdata2.
 TRAINING_CASES = range(1, 11)
 VALIDATION_CASES = range(11, 21)
 MATLAB_ERRORS = (TypeError, NotImplementedError, zlib.error, MatReadError, MatReadWarning)
+"""What scipy raises for files that it cannot read; each becomes one error that names the file."""
 
 
 @dataclass(frozen=True)
