@@ -89,6 +89,10 @@ CHECKS: dict[str, Check] = {
     "loss.reconstruction": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
     "loss.imitation": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
     "loss.attention": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
+    "loss.fade": (
+        lambda v: v is None or (is_number(v) and 0 < v <= 1),
+        "null or a number above 0, at most 1",
+    ),
     "evaluation.batch_size": COUNT,
     "evaluation.latency": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
     "evaluation.block": COUNT,
@@ -191,8 +195,14 @@ def check(config: DictConfig) -> None:
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{error.full_key}: {error.msg}") from error
-    if not any(config.loss.values()):
+    loss = config.loss
+    if not (loss.reconstruction or loss.imitation or loss.attention):
         raise ConfigurationError("loss: all weights are 0, so nothing would be learnt")
+    if loss.get("fade") is not None and not loss.reconstruction:
+        raise ConfigurationError(
+            f"loss.fade={loss.fade}: nothing would be learnt once the teacher has faded; "
+            "loss.reconstruction must be above 0"
+        )
 
 
 def check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:

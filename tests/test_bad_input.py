@@ -147,6 +147,8 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("dataset.channels=3", "dataset.channels=3: must be 1 (magnitude) or 2 (complex)"),
         ("dataset.image_size=[128]", "dataset.image_size=[128]: must be null or [H,W]"),
         ("loss.imitation=-1", "loss.imitation=-1: must be a number, at least 0"),
+        ("loss.fade=0", "loss.fade=0: must be null or a number above 0, at most 1"),
+        ("loss.fade=0.5 loss.reconstruction=0", "loss.reconstruction must be above 0"),
         ("trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number"),
         ("trainer.max_epochs=ten stage=all", "trainer.max_epochs=ten: must be a whole number"),
         ("trainer.max_epochs=null experiment=best", "trainer.max_epochs=None: must be a whole"),

@@ -123,7 +123,8 @@ def test_student_friendly_teacher_hands_its_student_on(train: Run, tmp_path: Pat
 
 
 def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
-    words = ("augmentation=flips_and_masks", "weight_averaging=0.9", "optimizer=muon")
+    recipe = ("augmentation=flips_and_masks", "weight_averaging=0.9", "optimizer=muon")
+    words = (*recipe, "loss.fade=0.5")
     result = train(*words, "trainer.max_epochs=3", "stage.run=[teacher,feature,kd]")
     assert result.code == 0, result.err
     folder = tmp_path / "experiments" / "own" / "acc_4x"

@@ -13,6 +13,7 @@ from kdmri.models import CascadedNetwork, Tap
 from kdmri.physics import Task
 from kdmri.training.base import TrainingMethod
 from kdmri.training.frozen_teacher import FrozenTeacher
+from kdmri.training.schedules import fall
 
 
 class LossWeights(NamedTuple):
@@ -22,11 +23,23 @@ class LossWeights(NamedTuple):
         reconstruction: of L1(student, target).
         imitation: of L1(student, teacher).
         attention: of the distillation loss between tapped activations.
+        fade: share of the epochs, in (0, 1], after which the target alone is learnt from; until
+            then the weights of the other two fall along half a cosine. None keeps them. That a
+            teacher helps most at first: Cho and Hariharan, "On the Efficacy of Knowledge
+            Distillation", 2019; fading: Jafari et al., "Annealing Knowledge Distillation", 2021.
     """
 
     reconstruction: float
     imitation: float
     attention: float
+    fade: float | None = None
+
+    def after(self, share: float) -> "LossWeights":
+        """Give the weights that hold after a share of the epochs."""
+        if self.fade is None:
+            return self
+        left = fall(share / self.fade)
+        return self._replace(imitation=left * self.imitation, attention=left * self.attention)
 
 
 class Distillation(TrainingMethod):
@@ -91,10 +104,19 @@ class Distillation(TrainingMethod):
         """Bring the teacher to the student's device."""
         self.teacher.to(self.device)
 
+    @property
+    def weights_now(self) -> LossWeights:
+        """The weights of this epoch, taken at its middle."""
+        if self.weights.fade is None:
+            return self.weights
+        epochs = self.trainer.max_epochs
+        assert epochs
+        return self.weights.after((self.current_epoch + 0.5) / epochs)
+
     def compare(
         self, batch: Batch, network: CascadedNetwork | None = None, split: str = "train"
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run student and teacher.
+        """Run student and teacher; the latter only where a weight asks for it.
 
         Args:
             batch: a batch.
@@ -102,15 +124,27 @@ class Distillation(TrainingMethod):
             split: what the batch is part of.
 
         Returns:
-            The student's output (B, C, H, W), and the terms whose weight is not 0, each a scalar.
+            The student's output (B, C, H, W), and the terms, each a scalar.
         """
-        taps = self.taps if self.weights.attention else ()
+        taps = self.taps if self._compares_activations else ()
         inner = self.output_taps if self.weights.reconstruction else ()
         student, found = (network or self.network).features(
             batch.image, batch.kspace, batch.mask, (*taps, *inner)
         )
         activations, behind = found[: len(taps)], found[len(taps) :]
         return student, self.terms(batch, student, activations, split, behind)
+
+    @property
+    def _compares_activations(self) -> bool:
+        """Whether activations are compared in this epoch.
+
+        A loss with layers of its own is computed even when it has faded: several devices wait for
+        the gradients of all that is trained.
+        """
+        if not self.weights.attention:
+            return False
+        has_layers = next(self.distillation.parameters(), None) is not None
+        return has_layers or self.weights_now.attention > 0
 
     def terms(
         self,
@@ -120,15 +154,18 @@ class Distillation(TrainingMethod):
         split: str,
         behind: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
-        """Compare the student's output, where a weight asks for it, and activations."""
-        sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
-        teacher = self._frozen_teacher(batch, split, sizes)
+        """Compare the student's output, where a weight asks for it, and activations, if any."""
         terms = {}
         if student is not None and self.weights.reconstruction:
             terms["reconstruction"] = self.supervised(student, behind, batch.target)
-        if student is not None and teacher.output is not None:
-            terms["imitation"] = F.l1_loss(student, teacher.output)
-        if self.weights.attention:
+        imitating = student if self.weights_now.imitation else None
+        if imitating is None and not activations:
+            return terms
+        sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
+        teacher = self._frozen_teacher(batch, split, sizes)
+        if imitating is not None and teacher.output is not None:
+            terms["imitation"] = F.l1_loss(imitating, teacher.output)
+        if activations:
             terms["attention"] = self._compare(activations, teacher.activations)
         return terms
 
@@ -138,8 +175,9 @@ class Distillation(TrainingMethod):
             return self.distillation([s.float() for s in student], [t.float() for t in teacher])
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Weigh the terms."""
-        return torch.stack([getattr(self.weights, k) * v for k, v in terms.items()]).sum()
+        """Weigh the terms, as this epoch does."""
+        weights = self.weights_now
+        return torch.stack([getattr(weights, k) * v for k, v in terms.items()]).sum()
 
     def loss(self, batch: Batch) -> Tensor:
         """Give the weighted sum of the terms."""

@@ -1,4 +1,4 @@
-"""Learning-rate schedules that PyTorch lacks."""
+"""Schedules that PyTorch lacks: of learning rates, and of how much a teacher counts."""
 
 import math
 
@@ -23,7 +23,7 @@ def warmup_cosine(optimizer: Optimizer, warmup: int, epochs: int) -> LambdaLR:
     def factor(epoch: int) -> float:
         if epoch < warmup:
             return (epoch + 1) / (warmup + 1)
-        return _fall((epoch - warmup) / (epochs - warmup))
+        return fall((epoch - warmup) / (epochs - warmup))
 
     return LambdaLR(optimizer, factor)
 
@@ -52,12 +52,12 @@ def one_cycle(optimizer: Optimizer, epochs: int, rise: float) -> LambdaLR:
     def factor(epoch: int) -> float:
         share = (epoch + 0.5) / epochs
         if share < rise:
-            return 1 / 25 + 24 / 25 * _fall(1 - share / rise)
-        return _fall((share - rise) / (1 - rise))
+            return 1 / 25 + 24 / 25 * fall(1 - share / rise)
+        return fall((share - rise) / (1 - rise))
 
     return LambdaLR(optimizer, factor)
 
 
-def _fall(share: float) -> float:
-    """Half a cosine from 1 to 0, which it stays."""
+def fall(share: float) -> float:
+    """Half a cosine from 1 at a share of 0 to 0 at a share of 1, which it stays."""
     return (1 + math.cos(math.pi * min(share, 1))) / 2
