@@ -34,13 +34,6 @@ class LossWeights(NamedTuple):
     attention: float
     fade: float | None = None
 
-    def after(self, share: float) -> "LossWeights":
-        """Give the weights that hold after a share of the epochs."""
-        if self.fade is None:
-            return self
-        left = fall(share / self.fade)
-        return self._replace(imitation=left * self.imitation, attention=left * self.attention)
-
 
 class Distillation(TrainingMethod):
     """Both stages of KD-MRI (Murugesan et al. 2020) and their joint form, which differ in weights.
@@ -107,11 +100,15 @@ class Distillation(TrainingMethod):
     @property
     def weights_now(self) -> LossWeights:
         """The weights of this epoch, taken at its middle."""
-        if self.weights.fade is None:
-            return self.weights
+        weights = self.weights
+        if weights.fade is None:
+            return weights
         epochs = self.trainer.max_epochs
         assert epochs
-        return self.weights.after((self.current_epoch + 0.5) / epochs)
+        left = fall((self.current_epoch + 0.5) / (weights.fade * epochs))
+        return weights._replace(
+            imitation=left * weights.imitation, attention=left * weights.attention
+        )
 
     def compare(
         self, batch: Batch, network: CascadedNetwork | None = None, split: str = "train"

@@ -69,5 +69,7 @@ def test_layers_of_a_loss_keep_a_gradient_that_several_devices_wait_for() -> Non
 
 
 def test_weights_stay_without_fading() -> None:
-    weights = LossWeights(0.5, 0.4, 2.0)
-    assert weights.after(0.99) == weights
+    method = fading(AttentionTransfer(), fade=None)
+    begin(method, 3)
+    assert method.weights_now == method.weights
+    assert set(method.compare(batch())[1]) == {"reconstruction", "imitation", "attention"}
