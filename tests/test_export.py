@@ -15,11 +15,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from kdmri.data.batch import Slice
 from kdmri.data.embedded import find_mni
 from kdmri.data.masks import GaussianLines
 from kdmri.exporting.checking import Bound, Compared
 from kdmri.models import load_network
 from kdmri.models.stored import build_network
+from kdmri.physics import CentralKspace
 from tests.conftest import Result
 from tests.inference.expected import CENTRE, LINES
 
@@ -115,6 +117,34 @@ def test_onnx_equals_the_network(
         tensors = tuple(torch.from_numpy(a[:1] / scale) for a in (inputs["image"], kspace))
         wanted = load_network(path).eval()(*tensors, torch.from_numpy(mask[None, None])).numpy()
     np.testing.assert_allclose(again, 3 * scale * wanted, atol=1e-3)
+
+
+def test_shown_program_apodises_as_the_task_does(
+    checkpoint: Callable[..., Path],
+    export: Run,
+    anatomy: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under a mask that is no mask of lines, too: a network with data consistency takes it."""
+    window = ["tukey", 0.5]
+    path = checkpoint(VDSR | {"consistency": True}, CENTRE | {"window": window})
+    result = export(checkpoint=path, output="out")
+    assert result.code == 0, result.err
+    target = torch.from_numpy(anatomy[:, :, 12]).float()[None, None]
+    first = torch.zeros(1, dtype=torch.int64)
+    batch = CentralKspace(4, window=window)(Slice(target, None, torch.ones(1), first, first))
+    plain = np.fft.ifft2(batch.kspace.numpy(), norm="ortho")
+    scale = torch.tensor(batch.image.numpy().max())
+    assert np.abs(np.abs(plain) - batch.image.numpy()).max() > 0.01, "the window is seen"
+    monkeypatch.chdir(tmp_path / "out")
+    np.save("kspace.npy", batch.kspace[0, 0].numpy())
+    card = Path("README.md").read_text()
+    assert "- `mask`: float32 (1, 1, H, W)" in card
+    with torch.no_grad():
+        network = load_network(path).eval()
+        wanted = scale * network(batch.image / scale, batch.kspace / scale, batch.mask)
+    np.testing.assert_allclose(run_card(card), wanted.numpy(), atol=1e-4)
 
 
 def test_all_precisions_and_verification(

@@ -11,6 +11,7 @@ from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import OPSET, SMALLEST
 from kdmri.inference.checkpoint import Trained
 from kdmri.models.stored import SCALING
+from kdmri.physics import CentralKspace
 from kdmri.reporting.tables import Table
 
 
@@ -64,7 +65,7 @@ multiply the output by it.
 
 ## Use
 ```python
-{_usage(network, name, channels)}
+{_usage(network, name, trained)}
 ```
 
 ## Sampling
@@ -81,9 +82,11 @@ Trained on: {data.get("title", "not told by the checkpoint")}. Not a medical dev
 """
 
 
-def _usage(network: Exportable, name: str, channels: int) -> str:
+def _usage(network: Exportable, name: str, trained: Trained) -> str:
     """Write a program that reconstructs one slice with the file."""
-    onnx = name.endswith(".onnx")
+    onnx, channels = name.endswith(".onnx"), trained.channels
+    window = trained.task.window if isinstance(trained.task, CentralKspace) else None
+    shown = "kspace" if window is None else "apodised(kspace)"
     magnitude = "np.abs(seen / scale)[None, None].astype(np.float32)"
     values = {
         "image": magnitude if channels == 1 else "parts(seen / scale)",
@@ -103,14 +106,16 @@ def _usage(network: Exportable, name: str, channels: int) -> str:
         (
             "import numpy as np",
             f"import {'onnxruntime' if onnx else 'torch'}",
+            *(() if window is None else ("from scipy.signal import get_window",)),
             "",
             "",
             "def parts(array):",
             "    return np.stack((array.real, array.imag))[None].astype(np.float32)",
             "",
             "",
+            *(() if window is None else _apodised(window)),
             'kspace = np.load("kspace.npy")  # complex (H, W), one slice, zero where not measured',
-            'seen = np.fft.ifft2(kspace, norm="ortho")',
+            f'seen = np.fft.ifft2({shown}, norm="ortho")',
             "scale = np.abs(seen).max()  # better that of the whole volume",
             "inputs = {",
             *(f'    "{key}": {values[key]},' for key in network.inputs),
@@ -118,6 +123,20 @@ def _usage(network: Exportable, name: str, channels: int) -> str:
             opened,
             f"reconstruction = scale * {run}  # (1, {channels}, H, W)",
         )
+    )
+
+
+def _apodised(window: str | tuple[str | float, ...]) -> tuple[str, ...]:
+    """Write a function that weights the measured centre of k-space as the task does."""
+    return (
+        "def apodised(kspace):",
+        "    centre = np.fft.fftshift(kspace)",
+        "    places = [np.flatnonzero(centre.any(axis=axis)) for axis in (1, 0)]",
+        f"    rows, columns = (get_window({window!r}, len(n), len(n) % 2 == 0) for n in places)",
+        "    centre[np.ix_(*places)] *= np.outer(rows, columns)",
+        "    return np.fft.ifftshift(centre)",
+        "",
+        "",
     )
 
 

@@ -22,6 +22,9 @@ class CentralKspace(Task):
     central ones of the shifted k-space (the published 64 of 256 are -32 .. 31). The input is
     brought back to H x W by zero-filling: the magnitude for images of one channel, as published,
     and the complex image for two.
+
+    Attributes:
+        window: name, or name and parameters, of what apodises the input; None: nothing.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class CentralKspace(Task):
             raise ConfigurationError(f"task.patches={patches}: must be at least 1")
         self._scale = scale
         self._centre = None if centre is None else (int(centre[0]), int(centre[1]))
-        self._window = window if isinstance(window, str | None) else tuple(window)
+        self.window = window if isinstance(window, str | None) else tuple(window)
         self._patch = None if patch_size is None else (int(patch_size[0]), int(patch_size[1]))
         self._patches = patches
         self._filters: dict[tuple[Size, torch.device], tuple[Tensor, Tensor]] = {}
@@ -163,18 +166,18 @@ class CentralKspace(Task):
     def describe(self, size: Size) -> str:
         """Say for a report what was kept of slices of a size (H, W)."""
         kept = self.centre(size)
-        window = "" if self._window is None else f", {self._window} window"
+        window = "" if self.window is None else f", {self.window} window"
         return f"Input: central {kept[0]}x{kept[1]} of {size[0]}x{size[1]} k-space samples{window}"
 
     def _weights(self, count: int) -> Tensor:
         """The window of one axis, (count,), 1 at the zero frequency, in shifted order."""
-        if self._window is None:
+        if self.window is None:
             return torch.ones(count)
         try:  # of an even number of samples the first has no partner: the window is periodic
-            weights = get_window(self._window, count, fftbins=count % 2 == 0)
+            weights = get_window(self.window, count, fftbins=count % 2 == 0)
         except (ValueError, TypeError) as error:
             raise ConfigurationError(
-                f"task.window={self._window}: {error}; give null, or a window of "
+                f"task.window={self.window}: {error}; give null, or a window of "
                 "scipy.signal.get_window such as hann, hamming or [tukey,0.5]"
             ) from error
         return torch.from_numpy(weights).float()
