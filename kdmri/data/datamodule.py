@@ -1,9 +1,11 @@
 """The one data module of all stages: finds splits, serves slices, undersamples on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -165,11 +167,29 @@ class MRIDataModule(pl.LightningDataModule):
         """Make the batch on the device that it was brought to."""
         if self.trainer is None or not self.trainer.training:
             return self.task(batch)
-        if self._flips:
-            batch = flipped(batch, self._flip_axes)
-        if self._transform is not None:
-            batch = self._transform(batch)._replace(variant=None)  # never comes again
-        return self.task.training_batch(batch)
+        with self._draws_of(batch):
+            if self._flips:
+                batch = flipped(batch, self._flip_axes)
+            if self._transform is not None:
+                batch = self._transform(batch)._replace(variant=None)  # never comes again
+            return self.task.training_batch(batch)
+
+    @contextmanager
+    def _draws_of(self, batch: Slice) -> Iterator[None]:
+        """Let each of several processes draw numbers of its own, the same after a resume.
+
+        All begin with the same generator, and a checkpoint has that of the first alone.
+        """
+        assert self.trainer is not None
+        if self.trainer.world_size == 1:
+            yield
+            return
+        first = (int(batch.volume[0]), int(batch.slice[0]))  # of no other process in this epoch
+        own = [self._seed, self.trainer.current_epoch, *(max(number, 0) for number in first)]
+        with torch.random.fork_rng(devices=[]):
+            seed = np.random.SeedSequence(own).generate_state(1, np.uint64)
+            torch.default_generator.manual_seed(int(seed[0]))
+            yield
 
     def _loader(self, split: str, batch_size: int, shuffle: bool = False) -> DataLoader[Slice]:
         dataset = self.dataset(split)

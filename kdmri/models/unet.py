@@ -72,7 +72,8 @@ class UNetCascade(Cascade):
             yield activation
         output = self.output(activation)
         yield output
-        yield output if self.consistency is None else self.consistency(output, measurement)
+        consistency = self.consistency
+        yield output.float() if consistency is None else consistency(output, measurement)
 
 
 class UNet(CascadedNetwork):

@@ -60,7 +60,7 @@ class TrainingMethod(pl.LightningModule):
         self._scheduler_every = scheduler_every
         self.val_metrics = VolumeMetrics()
         self._skip_nonfinite, self._skipped_in_a_row, self._skipped_steps = skip_nonfinite, 0, 0
-        self._skip, self._averaged_step = False, 0
+        self._skip = False
         self._supervision = intermediate_supervision
         self.output_taps = network.output_taps if intermediate_supervision else ()
         self._average: AveragedModel | None = None
@@ -77,11 +77,11 @@ class TrainingMethod(pl.LightningModule):
         assert isinstance(average, CascadedNetwork)
         return average
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Take the step's weights into their average, where the batch ended a step."""
-        if self._average is not None and self.global_step != self._averaged_step:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take the step's weights into their average, before anything is saved."""
+        super().optimizer_step(*args, **kwargs)
+        if self._average is not None:
             self._average.update_parameters(self.network)
-            self._averaged_step = self.global_step
 
     @property
     def companions(self) -> dict[str, CascadedNetwork]:
@@ -205,9 +205,7 @@ class TrainingMethod(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the random generator, which Lightning leaves out."""
         checkpoint["torch_rng_state"] = torch.get_rng_state()
-        checkpoint["averaged_step"] = self._averaged_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the random numbers where the run was cut off."""
         torch.set_rng_state(checkpoint["torch_rng_state"])
-        self._averaged_step = checkpoint.get("averaged_step", 0)  # earlier versions had none

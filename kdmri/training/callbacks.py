@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, RichProgressBar, Timer
 from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import FSDPStrategy
@@ -40,6 +40,11 @@ class StageCheckpoint(Checkpoint):
     Both are written aside and renamed, and open with `torch.load(..., weights_only=True)`.
     `best_model.pt` holds `network` (plain settings), `weights`, `epoch`, `score`, `metrics`, and
     what a lone file has to tell to be used on a scan (`facts`).
+
+    Attributes:
+        best: epoch, score and metrics of the best weights.
+        began: whether whatever was to be resumed has been.
+        is_cut_off: whether the trainer's time ended within an epoch, which then does not count.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class StageCheckpoint(Checkpoint):
         self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
-        self.began = False
+        self.began = self.is_cut_off = False
 
     @property
     def seconds(self) -> float:
@@ -88,7 +93,11 @@ class StageCheckpoint(Checkpoint):
         self._earlier = state_dict.get("seconds", 0.0)  # earlier versions did not keep it
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare with the best, then save."""
+        """Compare with the best, then save; an epoch that was cut off is left to a resume."""
+        over = trainer.should_stop and not _is_last_batch(trainer)
+        self.is_cut_off = over and trainer.strategy.broadcast(is_time_over(trainer))
+        if self.is_cut_off:
+            return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         score = figures.get(self._monitor, math.inf)  # no measures yet, where epochs go without
         if score < self.best["score"]:
@@ -97,10 +106,17 @@ class StageCheckpoint(Checkpoint):
         self._save_last(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save all that a resume needs when it is time; the first process's clock decides."""
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or math.isinf(self._seconds):
+        """Save all that a resume needs when it is time; the first process's clock decides.
+
+        It is time, too, when training is told to stop. Gradients that a later batch of the same
+        step would add to are not saved, so a save waits for the step.
+        """
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        ends_step = progress.current.ready % trainer.accumulate_grad_batches == 0
+        never = math.isinf(self._seconds) and not trainer.should_stop
+        if _is_last_batch(trainer) or not ends_step or never:
             return
-        due = time.monotonic() - self._saved >= self._seconds
+        due = trainer.should_stop or time.monotonic() - self._saved >= self._seconds
         if trainer.strategy.broadcast(due):
             self._save_last(trainer)
 
@@ -131,6 +147,17 @@ class StageCheckpoint(Checkpoint):
         kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
         with written_aside(path) as aside:
             torch.save(kept, aside)
+
+
+def is_time_over(trainer: pl.Trainer) -> bool:
+    """Whether `trainer.max_time` has passed."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    left = [c.time_remaining() for c in callbacks if isinstance(c, Timer)]
+    return any(seconds is not None and seconds <= 0 for seconds in left)
+
+
+def _is_last_batch(trainer: pl.Trainer) -> bool:
+    return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
 class StageProgressBar(RichProgressBar):

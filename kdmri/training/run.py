@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -26,7 +25,13 @@ from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
 from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.training.base import TrainingMethod
-from kdmri.training.callbacks import LAST, StageCheckpoint, StageProgressBar, announce
+from kdmri.training.callbacks import (
+    LAST,
+    StageCheckpoint,
+    StageProgressBar,
+    announce,
+    is_time_over,
+)
 from kdmri.training.devices import check_tasks, described, on_gpu, warn_of_emulation, world_size
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
@@ -131,9 +136,10 @@ def train(job: Job) -> None:
             f"{last}: cannot be resumed ({error}); train again with overwrite=true"
         ) from error
 
-    if _time_is_over(trainer) and trainer.current_epoch < definition.max_epochs:
+    epochs = trainer.current_epoch - checkpoint.is_cut_off
+    if is_time_over(trainer) and epochs < definition.max_epochs:
         raise KdmriError(
-            f"stage {job.stage}: trainer.max_time is over after {trainer.current_epoch} of "
+            f"stage {job.stage}: trainer.max_time is over after {epochs} of "
             f"{definition.max_epochs} epochs; the same command with more time, or without, goes on"
         )
     for logger in trainer.loggers:
@@ -150,12 +156,6 @@ def train(job: Job) -> None:
         parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, checkpoint.seconds)
-
-
-def _time_is_over(trainer: pl.Trainer) -> bool:
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    left = [c.time_remaining() for c in callbacks if isinstance(c, Timer)]
-    return any(seconds is not None and seconds <= 0 for seconds in left)
 
 
 def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:
@@ -200,6 +200,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*The number of training batches.*")
     # The data module keeps the position in the epoch.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    # A limit of time may be given in one turn and not in the next.
+    warnings.filterwarnings("ignore", message=".*add the following callbacks: .'Timer'.*")
     # The measures are of all processes' slices already.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     # One device without srun is what an interactive session on a cluster wants.
