@@ -6,12 +6,13 @@ import hydra
 from omegaconf import DictConfig
 
 from kdmri import configuration, evaluation, stages
-from kdmri.console import one_line_errors
+from kdmri.console import one_line_composition, one_line_errors
 from kdmri.execution import keep_freed_memory
 
 configuration.register_resolvers()
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="configs", config_name="config")
 @one_line_errors
 def main(config: DictConfig) -> None:

@@ -10,13 +10,14 @@ from omegaconf import DictConfig
 from kdmri import configuration, evaluation, processes, running, stages
 from kdmri.collect import SweepTable
 from kdmri.command import Command
-from kdmri.console import one_line_errors
+from kdmri.console import one_line_composition, one_line_errors
 from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
 
 configuration.register_resolvers()
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="configs", config_name="config")
 @one_line_errors
 def main(config: DictConfig) -> float:

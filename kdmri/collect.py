@@ -8,13 +8,14 @@ import hydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from kdmri.console import console, one_line_errors
+from kdmri.console import console, one_line_composition, one_line_errors
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
 from kdmri.processes import find_tasks
 from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="../configs", config_name="collect")
 @one_line_errors
 def main(config: DictConfig) -> None:

@@ -13,7 +13,7 @@ import yaml
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from kdmri.errors import ConfigurationError
 from kdmri.identity import PATH_CHOICES
@@ -46,6 +46,7 @@ CHECKS: dict[str, Check] = {
     "batch_size": COUNT,
     "distilled_batch_size": COUNT,
     "feature_share": (lambda v: is_number(v) and 0 < v < 1, "a number between 0 and 1"),
+    "optimizer.lr": (lambda v: is_number(v) and v > 0, "a number above 0"),
     "weight_averaging": (
         lambda v: v is None or (is_number(v) and 0 < v < 1),
         "null or a number between 0 and 1",
@@ -97,6 +98,10 @@ CHECKS: dict[str, Check] = {
     "evaluation.latency": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
     "evaluation.block": COUNT,
     "evaluation.bootstrap": COUNT,
+    "trainer.precision": (
+        lambda v: v in ("32-true", "bf16-mixed", "16-mixed"),
+        "32-true, bf16-mixed or 16-mixed",
+    ),
     "trainer.check_val_every_n_epoch": COUNT,
     "trainer.fast_dev_run": (
         lambda v: not v,
@@ -109,6 +114,9 @@ CHECKS: dict[str, Check] = {
 }
 """Which values are allowed, by key; a key that a choice does not have is not checked."""
 
+
+NAMED = {"teacher": "architecture", "student": "architecture", "distillation": "distillation"}
+"""Which choices need a `name`, and of what group they are."""
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -146,14 +154,22 @@ def _feature_epochs(share: float, epochs: int) -> int:
 
 
 def check_words(words: Iterable[str]) -> None:
-    """Look at what Hydra would end with a traceback: choices that are no names, missing plugins.
+    """Look at what Hydra would end with a traceback, or pass over without a word.
+
+    These are choices that are no names, plugins that are missing, and what only a sweep has: a
+    launcher, a search.
 
     Args:
         words: of the command line.
 
     Raises:
-        ConfigurationError: a group is given a number or null, or a plugin is not installed.
+        ConfigurationError: a group is given a number or null, a plugin is not installed, or a
+            launcher or search is chosen without -m.
     """
+    words = list(words)
+    is_sweep = not {"-m", "--multirun", "--cfg", "-c", "--info", "-i"}.isdisjoint(
+        word.partition("=")[0] for word in words
+    )
     for word in words:
         group, given, value = word.lstrip("+").partition("=")
         folder = CONFIGS / group.partition("@")[0]
@@ -168,6 +184,8 @@ def check_words(words: Iterable[str]) -> None:
             raise ConfigurationError(
                 f"{word}: needs packages that are not installed; run: pip install -e '.[{extra}]'"
             )
+        if plugin and not is_sweep:
+            raise ConfigurationError(f"{word}: belongs to a sweep; add -m")
 
 
 def _is_no_name(value: str) -> bool:
@@ -191,10 +209,20 @@ def check(config: DictConfig) -> None:
         ConfigurationError: names the key, what was given and what is allowed.
     """
     check_values(config, CHECKS)
+    for place, group in NAMED.items():
+        if "name" not in config[place]:
+            raise ConfigurationError(
+                f"{place}.name: is not there; tables and messages need it: give the file in "
+                f"configs/{group} a line such as name: mine"
+            )
     try:
         OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise ConfigurationError(f"{key}: is needed; give {key}=...") from error
     except OmegaConfBaseException as error:
-        raise ConfigurationError(f"{error.full_key}: {error.msg}") from error
+        told = str(error.msg).partition("\n")[0]
+        raise ConfigurationError(f"{error.full_key}: {told}") from error
     loss = config.loss
     if not (loss.reconstruction or loss.imitation or loss.attention):
         raise ConfigurationError("loss: all weights are 0, so nothing would be learnt")
@@ -203,6 +231,19 @@ def check(config: DictConfig) -> None:
             f"loss.fade={loss.fade}: nothing would be learnt once the teacher has faded; "
             "loss.reconstruction must be above 0"
         )
+    _check_lengths(config)
+
+
+def _check_lengths(config: DictConfig) -> None:
+    """See that each chosen stage is measured at least once, or it would have no best weights."""
+    every = config.trainer.get("check_val_every_n_epoch") or 1
+    for name in [name for name in config.stage.run if name in config.stage.plan]:
+        epochs = config.stage.plan[name].max_epochs
+        if epochs < every:
+            raise ConfigurationError(
+                f"trainer.check_val_every_n_epoch={every}: stage {name} has {epochs} epochs and "
+                "would never be measured"
+            )
 
 
 def check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:

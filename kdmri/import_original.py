@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdmri import configuration, stages
 from kdmri.claims import claim
-from kdmri.console import console, one_line_errors
+from kdmri.console import console, one_line_composition, one_line_errors
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.files import write_text, written_aside
@@ -23,6 +23,7 @@ from kdmri.training.facts import checkpoint_facts
 configuration.register_resolvers()
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="../configs", config_name="import_original")
 @one_line_errors
 def main(config: DictConfig) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from kdmri.configuration import COUNT, Check, check_values, is_number, is_whole
-from kdmri.console import console, one_line_errors
+from kdmri.console import console, one_line_composition, one_line_errors
 from kdmri.data.masks import MaskFile, MaskRule
 from kdmri.data.prepare.checking import check
 from kdmri.data.prepare.pipeline import Outcome, Preparation, prepare, store_undersampled
@@ -58,6 +58,7 @@ CHECKS: dict[str, Check] = {
 """Which values are allowed, by key."""
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
 @one_line_errors
 def main(config: DictConfig) -> None:

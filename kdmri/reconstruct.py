@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import Progress
 
-from kdmri.console import console, one_line_errors
+from kdmri.console import console, one_line_composition, one_line_errors
 from kdmri.data.prepare.source import Reader
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
@@ -25,6 +25,7 @@ ROWS = 12
 """Volumes that a table lists; beyond them it gives the mean alone."""
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="../configs", config_name="reconstruct")
 @one_line_errors
 def main(config: DictConfig) -> None:

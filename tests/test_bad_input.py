@@ -156,7 +156,7 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("student.depth=1", "needs cascades >= 1, depth >= 2"),
         ("+student.dept=3", "takes cascades, depth, width, channels, residual, expansion, not"),
         ("+optimizer.speed=3", "unexpected keyword argument 'speed'"),
-        ("optimizer.lr=-1", "Invalid learning rate"),
+        ("optimizer.lr=-1", "optimizer.lr=-1: must be a number above 0"),
         ("stage.run=[student,nothing]", "stage.run names nothing; defined are"),
     ],
 )
@@ -176,16 +176,47 @@ def test_taps_that_do_not_fit_together(train: Run) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("dataset=brian", "Could not find 'dataset/brian'"),
-        ("sede=1", "Key 'sede' is not in struct"),
+        ("dataset=brian", "dataset=brian: there is no such choice; did you mean brain?; choose"),
+        ("acceleration=6x", "choose one of 2x, 4x, 5x, 8x; any other is acceleration.factor=6"),
+        ("sede=1", "sede: there is no such setting; did you mean seed?"),
+        ("optimzer=adam", "optimzer: there is no such setting; did you mean optimizer?"),
+        ("student.dpeth=2", "student.dpeth: there is no such setting; did you mean student.depth?"),
+        ("trainer.max_epoch=2", "did you mean trainer.max_epochs?"),
+        ("trainer.max_time=1", "trainer.max_time: is Lightning's, and not among the settings here"),
+        ("xyzzy.plugh=1", "xyzzy.plugh: there is no such setting; --cfg job shows all"),
+        ("seed=[", "no viable alternative at input"),
+        ("dataset.name=???", "dataset.name: is needed; give dataset.name=..."),
+        ("distillation.taps=${distillation.tabs}", "Interpolation key 'distillation.tabs' not f"),
+        ("optimizer.lr=fast", "optimizer.lr=fast: must be a number above 0"),
+        ("trainer.precision=bf16-true", "must be 32-true, bf16-mixed or 16-mixed"),
+        ("+trainer.check_val_every_n_epoch=5", "stage teacher has 1 epochs and would never"),
+        ("distillation=fitnets stage=joint", "distillation=fitnets: has no effect on the stage jo"),
+        ("loss.fade=0.5 loss.imitation=0 stage=joint", "loss.fade=0.5: in the stage joint nothing"),
+        ("task=super_resolution task.patches=4", "task.patches=4: of what size?"),
+        ("task=super_resolution augmentation=flips_and_masks", "super-resolution 4x has no masks"),
+        ("student.cascades=1 intermediate_supervision=0.1", "d2c1 (student) has one cascade, and no"),
+        ("~student.name", "student.name: is not there; tables and messages need it"),
+        ("~distillation.name", "distillation.name: is not there"),
+        ("distillation.loss._target_=torch.nn.Identity", "Identity does not derive from kdmri.dis"),
+        ("distillation.loss._target_=kdmri.models.DCCNN", "unexpected keyword argument 'weights'"),
     ],
 )
-def test_unknown_choices_and_keys_are_hydras_own_errors(
+def test_words_that_cannot_be_used_are_told_in_one_line(
     train: Run, override: str, message: str
 ) -> None:
-    result = train(override)
-    assert result.code == 1
+    result = train(*override.split())
+    assert result.code == 2, result.err
     assert message in result.err
+    assert len(result.err.splitlines()) == 1, result.err
+    assert not Path("experiments").exists()
+
+
+def test_hydras_own_traceback_is_there_for_who_asks(
+    train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Exception, match="Could not override 'sede'"):
+        train("sede=1")
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
 
 def test_job_that_fails_leaves_the_others_their_table(train: Run, tmp_path: Path) -> None:
     result = train("--multirun", "stage=teacher", "batch_size=0,4")
-    assert result.code == 1
+    assert result.code == 2
     assert "batch_size=0: must be a whole number" in " ".join(result.err.split())
     assert figures(tmp_path).keys() == {("4x", "Zero-filled"), ("4x", "Teacher")}
 
@@ -158,6 +158,14 @@ def test_slurm_gets_a_task_and_a_gpu_for_each_device(train: Run) -> None:
     launcher = yaml.safe_load(result.out)
     assert (launcher["tasks_per_node"], launcher["gpus_per_node"], launcher["nodes"]) == (4, 4, 1)
     assert launcher["max_num_timeout"] > 0, "runs out of time are queued again"
+
+
+@needs("hydra_submitit_launcher")
+def test_launcher_belongs_to_a_sweep() -> None:
+    with pytest.raises(ConfigurationError, match="launcher=submitit_slurm: belongs to a sweep"):
+        check_words(["seed=1", "launcher=submitit_slurm"])
+    check_words(["--multirun", "seed=1", "launcher=submitit_slurm"])
+    check_words(["--cfg=all", "launcher=submitit_slurm"])
 
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from kdmri.benchmark import chains
 from kdmri.benchmark.measuring import Measured, Plan, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
-from kdmri.console import console, one_line_errors
+from kdmri.console import console, one_line_composition, one_line_errors
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.models import network_settings
@@ -37,6 +37,7 @@ ALLOWED = {
 Arms = dict[str, Measured]
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="../../configs", config_name="benchmark")
 @one_line_errors
 def main(config: DictConfig) -> None:

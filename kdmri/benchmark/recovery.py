@@ -23,7 +23,7 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
-from kdmri.console import console, one_line_errors
+from kdmri.console import console, one_line_composition, one_line_errors
 from kdmri.errors import ConfigurationError, KdmriError
 from kdmri.models.stored import read_checkpoint
 from kdmri.reporting.records import RECORD as MEASURED
@@ -105,6 +105,7 @@ class Chain:
         return f"in {open_stages[0]}" if open_stages else f"after {len(records)} stages"
 
 
+@one_line_composition
 @hydra.main(version_base="1.3", config_path="../../configs", config_name="recovery")
 @one_line_errors
 def main(config: DictConfig) -> None:

@@ -57,6 +57,8 @@ class CentralKspace(Task):
                 raise ConfigurationError(f"task.{key}={pair}: must be null or [H,W]")
         if patches < 1:
             raise ConfigurationError(f"task.patches={patches}: must be at least 1")
+        if patches > 1 and patch_size is None:
+            raise ConfigurationError(f"task.patches={patches}: of what size? give task.patch_size")
         self._scale = scale
         self._centre = None if centre is None else (int(centre[0]), int(centre[1]))
         self.window = window if isinstance(window, str | None) else tuple(window)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
 from kdmri.distillation import DistillationLoss, Taps
+from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork, Tap
 from kdmri.physics import Task
 from kdmri.training.base import TrainingMethod
@@ -68,6 +69,11 @@ class Distillation(TrainingMethod):
             **training: optimiser and schedule, see `TrainingMethod`.
         """
         super().__init__(network, **training)
+        if not isinstance(distillation, DistillationLoss):
+            raise ConfigurationError(
+                f"distillation.loss: {type(distillation).__name__} does not derive from "
+                "kdmri.distillation.DistillationLoss"
+            )
         self.weights = weights
         self.taps, self.teacher_taps = (taps or Taps()).choose(network, teacher)
         if weights.attention:

@@ -6,8 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from kdmri.errors import ConfigurationError
+from kdmri.identity import PUBLISHED_DISTILLATION
 from kdmri.models import CascadedNetwork, build_network, network_settings
-from kdmri.physics import Measurement
+from kdmri.physics import CentralKspace, Measurement
 from kdmri.training.base import TrainingMethod
 from kdmri.training.devices import world_size
 from kdmri.training.distillation import Distillation
@@ -23,7 +24,12 @@ def rehearse(config: DictConfig) -> None:
     Raises:
         ConfigurationError: some part cannot be built, or student and teacher do not fit together.
     """
-    instantiate(config.task.sampling)
+    sampling = instantiate(config.task.sampling)
+    if config.augmentation.masks > 1 and isinstance(sampling, CentralKspace):
+        raise ConfigurationError(
+            f"augmentation.masks={config.augmentation.masks}: {config.task.title} has no masks to "
+            "draw from; give augmentation.masks=1"
+        )
     for name in config.stage.run:
         definition = config.stage.plan[name]
         roles = {definition.network, *(["teacher"] if "teacher" in definition.needs else [])}
@@ -31,11 +37,35 @@ def rehearse(config: DictConfig) -> None:
         for role, network in networks.items():
             _rehearse_network(config, role, network)
             _rehearse_patches(config, role, network)
+        if config.intermediate_supervision and not networks[definition.network].output_taps:
+            raise ConfigurationError(
+                f"intermediate_supervision={config.intermediate_supervision}: "
+                f"{config[definition.network].name} ({definition.network}) has one cascade, and no "
+                "output before its last; give 0"
+            )
         teacher = networks["teacher"] if "teacher" in definition.needs else None
         method = build_method(config, name, networks[definition.network], teacher)
-        if isinstance(method, Distillation) and method.weights.attention:
-            _rehearse_distillation(config, method, definition.batch_size)
+        if isinstance(method, Distillation):
+            _check_weights(config, name, method)
+            if method.weights.attention:
+                _rehearse_distillation(config, method, definition.batch_size)
         _rehearse_optimiser(config, method)
+
+
+def _check_weights(config: DictConfig, stage: str, method: Distillation) -> None:
+    """See whether what is chosen of the loss has an effect on a stage at all."""
+    weights, choice = method.weights, config.distillation.name
+    learnt_before = "start" in config.stage.plan[stage].needs
+    if not (weights.attention or learnt_before or choice == PUBLISHED_DISTILLATION):
+        raise ConfigurationError(
+            f"distillation={choice}: has no effect on the stage {stage}, in which activations "
+            "weigh nothing (loss.attention=0); give loss=joint, or a weight"
+        )
+    if weights.fade is not None and not (weights.attention or weights.imitation):
+        raise ConfigurationError(
+            f"loss.fade={weights.fade}: in the stage {stage} nothing is learnt from the teacher "
+            "that could fade; give null"
+        )
 
 
 def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:

@@ -1,0 +1,76 @@
+"""What Hydra finds wrong with the words of a command, told in one line."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from pytorch_lightning import Trainer
+
+from kdmri.configuration import CONFIGS
+
+MOUNTS = {"architecture": ("teacher", "student"), "mask_rule": ("dataset.mask",)}
+"""Where the choices of a group are put that is not named as its place is."""
+
+OTHERS = {"acceleration": "; any other is acceleration.factor=6 acceleration.name=6x"}
+"""What to write in the place of a choice that is not there, by group."""
+
+
+def told(error: Exception) -> str:
+    """Say in one line what is wrong, and what was meant where something is close to it.
+
+    Args:
+        error: of Hydra or OmegaConf.
+    """
+    text = str(error)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(found[1])
+    if found := re.search(r"Could not find '(.+)/([^/']+)'", text):
+        group, choice = found.groups()
+        there = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        listed = f"; choose one of {', '.join(there)}" if there else ""
+        meant = _meant(choice, there)
+        other = OTHERS.get(group, "")
+        return f"{group}={choice}: there is no such choice{meant}{listed}{other}"
+    return " ".join(text.split())
+
+
+def _unknown_key(key: str) -> str:
+    keys = sorted(set(_keys()))
+    parent, _, last = key.rpartition(".")
+    if parent == "trainer" and last in inspect.signature(Trainer).parameters:
+        return f"{key}: is Lightning's, and not among the settings here; add it with +{key}=..."
+    beside = {name.rpartition(".")[2]: name for name in keys if name.rpartition(".")[0] == parent}
+    close = difflib.get_close_matches(last, beside, n=1) if beside else []
+    meant = f"; did you mean {beside[close[0]]}?" if close else _meant(key, keys)
+    return f"{key}: there is no such setting{meant or '; --cfg job shows all'}"
+
+
+def _meant(word: str, words: list[str]) -> str:
+    close = difflib.get_close_matches(word, words, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys() -> Iterator[str]:
+    """Give the dotted keys of all files of `configs/`, and the names of its groups."""
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        parts = path.parent.relative_to(CONFIGS).parts
+        if "hydra" in parts:
+            continue
+        if parts:
+            yield parts[0]
+        text = path.read_text()
+        is_global = not parts or text.startswith("# @package _global_")
+        for mount in ("",) if is_global else MOUNTS.get(parts[0], (".".join(parts),)):
+            yield from _flat(yaml.safe_load(text) or {}, mount)
+
+
+def _flat(node: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in node.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        if key not in ("defaults", "hydra"):
+            yield name
+            if isinstance(value, dict):
+                yield from _flat(value, name)
