@@ -194,7 +194,7 @@ def test_taps_that_do_not_fit_together(train: Run) -> None:
         ("loss.fade=0.5 loss.imitation=0 stage=joint", "loss.fade=0.5: in the stage joint nothing"),
         ("task=super_resolution task.patches=4", "task.patches=4: of what size?"),
         ("task=super_resolution augmentation=flips_and_masks", "super-resolution 4x has no masks"),
-        ("student.cascades=1 intermediate_supervision=0.1", "d2c1 (student) has one cascade, and no"),
+        ("student.cascades=1 intermediate_supervision=0.1", "d2c1 (student) has one cascade, and"),
         ("~student.name", "student.name: is not there; tables and messages need it"),
         ("~distillation.name", "distillation.name: is not there"),
         ("distillation.loss._target_=torch.nn.Identity", "Identity does not derive from kdmri.dis"),

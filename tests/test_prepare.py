@@ -213,6 +213,27 @@ def test_mixed_sizes_and_nan_are_refused_by_name(prepare: Run, source: Path) -> 
     assert "dan_two.npy: holds no signal" in result.out
 
 
+def test_images_that_are_no_magnitudes_are_refused_by_name(
+    prepare: Run, source: Path, folder: Path
+) -> None:
+    """Interpolation overshoots a little: what it leaves below zero is zero, and no scale."""
+    path = source / "ann" / "ann_one.npy"
+    values = np.load(path)
+    np.save(source / "dan" / "dan_two.npy", values - 1024)
+    np.save(source / "bob" / "bob_two.npy", (values - values.mean()) / values.std())
+    values[0, 0, 0] = -0.05 * values.max()
+    np.save(path, values)
+    result = prepare()
+    assert result.code == 2
+    for name in ("dan_two.npy", "bob_two.npy"):
+        assert f"{name}: has values from -" in result.out
+    assert "magnitudes are not below zero" in result.out
+    (stored,) = folder.rglob("*ann_one*.h5")
+    with h5py.File(stored) as file:
+        assert (file["volfs"][...].min(), file["volfs"][...].max()) == (0, 1)
+        assert file.attrs["scale"] == pytest.approx(values.max())
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

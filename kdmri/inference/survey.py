@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdmri.data.prepare.source import SourceSlice, SourceVolume
+from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.errors import DataError
 
 ROUNDING = 5e-6
@@ -44,9 +44,10 @@ def survey(volume: SourceVolume) -> Survey:
     """Read a volume once, one slice at a time.
 
     Raises:
-        DataError: it cannot be read, holds NaN or only zeros, or slices of several sizes.
+        DataError: it cannot be read, holds NaN, only zeros or no magnitudes, or slices of several
+            sizes.
     """
-    largest, count, stored = 0.0, 0, False
+    extent, count, stored = Extent(), 0, False
     first: SourceSlice | None = None
     declared: np.ndarray | None = None
     support: np.ndarray | None = None
@@ -56,7 +57,7 @@ def survey(volume: SourceVolume) -> Survey:
             first, stored = item, item.kspace is not None
         if item.mask is not None:
             declared = item.mask if declared is None else declared | item.mask
-        largest = max(largest, float(np.abs(item.image).max()))
+        extent.add(item.image)
         count += 1
         kspace = measured_kspace(item)
         if kspace is None:
@@ -67,15 +68,15 @@ def survey(volume: SourceVolume) -> Survey:
         both = found & (mirrored != 0)
         difference += float((np.abs(kspace - mirrored)[both] ** 2).sum())
         energy += float((np.abs(kspace)[both] ** 2).sum())
-    if first is None or largest <= 0:
-        raise DataError(f"{volume.files[0]}: holds no signal (no slices, or all of them zero)")
+    extent.check(volume.files[0])
+    assert first is not None
     mask = None
     if support is not None:
         mask = declared if declared is not None and not stored else _mask(support, stored)
     return Survey(
         size=first.image.shape,
         count=count,
-        largest=largest,
+        largest=extent.largest,
         mask=mask,
         has_target=declared is None and (mask is None or stored),
         is_complex=np.iscomplexobj(first.image),

@@ -10,6 +10,9 @@ import numpy as np
 
 from kdmri.errors import DataError
 
+BELOW_ZERO = 0.1
+"""Magnitudes of resampled images reach below zero by up to this share of their largest value."""
+
 
 class SourceSlice(NamedTuple):
     """One slice in the units of its source.
@@ -58,6 +61,44 @@ class SourceVolume:
     split: str | None = None
     shown: tuple[int, int] | None = None
     scaled: bool = False
+
+
+class Extent:
+    """How far the values of a volume reach, found slice by slice.
+
+    Attributes:
+        largest: largest magnitude of complex images, largest value of others; what is below zero
+            in them is taken for zero.
+    """
+
+    def __init__(self) -> None:
+        self.largest = self._lowest = self._highest = 0.0
+        self._seen = False
+
+    def add(self, image: np.ndarray) -> None:
+        """Look at the image of a slice."""
+        values = np.abs(image) if np.iscomplexobj(image) else image
+        lowest, highest = float(values.min()), float(values.max())
+        self._lowest = min(self._lowest, lowest)
+        self._highest = max(self._highest, highest) if self._seen else highest
+        self.largest, self._seen = max(self.largest, highest), True
+
+    def check(self, path: Path) -> None:
+        """See whether they are magnitudes.
+
+        Args:
+            path: of the volume.
+
+        Raises:
+            DataError: nothing is above zero, or too much below it.
+        """
+        if self._lowest < -BELOW_ZERO * self.largest:
+            raise DataError(
+                f"{path}: has values from {self._lowest:g} to {self._highest:g}, but magnitudes "
+                "are not below zero; give the images as they were before they were normalised"
+            )
+        if self.largest <= 0:
+            raise DataError(f"{path}: holds no signal (no slices, or all of them zero)")
 
 
 class Reader:

@@ -10,7 +10,7 @@ from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.prepare.manifest import Entry, fingerprint
 from kdmri.data.prepare.simulation import Simulation
-from kdmri.data.prepare.source import SourceSlice, SourceVolume
+from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import pseudonym
 from kdmri.errors import DataError
 
@@ -37,7 +37,8 @@ def write_prepared(
     """Write `{folder}/{split}/{name}.h5`, scaled to a largest magnitude of 1.
 
     Raises:
-        DataError: the source cannot be read, holds NaN or only zeros, or slices of several sizes.
+        DataError: the source cannot be read, holds NaN, only zeros or no magnitudes, or slices of
+            several sizes.
         KdmriError: the file cannot be written.
     """
     scale, held = _survey(volume)
@@ -65,7 +66,7 @@ def write_prepared(
 
 def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
     """Find the largest magnitude and check every slice; hold the slices if they are few."""
-    largest, held_bytes, first = 0.0, 0, None
+    extent, held_bytes, first = Extent(), 0, None
     held: list[SourceSlice] | None = []
     for number, item in enumerate(volume.slices()):
         first = item if first is None else first
@@ -77,14 +78,13 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
         arrays = [array for array in item if array is not None]
         if not all(np.isfinite(array).all() for array in arrays):
             raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
-        largest = max(largest, float(np.abs(item.image).max()))
+        extent.add(item.image)
         held_bytes += sum(array.nbytes for array in arrays)
         if held is not None:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
-    if largest <= 0:
-        raise DataError(f"{volume.files[0]}: holds no signal (no slices, or all of them zero)")
-    return largest, held
+    extent.check(volume.files[0])
+    return extent.largest, held
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
