@@ -35,6 +35,7 @@ def main(config: DictConfig) -> float:
         configuration.check(config)
         plan = stages.plan(config, configuration.shipped(config))
         rehearse(config)
+        evaluation.check(config)
         best = running.run(config, plan, command=shlex.join(["python", *sys.argv]))
         evaluation.report(config, plan)
     reported = config.stage.plan[config.stage.run[-1]].reported

@@ -21,10 +21,21 @@ from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
 from kdmri.processes import find_tasks, own_gpu
-from kdmri.reporting.comparison import Comparison, Measured, report_line
+from kdmri.reporting.comparison import Comparison, Measured, find_slices, report_line
 from kdmri.reporting.records import FIGURES, Measurements
 from kdmri.stages import Stage
 from kdmri.training.run import build_datamodule
+
+
+def check(config: DictConfig) -> None:
+    """See whether the slices to show are there, before anything is trained.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    if config.evaluation.slices != "telling":
+        volumes = build_datamodule(config).dataset("evaluation").volumes
+        find_slices(config.evaluation.slices, volumes)
 
 
 def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:

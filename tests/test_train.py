@@ -287,3 +287,16 @@ def test_loss_that_is_not_finite_stops_and_names_its_slices(train: Run) -> None:
     assert ".h5 slice" in message
     assert "skip_nonfinite=10" in message
     assert "Traceback" not in result.err
+
+
+def test_slices_to_show_are_looked_for_before_anything_is_trained(
+    train: Run, tmp_path: Path
+) -> None:
+    for wanted in ("c:0", "a:5", "a:-1", "a"):
+        result = train("stage=student", f'evaluation.slices=["{wanted}"]')
+        assert result.code == 2
+        assert f'evaluation.slices: "{wanted}" is no slice of the evaluation data' in result.err
+    assert not (tmp_path / "experiments").exists()
+    words = ("stage=all", "stage.run=[student,student_long]")
+    result = train(*words, 'evaluation.slices=["a:4","b:0"]')
+    assert result.code == 0, result.err

@@ -16,6 +16,8 @@ PREFIX = "kdmri.models."
 FORMAT = 2
 """Version of `best_model.pt`: 1 held network and weights alone, 2 tells its task and data too."""
 
+WHERE = "; networks are in best_model.pt"
+
 SCALING = "the largest magnitude of each volume is 1"
 """How intensities were brought to what networks take."""
 
@@ -95,14 +97,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        dict(stored["network"]), dict(stored["weights"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint; train it first") from error
     except Exception as error:  # torch raises many kinds for damaged or unsafe files
-        raise CheckpointError(
-            f"{path}: not a checkpoint of kdmri ({error}); networks are in best_model.pt"
-        ) from error
-    return stored
+        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        what = "damaged, or no checkpoint of kdmri"
+        raise CheckpointError(f"{path}: {what} ({told}){WHERE}") from error
+    found = stored if isinstance(stored, dict) else {}
+    for key in ("network", "weights"):
+        if not isinstance(found.get(key), Mapping):
+            what = "a training to go on with" if "state_dict" in found else "no checkpoint of kdmri"
+            raise CheckpointError(f"{path}: is {what}, it has no {key}{WHERE}")
+    return found
 
 
 def _difference(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

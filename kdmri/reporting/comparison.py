@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.layout import read_reconstruction, subjects
+from kdmri.data.layout import Volume, read_reconstruction, subjects
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, SliceTable
@@ -177,21 +177,38 @@ class Comparison:
             order = np.argsort(columns["squared_error"], kind="stable")
             telling, typical = int(np.ptp(errors, axis=0).argmax()), int(order[len(order) // 2])
             return [("(differs most)", telling), ("(typical)", typical)]
-        names = [volume.name for volume in self._data.dataset("evaluation").volumes]
-        return [("", _find_row(text, names, columns)) for text in wanted]
+        rows = []
+        for volume, index in find_slices(wanted, self._data.dataset("evaluation").volumes):
+            at = (columns["volume"] == volume) & (columns["slice"] == index)
+            rows.append(("", int(np.flatnonzero(at)[0])))
+        return rows
 
 
-def _find_row(text: str, names: list[str], columns: dict[str, np.ndarray]) -> int:
-    name, _, index = str(text).rpartition(":")
-    if name in names and index.isdigit():
-        is_slice = columns["slice"] == int(index)
-        rows = np.flatnonzero((columns["volume"] == names.index(name)) & is_slice)
-        if rows.size:
-            return int(rows[0])
-    raise ConfigurationError(
-        f'evaluation.slices: "{text}" is no slice of the evaluation data; write "volume:slice", '
-        f"volume one of {', '.join(names[:8])}, slice from 0, or use evaluation.slices=telling"
-    )
+def find_slices(wanted: Iterable[str], volumes: Sequence[Volume]) -> list[tuple[int, int]]:
+    """Find the slices that a user asks to see.
+
+    Args:
+        wanted: each as "volume:slice".
+        volumes: of the evaluation data.
+
+    Returns:
+        Numbers of the volume and of the slice within it.
+
+    Raises:
+        ConfigurationError: one is not there.
+    """
+    names, found = [volume.name for volume in volumes], []
+    for text in wanted:
+        name, _, index = str(text).rpartition(":")
+        number = names.index(name) if name in names else None
+        if number is None or not (index.isdigit() and int(index) < volumes[number].shape[2]):
+            raise ConfigurationError(
+                f'evaluation.slices: "{text}" is no slice of the evaluation data; write '
+                f'"volume:slice", volume one of {", ".join(names[:8])}, slice from 0, or use '
+                "evaluation.slices=telling"
+            )
+        found.append((number, int(index)))
+    return found
 
 
 def _cell(metric: str, values: np.ndarray) -> str:

@@ -99,8 +99,14 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
         load_network(tmp_path / "none.pt")
     path = save(tmp_path / "cut.pt")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(CheckpointError, match=r"cut.pt: not a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"cut.pt: damaged, or no checkpoint of kdmri"):
         load_network(path)
+    torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"training to go on with, it has no network"):
+        load_network(tmp_path / "model.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match=r"list.pt: is no checkpoint of kdmri"):
+        load_network(tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match=r"few.pt: weights do not fit"):
         load_network(save(tmp_path / "few.pt", weights={}))
 
@@ -122,7 +128,7 @@ def test_checkpoint_cannot_name_code_to_run(tmp_path: Path, target: str) -> None
 def test_checkpoint_cannot_carry_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path / "best_model.pt", extra=Hostile())
-    with pytest.raises(CheckpointError, match="not a checkpoint of kdmri"):
+    with pytest.raises(CheckpointError, match="no checkpoint of kdmri"):
         load_network(path)
     assert not (tmp_path / "hostile").exists()
 

@@ -21,18 +21,21 @@ class NumpyFiles(Reader):
     Attributes:
         axis: 0, 1 or 2, the slice axis of arrays with three axes; the others are rows and columns.
         kspace: the files hold k-space, complex, of one coil; otherwise images.
-        centred: frequency zero of that k-space lies in the middle (N//2), not at index 0. The
-            image's origin is taken to lie in the middle of it then, else in its corner.
+        centred: true: frequency zero of that k-space lies in the middle (N//2), and so does the
+            image's origin, as in raw data; "kspace": the former alone, as in
+            `fftshift(fft2(image))`; false: both lie at index 0.
     """
 
     axis: int
     kspace: bool
-    centred: bool
+    centred: bool | str
 
     def __post_init__(self) -> None:
         if isinstance(self.axis, bool) or self.axis not in (0, 1, 2):
             raise ConfigurationError(f"format.axis={self.axis}: must be 0, 1 or 2")
-        check_flags(self, "kspace", "centred")
+        check_flags(self, "kspace")
+        if self.centred not in (True, False, "kspace"):
+            raise ConfigurationError(f"format.centred={self.centred}: give true, kspace or false")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file; see `Reader.volumes`.
@@ -65,10 +68,16 @@ class NumpyFiles(Reader):
             wanted = "k-space must be complex" if self.kspace else "images must be numbers"
             raise ValueError(f"has type {array.dtype}; {wanted}")
         if array.ndim not in (2, 3) or 0 in array.shape:
-            raise ValueError(f"has shape {array.shape}; it must have two or three axes")
+            raise ValueError(
+                f"has shape {array.shape}; it must have two or three axes (Calgary-Campinas "
+                "k-space is read with format=calgary)"
+            )
         return array
 
     def _image(self, values: np.ndarray) -> np.ndarray:
-        if self.kspace:
-            values = centred_ifft2(values) if self.centred else np.fft.ifft2(values, norm="ortho")
+        if self.kspace and self.centred is True:
+            values = centred_ifft2(values)
+        elif self.kspace:
+            shifted = np.fft.ifftshift(values) if self.centred else values
+            values = np.fft.ifft2(shifted, norm="ortho")
         return values.astype(np.complex64 if np.iscomplexobj(values) else np.float32)

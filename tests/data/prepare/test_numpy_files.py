@@ -58,13 +58,14 @@ def test_complex_images_stay_complex(tmp_path: Path, anatomy: np.ndarray) -> Non
     np.testing.assert_array_equal(stacked(volume), images)
 
 
-@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("centred", [True, "kspace", False])
 @pytest.mark.parametrize("odd", [True, False])
 def test_kspace_gives_the_complex_image(
-    tmp_path: Path, anatomy: np.ndarray, centred: bool, odd: bool
+    tmp_path: Path, anatomy: np.ndarray, centred: bool | str, odd: bool
 ) -> None:
     images = phased(anatomy, slice(10, 13))[:, odd:, odd:]
-    kspace = centred_fft2(images) if centred else np.fft.fft2(images, norm="ortho")
+    kspace = centred_fft2(images) if centred is True else np.fft.fft2(images, norm="ortho")
+    kspace = np.fft.fftshift(kspace, (1, 2)) if centred == "kspace" else kspace
     save(tmp_path / "scan.npy", kspace)
     (volume,) = NumpyFiles(axis=0, kspace=True, centred=centred).volumes(tmp_path)
     found = stacked(volume)
