@@ -34,7 +34,7 @@ class NumpyFiles(Reader):
         if isinstance(self.axis, bool) or self.axis not in (0, 1, 2):
             raise ConfigurationError(f"format.axis={self.axis}: must be 0, 1 or 2")
         check_flags(self, "kspace")
-        if self.centred not in (True, False, "kspace"):
+        if not isinstance(self.centred, bool) and self.centred != "kspace":
             raise ConfigurationError(f"format.centred={self.centred}: give true, kspace or false")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:

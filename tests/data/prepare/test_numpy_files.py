@@ -182,7 +182,8 @@ def test_empty_directory_is_named_with_what_was_expected(tmp_path: Path) -> None
         ({"axis": 3}, r"format\.axis=3: must be 0, 1 or 2"),
         ({"axis": True}, r"format\.axis=True: must be 0, 1 or 2"),
         ({"kspace": "yes"}, r"format\.kspace=yes: must be true or false"),
-        ({"centred": None}, r"format\.centred=None: must be true or false"),
+        ({"centred": None}, r"format\.centred=None: give true"),
+        ({"centred": 1}, r"format\.centred=1: give true, kspace or false"),
     ],
 )
 def test_options_are_checked(options: dict[str, object], message: str) -> None:
