@@ -29,6 +29,8 @@ EXPERIMENT = (
 CIRCUMSTANCES = (
     "dataset",
     "trainer.gradient_clip_val",
+    "trainer.gradient_clip_algorithm",
+    "trainer.check_val_every_n_epoch",
     "trainer.accumulate_grad_batches",
     "trainer.limit_train_batches",
     "trainer.limit_val_batches",

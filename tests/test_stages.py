@@ -64,6 +64,8 @@ def test_choice_of_fewer_settings_than_the_shipped_one_goes_on(
         ("+trainer.limit_train_batches=2", "trainer.limit_train_batches was None, now 2"),
         ("+trainer.max_steps=5", "trainer.max_steps was None, now 5"),
         ("+trainer.accumulate_grad_batches=4", "accumulate_grad_batches was None, now 4"),
+        ("+trainer.gradient_clip_algorithm=value", "clip_algorithm was None, now value"),
+        ("+trainer.check_val_every_n_epoch=2", "check_val_every_n_epoch was None, now 2"),
         ("stage.plan.feature.method.scheduler_every=2", "scheduler_every was 1, now 2"),
         ("stage.plan.feature.monitor=val/l1", "stage.monitor was val/loss, now val/l1"),
         ("stage.plan.feature.method.weights.imitation=1", "weights.imitation was 0.0, now 1"),

@@ -48,7 +48,8 @@ class TrainingMethod(pl.LightningModule):
             scheduler_every: epochs between two steps of the schedule; 2 stretches it to twice its
                 length.
             weight_averaging: decay of an exponential moving average of the weights, which is then
-                what is measured and kept; None measures and keeps the weights themselves.
+                what is measured and kept of `network` (its companions are kept as they are); None
+                measures and keeps the weights themselves.
             skip_nonfinite: steps in a row that are skipped where the loss is NaN or infinite,
                 before training stops; 0 stops at once.
             intermediate_supervision: weight of the mean L1 between target and the outputs of all

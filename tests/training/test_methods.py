@@ -154,22 +154,19 @@ def test_output_stages_train_every_parameter() -> None:
     assert all(p.requires_grad for p in distillation(0.5, 0.5, 0.0).network.parameters())
 
 
-def test_average_of_the_weights_is_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = 0
-    monkeypatch.setattr(Supervised, "global_step", property(lambda _: taken))
+def test_average_of_the_weights_is_what_is_measured() -> None:
     method = Supervised(
         network=DCCNN(cascades=1, depth=2, width=3),
         optimizer=torch.optim.SGD,
         weight_averaging=0.75,
     )
+    standing = torch.optim.SGD(method.network.parameters(), lr=0)
     name = "cascades.0.layers.0.bias"
     expected = torch.zeros(3)
     for step in range(4):
         with torch.no_grad():
             method.network.get_parameter(name).fill_(step)
-        method.on_train_batch_end()  # gradients of this batch wait for those of the next
-        taken += 1
-        method.on_train_batch_end()
+        method.optimizer_step(0, step, standing, None)
         expected = torch.full((3,), float(step)) if step == 0 else 0.75 * expected + 0.25 * step
     torch.testing.assert_close(method.measured_network.get_parameter(name), expected)
     assert not any(p.requires_grad for p in method.measured_network.parameters())
