@@ -1,5 +1,6 @@
 """A training that is cut off anywhere ends with the weights of one that is not, bit for bit."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,13 @@ def final(name: str) -> dict:
     }
 
 
+def logged(name: str) -> list[str]:
+    """Give each epoch's validation figure as `logger=csv` left it."""
+    (path,) = Path("experiments").rglob(f"{name}_student*/summary/metrics.csv")
+    with path.open(newline="") as file:
+        return [row["val/psnr"] for row in csv.DictReader(file) if row["val/psnr"]]
+
+
 def assert_same(name: str, other: str) -> None:
     found, expected = final(name), final(other)
     assert found.keys() == expected.keys()
@@ -48,7 +56,7 @@ def test_killed_after_any_save(
     train: Train, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     """A run that saves as often as it can is cut off at its fourth save."""
-    words = (*LENGTH, *words, "checkpoint_minutes=0")
+    words = (*LENGTH, *words, "checkpoint_minutes=0", "logger=csv")
     assert train(*words, "name=whole").code == 0
     save, saves = StageCheckpoint._save_last, []
 
@@ -63,6 +71,7 @@ def test_killed_after_any_save(
         assert "interrupted" in train(*words, "name=cut").err
     assert train(*words, "name=cut").code == 0
     assert_same("cut", "whole")
+    assert logged("cut") == logged("whole")
 
 
 @pytest.mark.parametrize(("batches", "epochs"), [(5, 1), (6, 2), (11, 3)])
