@@ -202,6 +202,26 @@ def test_unreadable_file_is_left_out_or_stops_the_run(
     assert len(state(folder)) == 9
 
 
+def test_file_that_was_written_but_not_noted_stays_in_no_other_split(
+    prepare: Run, folder: Path
+) -> None:
+    """A run that is cut off between both; the next one may assign the subject otherwise."""
+    assert prepare().code == 0
+    before = {path.split("/")[1]: path for path in state(folder)}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entry = manifest["volumes"].pop("ann_ann_one")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    elsewhere = next(p for p in ("train", "test") if p != entry["split"])
+    (folder / entry["file"]).rename(folder / elsewhere / "ann_ann_one.h5")
+    (folder / "train" / "of_another_source.h5").write_bytes(b"precious")
+    assert prepare().code == 0
+    found = {path.split("/")[1]: path for path in state(folder)}
+    assert (folder / "train" / "of_another_source.h5").read_bytes() == b"precious"
+    assert found.pop("of_another_source.h5")
+    assert found == before
+    assert len(state(folder)) == 11
+
+
 def test_mixed_sizes_and_nan_are_refused_by_name(prepare: Run, source: Path) -> None:
     values = np.load(source / "ann" / "ann_one.npy")
     values[2, 3, 4] = np.nan

@@ -1,7 +1,7 @@
 """Prepares a whole data set: what is missing, in parallel, safe against being cut off."""
 
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,8 @@ def _outcomes(
     splits: Mapping[str, str],
     manifest: Manifest,
 ) -> Iterator[Outcome]:
-    _remove_unfinished(preparation.folder)
+    unknown = {volume.name for volume in volumes} - manifest.entries.keys()
+    _remove_unfinished(preparation.folder, unknown)
     missing = []
     for number, volume in enumerate(volumes):
         if manifest.holds(volume.name, volume.files):
@@ -159,9 +160,17 @@ def _write(number: int, split: str) -> Entry:
     )
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what a run that was killed left half-written."""
-    for path in folder.glob("*/.*.h5.*"):
+def _remove_unfinished(folder: Path, unknown: Set[str]) -> None:
+    """Remove what a run that was cut off left half-written, or wrote but did not note.
+
+    The latter would stay where a subject is assigned to another split this time.
+
+    Args:
+        folder: of the data set.
+        unknown: names of volumes that the manifest does not have.
+    """
+    unnoted = (path for path in folder.glob("*/*.h5") if path.stem in unknown)
+    for path in (*folder.glob("*/.*.h5.*"), *unnoted):
         path.unlink(missing_ok=True)
 
 
