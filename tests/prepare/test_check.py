@@ -1,0 +1,42 @@
+"""`python -m kdmri.prepare check=DIR`: what is wrong with h5 files."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from kdmri.data.layout import write_volume
+from tests.prepare.conftest import SCRIPT, Run
+
+
+def test_check_says_what_is_wrong_with_each_file(prepare: Run, run: Run, folder: Path) -> None:
+    assert prepare().code == 0
+    paths = sorted(folder.rglob("*.h5"))
+    paths[0].write_bytes(paths[0].read_bytes()[:500])
+    with h5py.File(paths[1], "a") as file:
+        file["volfs"][3, 3, 0] = np.nan
+    with h5py.File(paths[2], "a") as file:
+        del file.attrs["largest_magnitude"]
+        file["volfs"][...] *= 7
+    with h5py.File(paths[3], "a") as file:
+        file["volfs"][...] *= 0.5
+    result = run(SCRIPT, f"check={folder}")
+    assert result.code == 2
+    lines = {line.split(": ")[0]: line for line in result.out.splitlines() if ".h5: " in line}
+    assert "truncated" in lines[str(paths[0])]
+    assert "volfs, slice 0 holds NaN" in lines[str(paths[1])]
+    assert "scaled to [0, 1]" in lines[str(paths[2])]
+    assert "volfs reaches 0.5, its attribute largest_magnitude says 1," in lines[str(paths[3])]
+    told = {str(path): h5py.File(path)["volfs"].shape for path in paths[4:]}
+    for path, (height, width, slices) in told.items():
+        assert lines[path].endswith(f"good, {slices} slices of {height}x{width}")
+    assert ("Slices of 2 sizes" in result.out) == (len({s[:2] for s in told.values()}) == 2)
+    assert "10 files, 4 wrong" in result.out
+
+
+def test_check_tells_slices_of_several_sizes(run: Run, tmp_path: Path) -> None:
+    for name, shape in (("1", (12, 64, 3)), ("2", (12, 64, 2)), ("3", (12, 48, 2))):
+        write_volume(tmp_path / "x" / "train" / f"{name}.h5", np.ones(shape), {})
+    result = run(SCRIPT, f"check={tmp_path / 'x'}")
+    assert result.code == 0
+    assert "Slices of 2 sizes, 12x64 (2 files), 12x48 (1 files)" in result.out
