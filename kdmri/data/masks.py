@@ -83,12 +83,47 @@ class UniformLines:
         # The published masks came from this legacy generator; a newer one would not reproduce them.
         draws = np.random.RandomState(self.seed).uniform(size=lines)
         measured = draws < probability
-        first = (lines - centre + 1) // 2
-        measured[first : first + centre] = True
-        return _spread(np.fft.ifftshift(measured), size, self.axis)
+        return _spread(_with_centre(measured, centre), size, self.axis)
 
     def __str__(self) -> str:
         return f"uniform lines, axis {self.axis}, {self.acceleration:g}x, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class EquispacedLines:
+    """The equispaced rule of fastMRI, as scanners measure for parallel imaging.
+
+    The central `centre_fraction` of N lines is measured, c of them, and others at even distances of
+    (N - c) / (N / acceleration - c), rounded down to whole lines; the first is drawn. Together they
+    are N / acceleration, to within two lines (Zbontar et al. 2018, arXiv:1811.08839, as their brain
+    data is undersampled). Where c is N / acceleration or more, nothing else is measured.
+
+    Attributes:
+        acceleration: number of lines over number of measured lines, at least 1.
+        axis: the undersampled axis, 0 or 1.
+        centre_fraction: share of the lines that is fully sampled around the zero frequency; fastMRI
+            takes 0.08 for 4x, 0.04 for 8x.
+        seed: of the first line.
+    """
+
+    acceleration: float
+    axis: int = 1
+    centre_fraction: float = 0.08
+    seed: int = 42
+
+    def __call__(self, size: tuple[int, int]) -> np.ndarray:
+        """Draw the mask of a size (H, W)."""
+        lines = size[self.axis]
+        centre = max(1, round(lines * self.centre_fraction))
+        measured = np.zeros(lines, bool)
+        if lines / self.acceleration > centre:
+            distance = (lines - centre) / (lines / self.acceleration - centre)
+            start = np.random.default_rng((self.seed, lines, self.axis)).uniform(0, distance)
+            measured[np.arange(start, lines, distance).astype(int)] = True
+        return _spread(_with_centre(measured, centre), size, self.axis)
+
+    def __str__(self) -> str:
+        return f"equispaced lines, axis {self.axis}, {self.acceleration:g}x, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -136,7 +171,7 @@ class MaskFile:
         return f"file {self.path.name}"
 
 
-DrawnLines = GaussianLines | UniformLines
+DrawnLines = GaussianLines | UniformLines | EquispacedLines
 """All rules; checkpoints may name these, and no others."""
 MaskRule = DrawnLines | MaskFile
 
@@ -178,6 +213,13 @@ def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | No
         return MaskFile(Path(file))
     published = Path(folder) / f"mask_{acceleration}.npy"
     return MaskFile(published) if published.is_file() else rule
+
+
+def _with_centre(measured: np.ndarray, centre: int) -> np.ndarray:
+    """Measure the central lines as well, and move the zero frequency of a pattern to index 0."""
+    first = (len(measured) - centre + 1) // 2
+    measured[first : first + centre] = True
+    return np.fft.ifftshift(measured)
 
 
 def _spread(measured: np.ndarray, size: tuple[int, int], axis: int) -> np.ndarray:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdmri.data.masks import GaussianLines, MaskFile, UniformLines, choose
+from kdmri.data.masks import EquispacedLines, GaussianLines, MaskFile, UniformLines, choose
 from kdmri.errors import ConfigurationError, DataError
 
 
@@ -40,7 +40,28 @@ def test_uniform_rule_reproduces_the_published_knee_masks() -> None:
     assert masks[2][0, np.abs(frequency) <= 14].all(), "the central 29 columns"
 
 
-@pytest.mark.parametrize("rule", [GaussianLines, UniformLines])
+@pytest.mark.parametrize("lines", [150, 240, 368])
+@pytest.mark.parametrize(("acceleration", "fraction"), [(2, 0.08), (4, 0.08), (8, 0.04)])
+def test_equispaced_rule_has_even_distances_beside_its_centre(
+    lines: int, acceleration: int, fraction: float
+) -> None:
+    for seed in range(20):
+        rule = EquispacedLines(acceleration, centre_fraction=fraction, seed=seed)
+        measured = np.fft.fftshift(rule((5, lines))[0])
+        assert abs(measured.sum() - lines / acceleration) <= 2
+        frequency = np.flatnonzero(measured) - lines // 2
+        centre = int(lines * fraction / 2) - 1
+        assert {*range(-centre, centre)} <= {*frequency}
+        for side in (frequency[frequency > centre + 2], -frequency[frequency < -centre - 2]):
+            assert np.ptp(np.diff(np.sort(side))) <= 1, "all distances, but for rounding"
+
+
+def test_equispaced_rule_has_its_centre_alone_where_that_is_enough() -> None:
+    mask = EquispacedLines(8, centre_fraction=0.2)((4, 100))
+    assert mask[0].sum() == 20
+
+
+@pytest.mark.parametrize("rule", [GaussianLines, UniformLines, EquispacedLines])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("size", [(64, 48), (53, 65), (181, 217)])
 @pytest.mark.parametrize("acceleration", [2, 4, 10])
