@@ -123,6 +123,9 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
     np.save(folder / "mask_4x.npy", np.fft.fftshift(GaussianLines(4)((48, 40))))
     assert "the zero frequency, index (0, 0), is not measured" in refused()
     assert "task.mask_file=none.npy: there is no such file" in refused("task.mask_file=none.npy")
+    message = refused("dataset.mask.seed=7")
+    assert "dataset.mask.seed=7: has no effect" in message
+    assert "mask_4x.npy holds the mask" in message
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Builds what the chosen stages will need, so that a mistake surfaces before any data is read."""
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from kdmri.data.masks import MaskFile
 from kdmri.errors import ConfigurationError
 from kdmri.identity import PUBLISHED_DISTILLATION
 from kdmri.models import CascadedNetwork, build_network, network_settings
@@ -30,6 +32,7 @@ def rehearse(config: DictConfig) -> None:
             f"augmentation.masks={config.augmentation.masks}: {config.task.title} has no masks to "
             "draw from; give augmentation.masks=1"
         )
+    _check_mask(config)
     for name in config.stage.run:
         definition = config.stage.plan[name]
         roles = {definition.network, *(["teacher"] if "teacher" in definition.needs else [])}
@@ -50,6 +53,19 @@ def rehearse(config: DictConfig) -> None:
             if method.weights.attention:
                 _rehearse_distillation(config, method, definition.batch_size)
         _rehearse_optimiser(config, method)
+
+
+def _check_mask(config: DictConfig) -> None:
+    """See that no word asks for another rule of the mask where a file holds the mask."""
+    chosen = OmegaConf.select(config, "task.sampling.mask")
+    mask = instantiate(chosen) if chosen is not None else None
+    if isinstance(mask, MaskFile) and HydraConfig.initialized():
+        for word in HydraConfig.get().overrides.task:
+            if word.startswith(("dataset.mask.", "mask_rule@dataset.mask=")):
+                raise ConfigurationError(
+                    f"{word}: has no effect, as {mask.path} holds the mask; leave it out, or move "
+                    "the file away"
+                )
 
 
 def _check_weights(config: DictConfig, stage: str, method: Distillation) -> None:
