@@ -222,6 +222,4 @@ def _cell(metric: str, values: np.ndarray) -> str:
 def _gap_cell(bootstrap: GapBootstrap, method: Measured) -> str:
     if method.stage == "baseline":
         return "–"
-    if method.stage in ("student", "teacher"):
-        return "0 %" if method.stage == "student" else "100 %"
-    return str(bootstrap.share(bootstrap.resampling.figures(method.table)))
+    return bootstrap.cell(method.stage, bootstrap.resampling.figures(method.table))

@@ -12,7 +12,7 @@ from kdmri.metrics import SliceTable
 from kdmri.reporting.collection import variant
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.records import Record
-from kdmri.reporting.statistics import GapBootstrap, Resampling, interval
+from kdmri.reporting.statistics import ENDS, GapBootstrap, Resampling, interval
 from kdmri.reporting.tables import Table
 
 FEWEST_FOR_TEST = 6
@@ -170,13 +170,14 @@ class PairedComparison:
     def _share(self, method: Method) -> str:
         told = method.any.told
         found = self._pairs(method, "student", "teacher")
-        if not found or told.stage in ("student", "teacher"):
-            return {"student": "0 %", "teacher": "100 %"}.get(told.stage, "–")
+        if not found:
+            return ENDS.get(told.stage, "–")
         figures = [
             self._over_seeds([self._resampling.figures(records[i].table) for records in found])
             for i in range(3)
         ]
-        return str(GapBootstrap(self._resampling, figures[1], figures[2]).share(figures[0]))
+        gap = GapBootstrap(self._resampling, figures[1], figures[2])
+        return gap.cell(told.stage, figures[0])
 
     def _reference_label(self) -> str:
         """Name the reference, which each name of an experiment may have one of."""

@@ -132,6 +132,10 @@ def _drawn(
     return 10 * np.log10(largest**2 * total(c["pixels"]) / total(c["squared_error"]))
 
 
+ENDS = {"student": "0 %", "teacher": "100 %"}
+"""Shares of the stages that the gap lies between, which are no estimates."""
+
+
 class GapBootstrap:
     """The PSNR gap between student and teacher on each resample."""
 
@@ -149,6 +153,11 @@ class GapBootstrap:
         if np.mean(~(gap > 0)) > 0.025:
             return Share(float(shares[0]), np.nan, np.nan)
         return Share(float(shares[0]), *interval(shares))
+
+    def cell(self, stage: str, figures: np.ndarray) -> str:
+        """Write the share of a stage for a table; student and teacher are the ends of a gap."""
+        share = self.share(figures)
+        return str(share) if np.isnan(share.value) else ENDS.get(stage, str(share))
 
 
 def interval(figures: np.ndarray) -> tuple[float, float]:
