@@ -4,22 +4,20 @@ import math
 import shlex
 import sys
 
-import hydra
 from omegaconf import DictConfig
 
 from kdmri import configuration, evaluation, processes, running, stages
 from kdmri.collect import SweepTable
 from kdmri.command import Command
-from kdmri.console import one_line_composition, one_line_errors
+from kdmri.composition import check_words
+from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
 
 configuration.register_resolvers()
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="configs", config_name="config")
-@one_line_errors
+@entry_point("config", check_words)
 def main(config: DictConfig) -> float:
     """Train what is not done yet and report; returns the figure that a sweeper maximises.
 
@@ -44,7 +42,6 @@ def main(config: DictConfig) -> float:
 
 if __name__ == "__main__":
     Command.this()  # what a sweep starts belongs to this command
-    one_line_errors(configuration.check_words)(sys.argv[1:])
     try:
         main()
     finally:

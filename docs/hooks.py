@@ -124,7 +124,7 @@ def _used(path: Path) -> Iterator[tuple[str, str | None]]:
 
 def _called(path: Path) -> str:
     """Give the command of a primary configuration, by the module that names it."""
-    named = f'config_name="{path.stem}"'
+    named = f'@entry_point("{path.stem}"'
     sources = [ROOT / "train.py", *sorted((ROOT / "kdmri").rglob("*.py"))]
     script = next(source for source in sources if named in source.read_text())
     parts = script.relative_to(ROOT).with_suffix("").parts

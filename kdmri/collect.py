@@ -4,20 +4,17 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-import hydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
 from kdmri.processes import find_tasks
 from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="collect")
-@one_line_errors
+@entry_point("collect")
 def main(config: DictConfig) -> None:
     """Print the table and write it below the directory, as Markdown, LaTeX and CSV."""
     root = Path(config.experiments)

@@ -4,11 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.files import write_text
 from kdmri.processes import find_tasks
@@ -16,9 +15,7 @@ from kdmri.reporting.paired import compare
 from kdmri.reporting.records import find_records
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="compare")
-@one_line_errors
+@entry_point("compare")
 def main(config: DictConfig) -> None:
     """Print a table for each data set and task, and write them below the directory."""
     for key in ("block", "resamples"):

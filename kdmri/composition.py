@@ -1,21 +1,79 @@
-"""What Hydra finds wrong with the words of a command, told in one line."""
+"""What is wrong with the words of a command, told in one line."""
 
 import difflib
+import importlib.util
 import inspect
+import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
 from pytorch_lightning import Trainer
 
 from kdmri.configuration import CONFIGS
+from kdmri.errors import ConfigurationError
 
 MOUNTS = {"architecture": ("teacher", "student"), "mask_rule": ("dataset.mask",)}
 """Where the choices of a group are put that is not named as its place is."""
 
 OTHERS = {"acceleration": "; any other is acceleration.factor=6 acceleration.name=6x"}
 """What to write in the place of a choice that is not there, by group."""
+
+PLUGINS = {
+    "joblib": "hydra_joblib_launcher",
+    "submitit": "hydra_submitit_launcher",
+    "optuna": "hydra_optuna_sweeper",
+}
+"""Hydra plugins by the extra of this project that installs them."""
+
+
+def check_words(words: Iterable[str]) -> None:
+    """Look at what Hydra would end with a traceback, or pass over without a word.
+
+    These are choices that are no names, plugins that are missing, and what only a sweep has: a
+    launcher, a search.
+
+    Args:
+        words: of the command line.
+
+    Raises:
+        ConfigurationError: a group is given a number or null, a plugin is not installed, or a
+            launcher or search is chosen without -m.
+    """
+    words = list(words)
+    is_sweep = not {"-m", "--multirun", "--cfg", "-c", "--info", "-i"}.isdisjoint(
+        word.partition("=")[0] for word in words
+    )
+    for word in words:
+        group, given, value = word.lstrip("+").partition("=")
+        folder = CONFIGS / group.partition("@")[0]
+        if given and folder.parent == CONFIGS and folder.is_dir() and _is_no_name(value):
+            choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            raise ConfigurationError(f"{word}: choose one of {choices}{OTHERS.get(group, '')}")
+        key, _, choice = word.removeprefix("hydra/").partition("=")
+        extra = "optuna" if key == "search" and choice != "null" else choice.partition("_")[0]
+        plugin = PLUGINS.get(extra) if key in ("launcher", "sweeper", "search") else None
+        if plugin and plugin not in {module.name for module in pkgutil.iter_modules(_plugins())}:
+            raise ConfigurationError(
+                f"{word}: needs packages that are not installed; run: pip install -e '.[{extra}]'"
+            )
+        if plugin and not is_sweep:
+            raise ConfigurationError(f"{word}: belongs to a sweep; add -m")
+
+
+def _is_no_name(value: str) -> bool:
+    """Whether YAML reads a number, a truth value or null."""
+    try:
+        return not isinstance(yaml.safe_load(value), str | list | dict)
+    except yaml.YAMLError:
+        return False
+
+
+def _plugins() -> list[str]:
+    """Folders of Hydra's plugins; a namespace package, absent where there is none."""
+    found = importlib.util.find_spec("hydra_plugins")
+    return list(found.submodule_search_locations or ()) if found else []
 
 
 def told(error: Exception) -> str:

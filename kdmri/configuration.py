@@ -1,15 +1,12 @@
 """The composed configuration: checked before any data is read, and what it is compared with."""
 
 import difflib
-import importlib.util
 import math
-import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -120,13 +117,6 @@ NAMED = {"teacher": "architecture", "student": "architecture", "distillation": "
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
-PLUGINS = {
-    "joblib": "hydra_joblib_launcher",
-    "submitit": "hydra_submitit_launcher",
-    "optuna": "hydra_optuna_sweeper",
-}
-"""Hydra plugins by the extra of this project that installs them."""
-
 
 def register_resolvers() -> None:
     """Let configurations compute epochs and count GPUs.
@@ -151,55 +141,6 @@ def register_resolvers() -> None:
 
 def _feature_epochs(share: float, epochs: int) -> int:
     return min(max(1, round(share * 2 * epochs)), 2 * epochs - 1)
-
-
-def check_words(words: Iterable[str]) -> None:
-    """Look at what Hydra would end with a traceback, or pass over without a word.
-
-    These are choices that are no names, plugins that are missing, and what only a sweep has: a
-    launcher, a search.
-
-    Args:
-        words: of the command line.
-
-    Raises:
-        ConfigurationError: a group is given a number or null, a plugin is not installed, or a
-            launcher or search is chosen without -m.
-    """
-    words = list(words)
-    is_sweep = not {"-m", "--multirun", "--cfg", "-c", "--info", "-i"}.isdisjoint(
-        word.partition("=")[0] for word in words
-    )
-    for word in words:
-        group, given, value = word.lstrip("+").partition("=")
-        folder = CONFIGS / group.partition("@")[0]
-        if given and folder.parent == CONFIGS and folder.is_dir() and _is_no_name(value):
-            choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            other = "; any other is acceleration.factor=6" if group == "acceleration" else ""
-            raise ConfigurationError(f"{word}: choose one of {choices}{other}")
-        key, _, choice = word.removeprefix("hydra/").partition("=")
-        extra = "optuna" if key == "search" and choice != "null" else choice.partition("_")[0]
-        plugin = PLUGINS.get(extra) if key in ("launcher", "sweeper", "search") else None
-        if plugin and plugin not in {module.name for module in pkgutil.iter_modules(_plugins())}:
-            raise ConfigurationError(
-                f"{word}: needs packages that are not installed; run: pip install -e '.[{extra}]'"
-            )
-        if plugin and not is_sweep:
-            raise ConfigurationError(f"{word}: belongs to a sweep; add -m")
-
-
-def _is_no_name(value: str) -> bool:
-    """Whether YAML reads a number, a truth value or null."""
-    try:
-        return not isinstance(yaml.safe_load(value), str | list | dict)
-    except yaml.YAMLError:
-        return False
-
-
-def _plugins() -> list[str]:
-    """Folders of Hydra's plugins; a namespace package, absent where there is none."""
-    found = importlib.util.find_spec("hydra_plugins")
-    return list(found.submodule_search_locations or ()) if found else []
 
 
 def check(config: DictConfig) -> None:

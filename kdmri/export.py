@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.exporting.card import card
@@ -34,9 +33,7 @@ from kdmri.reconstruct import find_reader
 from kdmri.reporting.tables import Table
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="export")
-@one_line_errors
+@entry_point("export")
 def main(config: DictConfig) -> None:
     """Export and check, or verify a file that is there."""
     _check(config)

@@ -5,13 +5,13 @@ import shlex
 import sys
 from pathlib import Path
 
-import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri import configuration, stages
 from kdmri.claims import claim
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.composition import check_words
+from kdmri.console import console, entry_point
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.files import write_text, written_aside
@@ -23,9 +23,7 @@ from kdmri.training.facts import checkpoint_facts
 configuration.register_resolvers()
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="import_original")
-@one_line_errors
+@entry_point("import_original", check_words)
 def main(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     if config.checkpoint is None:

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import track
 
 from kdmri.configuration import COUNT, Check, check_values, is_number, is_whole
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.data.masks import MaskFile, MaskRule
 from kdmri.data.prepare.checking import check
 from kdmri.data.prepare.pipeline import Outcome, Preparation, prepare, store_undersampled
@@ -58,9 +57,7 @@ CHECKS: dict[str, Check] = {
 """Which values are allowed, by key."""
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
-@one_line_errors
+@entry_point("prepare")
 def main(config: DictConfig) -> None:
     """Prepare a data set, or check one; the exit code is 2 where a file cannot be used."""
     check_values(config, CHECKS)

@@ -4,7 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-import hydra
 import torch
 from hydra import compose
 from hydra.utils import instantiate
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import Progress
 
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.data.prepare.source import Reader
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
@@ -25,9 +24,7 @@ ROWS = 12
 """Volumes that a table lists; beyond them it gives the mean alone."""
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="reconstruct")
-@one_line_errors
+@entry_point("reconstruct")
 def main(config: DictConfig) -> None:
     """Reconstruct; the exit code is 2 where a volume cannot be used."""
     for key in ("input", "output"):

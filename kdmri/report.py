@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.reporting.html.collect import collect
@@ -14,9 +13,7 @@ from kdmri.reporting.html.page import render
 SMALLEST_MIB = 0.25
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../configs", config_name="report")
-@one_line_errors
+@entry_point("report")
 def main(config: DictConfig) -> None:
     """Write the report and say what is in it."""
     limit = config.limit_mib

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
@@ -16,7 +15,7 @@ from kdmri.benchmark import chains
 from kdmri.benchmark.measuring import Measured, Plan, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.models import network_settings
@@ -37,9 +36,7 @@ ALLOWED = {
 Arms = dict[str, Measured]
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../../configs", config_name="benchmark")
-@one_line_errors
+@entry_point("benchmark")
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     plan = _plan(config)

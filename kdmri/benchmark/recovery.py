@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
-from kdmri.console import console, one_line_composition, one_line_errors
+from kdmri.console import console, entry_point
 from kdmri.errors import ConfigurationError, KdmriError
 from kdmri.models.stored import read_checkpoint
 from kdmri.reporting.records import RECORD as MEASURED
@@ -105,9 +104,7 @@ class Chain:
         return f"in {open_stages[0]}" if open_stages else f"after {len(records)} stages"
 
 
-@one_line_composition
-@hydra.main(version_base="1.3", config_path="../../configs", config_name="recovery")
-@one_line_errors
+@entry_point("recovery")
 def main(config: DictConfig) -> None:
     """Print a row for each kill and whether both ends are the same; exit code 1 where not."""
     if isinstance(config.kills, bool) or not isinstance(config.kills, int) or config.kills < 1:
