@@ -56,18 +56,19 @@ def show(root: Path, reference: str, block: int, resamples: int, since: float = 
 
     Raises:
         CheckpointError: nothing was measured there, something is damaged, or what belongs into a
-            table was measured on different slices; other tables are there all the same.
+            table was measured on different slices; other tables are printed all the same, but no
+            file is written.
     """
     records = find_records(root, since)
     if not records:
         raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
     tables, errors = compare(records, reference, block, resamples)
-    write_text(root / "methods.md", "\n".join(table.to_markdown() for table in tables))
-    write_text(root / "methods.tex", "\n".join(table.to_latex() for table in tables))
     for table in tables:
         console().print(table.to_rich())
     if errors:
-        raise CheckpointError("; ".join(errors))
+        raise CheckpointError(f"{'; '.join(errors)}; {root / 'methods.md'} was left as it is")
+    write_text(root / "methods.md", "\n".join(table.to_markdown() for table in tables))
+    write_text(root / "methods.tex", "\n".join(table.to_latex() for table in tables))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int
         "circumstances": stage.circumstances,
         "command": shlex.join(["python", "-m", "kdmri.import_original", *sys.argv[1:]]),
         "original": original.told,
+        "parameters": _parameters(original),
         "finished": True,
         "best": best,
         "seconds": 0.0,
@@ -103,13 +104,15 @@ def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int
     write_text(stage.directory / RECORD, json.dumps(record, indent=2))
 
 
+def _parameters(original: Original) -> int:
+    return sum(value.numel() for value in original.weights.values())
+
+
 def _sentence(original: Original) -> str:
     kind = original.network["_target_"].rpartition(".")[2]
-    parameters = sum(value.numel() for value in original.weights.values())
     told = ", ".join(f"{k} {v}" for k, v in original.told.items()) or "nothing"
-    return (
-        f"{kind}, {parameters:,} parameters, epoch {original.epoch}; its training was told: {told}"
-    )
+    size = f"{_parameters(original):,} parameters"
+    return f"{kind}, {size}, epoch {original.epoch}; its training was told: {told}"
 
 
 if __name__ == "__main__":

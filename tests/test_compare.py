@@ -52,6 +52,13 @@ def test_methods_and_seeds_end_in_one_table(run: Run, tmp_path: Path) -> None:
     assert "blocks of 5 neighbouring slices" in table
     assert "Student, long" in result.out
 
+    slices = root / "own" / "acc_4x" / "tiny_student_long_seed-2" / "slices.csv"
+    slices.rename(slices.with_name("aside.csv"))
+    broken = run("kdmri/compare.py", "resamples=50")
+    assert broken.code == 2
+    assert "slices.csv: is missing; run evaluate.py there again" in " ".join(broken.err.split())
+    assert (root / "methods.md").read_text() == table
+    slices.with_name("aside.csv").rename(slices)
     (root / "methods.md").unlink()
     again = run("kdmri/compare.py", "resamples=50")
     assert again.code == 0, again.err

@@ -95,7 +95,8 @@ def high_frequency_norm(prediction: Tensor, target: Tensor) -> Tensor:
     """
     detail = laplacian(target)
     error = laplacian(prediction.clamp(0, 1)) - detail
-    return error.square().sum(dim=(1, 2)) / detail.square().sum(dim=(1, 2))
+    whole = detail.square().sum(dim=(1, 2))
+    return torch.where(whole > 0, error.square().sum(dim=(1, 2)) / whole, torch.nan)
 
 
 def visual_fidelity(prediction: Tensor, target: Tensor, data_range: Tensor) -> Tensor:

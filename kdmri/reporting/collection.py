@@ -4,14 +4,13 @@ import csv
 import io
 import math
 import re
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdmri.reporting.records import FIGURES, find_records
-from kdmri.reporting.tables import Table
+from kdmri.reporting.tables import Table, with_deviation
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
                 task,
                 method if plain or not variant else f"{method} ({variant})",
                 f"{parameters:,}" if parameters else "–",
-                *(_cell([s.figures[m] for s in seeds], digits) for m, digits in FIGURES.items()),
+                *(with_deviation([s.figures[m] for s in seeds], d) for m, d in FIGURES.items()),
                 str(len(seeds)) if parameters else "–",
             ]
         )
@@ -121,8 +120,3 @@ def to_csv(summaries: Iterable[Summary]) -> str:
         cell = (one.dataset, one.task, one.method, one.variant, one.parameters, one.seed)
         writer.writerow([*cell, *figures])
     return text.getvalue()
-
-
-def _cell(values: list[float], digits: str) -> str:
-    mean = f"{statistics.fmean(values):{digits}}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):{digits}}"

@@ -19,7 +19,7 @@ from kdmri.metrics import ALL_METRICS, SliceTable
 from kdmri.physics import magnitude
 from kdmri.reporting.figures import Pane, SliceRow, save_comparison
 from kdmri.reporting.statistics import GapBootstrap, Resampling
-from kdmri.reporting.tables import Table
+from kdmri.reporting.tables import Table, with_deviation
 
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f", "hfn": ".4f", "vif": ".4f"}
 
@@ -108,6 +108,11 @@ class Comparison:
             f"Mean over {volumes} volume(s), {slices} slices{spread}; {self._data.splits.note}."
         ]
         notes.append(f"{self._data.task.describe(self._data.dataset('evaluation').slice_size)}.")
+        if (
+            np.isnan(self.methods[0].table.columns["vif"]).all()
+            and self._config.evaluation.detailed
+        ):
+            notes.append("VIF needs slices of at least 41 pixels along each axis.")
         if self._config.dataset.one_subject:
             notes.append("One subject, splits apart in space: no statement about other people.")
         if bootstrap is not None:
@@ -213,10 +218,11 @@ def find_slices(wanted: Iterable[str], volumes: Sequence[Volume]) -> list[tuple[
 
 def _cell(metric: str, values: np.ndarray) -> str:
     """Write the mean over volumes, for the two foremost metrics with one standard deviation."""
-    mean = f"{values.mean():{FORMATS[metric]}}"
-    if len(values) == 1 or metric not in ("psnr", "ssim"):
-        return mean
-    return f"{mean} ± {values.std(ddof=1):{FORMATS[metric]}}"
+    if np.isnan(values).all():
+        return "–"
+    if metric in ("psnr", "ssim"):
+        return with_deviation(values, FORMATS[metric])
+    return f"{values.mean():{FORMATS[metric]}}"
 
 
 def _gap_cell(bootstrap: GapBootstrap, method: Measured) -> str:

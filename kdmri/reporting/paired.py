@@ -13,7 +13,7 @@ from kdmri.reporting.collection import variant
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.records import Record
 from kdmri.reporting.statistics import ENDS, GapBootstrap, Resampling, interval
-from kdmri.reporting.tables import Table
+from kdmri.reporting.tables import Table, with_deviation
 
 FEWEST_FOR_TEST = 6
 """Pairs below which a signed-rank test can never be significant."""
@@ -89,8 +89,8 @@ class PairedComparison:
         return [
             method.name,
             self._seeds(method),
-            _mean(method.figures("psnr"), ".2f"),
-            _mean(method.figures("ssim"), ".4f"),
+            with_deviation(method.figures("psnr"), ".2f"),
+            with_deviation(method.figures("ssim"), ".4f"),
             _with_interval(against["psnr"], "+.2f"),
             _with_interval(against["ssim"], "+.4f"),
             self._significance(method),
@@ -155,16 +155,20 @@ class PairedComparison:
         ]
         return self._over_seeds(figures)
 
+    @property
+    def _tests(self) -> bool:
+        """Whether there are enough subjects for a test to tell something."""
+        resampling = self._resampling
+        return not resampling.by_block and len(resampling.groups) >= FEWEST_FOR_TEST
+
     def _significance(self, method: Method) -> str:
         """Wilcoxon's signed-rank test of the PSNR of subjects, means over seeds."""
         pairs = self._against_reference(method)
-        groups = self._resampling.groups
-        too_few = self._resampling.by_block or len(groups) < FEWEST_FOR_TEST
-        if not pairs or too_few:
+        if not (pairs and self._tests):
             return "–"
         gains = [one.table.per_volume("psnr") - o.table.per_volume("psnr") for one, o in pairs]
         gain = np.mean(gains, axis=0)
-        of_subjects = [gain[group].mean() for group in groups]
+        of_subjects = [gain[group].mean() for group in self._resampling.groups]
         return f"{wilcoxon(of_subjects).pvalue if any(of_subjects) else 1.0:.2g}"
 
     def _share(self, method: Method) -> str:
@@ -207,9 +211,10 @@ class PairedComparison:
         label = self._reference_label()
         if self._resampling.by_block:
             unit = f"blocks of {self._block} neighbouring slices"
-            tested = "p is not given, since there are too few subjects"
         else:
             unit = f"{len(self._resampling.groups)} subjects"
+        tested = "p is not given, since there are too few subjects"
+        if self._tests:
             tested = "p: Wilcoxon's signed-rank test over subjects, not corrected for many methods"
         every = [record.told for method in self._methods for record in method.records.values()]
         trained = _listed(told.trained_on or told.device for told in every)
@@ -274,11 +279,6 @@ def _same_slices(one: SliceTable, other: SliceTable) -> bool:
 
 def _listed(names: Iterable[str]) -> str:
     return " / ".join(dict.fromkeys(names))
-
-
-def _mean(values: list[float], digits: str) -> str:
-    mean = f"{np.mean(values):{digits}}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):{digits}}"
 
 
 def _with_interval(figures: np.ndarray | None, digits: str) -> str:

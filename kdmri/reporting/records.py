@@ -132,4 +132,6 @@ def _told_apart(records: list[Record], root: Path) -> list[Record]:
 
 
 def _damaged(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: is missing; run evaluate.py there again"
     return f"{path}: not what evaluation writes ({error!r}); run evaluate.py there again"

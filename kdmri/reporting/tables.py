@@ -1,7 +1,9 @@
 """One table for the terminal, Markdown and LaTeX."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich import box
 from rich.console import JustifyMethod
 from rich.table import Table as RichTable
@@ -64,6 +66,12 @@ class Table:
                 "",
             ]
         )
+
+
+def with_deviation(values: Sequence[float] | np.ndarray, digits: str) -> str:
+    """Write a mean, with one standard deviation where there are several values."""
+    mean = f"{np.mean(values):{digits}}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):{digits}}"
 
 
 def _latex(text: str) -> str:

@@ -105,6 +105,16 @@ def vif(target: np.ndarray, prediction: np.ndarray, noise: float = 2.0) -> float
     return top / bottom
 
 
+def test_slices_without_detail_have_no_hfn(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    target, prediction = pair[0].copy(), pair[1]
+    target[..., 1], target[..., 2] = 0, 0.5
+    table = measure(target, prediction)
+    assert np.isnan(table.columns["hfn"][1:3]).all()
+    others = table.columns["hfn"][[0, 3]]
+    assert table.measure("hfn", 0) == pytest.approx(others.mean())
+    assert np.isfinite(others).all()
+
+
 def test_vif_agrees_with_the_papers_formula(anatomy: np.ndarray) -> None:
     target = np.kron(anatomy[:, :, 10:16], np.ones((2, 2, 1))).astype(np.float32)
     noise = 0.05 * np.random.default_rng(0).standard_normal(target.shape)

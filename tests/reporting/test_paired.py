@@ -149,6 +149,14 @@ def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
     assert any("blocks of 3 neighbouring slices" in note for note in one.notes)
 
 
+@pytest.mark.parametrize(("subjects", "told"), [(5, "p is not given"), (6, "p: Wilcoxon")])
+def test_note_tells_of_a_test_where_there_is_one(tmp_path: Path, subjects: int, told: str) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)}, [str(n % subjects) for n in range(SUBJECTS)])
+    assert (row(tmp_path, "Kd")["p"] == "–") == (subjects == 5)
+    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    assert any(told in note for note in one.notes)
+
+
 def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Path) -> None:
     leave(tmp_path, "kd", 1, PSNR)
     found = row(tmp_path, "Kd")

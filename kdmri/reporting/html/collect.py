@@ -3,14 +3,12 @@
 import hashlib
 import json
 import math
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from kdmri.errors import DataError, KdmriError
 from kdmri.metrics import ALL_METRICS
@@ -19,9 +17,6 @@ from kdmri.reporting.html.images import Gallery
 from kdmri.reporting.html.measured import Figures
 from kdmri.reporting.html.rebuild import open_reference
 from kdmri.reporting.html.tree import Experiment, Run, mapping, number, select, text
-
-BEST = "best_model.pt"
-"""Weights of the best epoch, as training leaves them in the directory of a stage."""
 
 NO_DATA = "targets, zero-filled images and residues are left out"
 
@@ -135,7 +130,7 @@ def _row(
         "stage": run.stage,
         "seed": number(experiment.get("seed")),
         "recipe": hashlib.sha256(f"{recipe}{sorted(others.items())}".encode()).hexdigest()[:12],
-        "parameters": _parameters(run, found.notes),
+        "parameters": number(run.record.get("parameters")),
         "epochs": number(select(run.record, "circumstances", "max_epochs")),
         "best_epoch": number(best.get("epoch")),
         "seconds": number(run.record.get("seconds")),
@@ -182,21 +177,6 @@ def _gaps(figures: Figures) -> dict[str, float]:
         return {}
     shares = {name: float((value - psnr["student"]) / gap) for name, value in psnr.items()}
     return {name: share for name, share in shares.items() if np.isfinite(share)}
-
-
-def _parameters(run: Run, notes: list[str]) -> int | None:
-    """Count the weights of the best network."""
-    path = run.directory / BEST
-    if not path.is_file():
-        return None
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)["weights"]
-        return sum(int(value.numel()) for value in weights.values())
-    except (RuntimeError, OSError, EOFError, KeyError, AttributeError, TypeError) as error:
-        notes.append(f"{path}: not a checkpoint that can be read ({type(error).__name__})")
-    except pickle.UnpicklingError:
-        notes.append(f"{path}: holds more than weights, so it was not opened")
-    return None
 
 
 def _curves(run: Run, notes: list[str]) -> dict[str, curves.Curve]:

@@ -155,7 +155,7 @@ def _is_ours(target: Any) -> bool:
     found: type | Callable[..., Any] | None = vars(importlib.import_module(module)).get(name)
     if isinstance(found, type):
         return issubclass(found, Task) or found in get_args(masks.MaskRule)
-    return found is masks.choose
+    return found in (masks.choose, masks.denser)
 
 
 def _roots(run: Run) -> Iterator[Path]:
