@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from kdmri.errors import ConfigurationError
 MOUNTS = {"architecture": ("teacher", "student"), "mask_rule": ("dataset.mask",)}
 """Where the choices of a group are put that is not named as its place is."""
 
-OTHERS = {"acceleration": "; any other is acceleration.factor=6 acceleration.name=6x"}
+OTHERS = {"acceleration": "; any other is acceleration.factor=6"}
 """What to write in the place of a choice that is not there, by group."""
 
 PLUGINS = {
@@ -96,7 +97,12 @@ def told(error: Exception) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    keys = sorted(set(_keys()))
+    choices: dict[str, list[str]] = defaultdict(list)
+    for name, choice in _keys():
+        choices[name] += [choice] if choice else []
+    keys = sorted(choices)
+    if having := choices.get(key):
+        return f"{key}: what is chosen has no such setting; these have: {', '.join(having)}"
     parent, _, last = key.rpartition(".")
     if parent == "trainer" and last in inspect.signature(Trainer).parameters:
         return f"{key}: is Lightning's, and not among the settings here; add it with +{key}=..."
@@ -111,18 +117,23 @@ def _meant(word: str, words: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _keys() -> Iterator[str]:
-    """Give the dotted keys of all files of `configs/`, and the names of its groups."""
+def _keys() -> Iterator[tuple[str, str]]:
+    """Give the dotted keys of all files of `configs/` and the choice that has them, or "".
+
+    The names of its groups are among them.
+    """
     for path in sorted(CONFIGS.rglob("*.yaml")):
         parts = path.parent.relative_to(CONFIGS).parts
         if "hydra" in parts:
             continue
         if parts:
-            yield parts[0]
+            yield parts[0], ""
         text = path.read_text()
         is_global = not parts or text.startswith("# @package _global_")
         for mount in ("",) if is_global else MOUNTS.get(parts[0], (".".join(parts),)):
-            yield from _flat(yaml.safe_load(text) or {}, mount)
+            for key in _flat(yaml.safe_load(text) or {}, mount):
+                where = "" if not mount or mount in parts else f"@{mount}"
+                yield key, f"{parts[0]}{where}={path.stem}" if len(parts) == 1 else ""
 
 
 def _flat(node: dict[str, Any], prefix: str) -> Iterator[str]:

@@ -30,6 +30,9 @@ def is_number(value: Any) -> bool:
 
 COUNT: Check = (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1")
 
+NAME = "text; a number needs quotes of its own, such as 'dataset.name=\"2024\"'"
+"""What a data set's name must be."""
+
 CHECKS: dict[str, Check] = {
     "teacher": (
         OmegaConf.is_dict,
@@ -71,7 +74,7 @@ CHECKS: dict[str, Check] = {
     "teacher_epochs": COUNT,
     "dataset.name": (
         lambda v: isinstance(v, str) and v != "",
-        "text; a number needs quotes of its own, such as 'dataset.name=\"2024\"'",
+        NAME,
     ),
     "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
     "dataset.image_size": (
@@ -171,6 +174,12 @@ def check(config: DictConfig) -> None:
         raise ConfigurationError(
             f"loss.fade={loss.fade}: nothing would be learnt once the teacher has faded; "
             "loss.reconstruction must be above 0"
+        )
+    factor = config.stage.get("teacher_factor", 0)
+    if factor >= config.acceleration.factor:
+        raise ConfigurationError(
+            f"stage.teacher_factor={factor}: its teacher must see more lines than the student, "
+            f"which sees those of {config.acceleration.name}; give a smaller number"
         )
     _check_lengths(config)
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import track
 
-from kdmri.configuration import COUNT, Check, check_values, is_number, is_whole
+from kdmri.configuration import COUNT, NAME, Check, check_values, is_number, is_whole
 from kdmri.console import console, entry_point
 from kdmri.data.masks import MaskFile, MaskRule
 from kdmri.data.prepare.checking import check
@@ -142,6 +142,8 @@ def _preparation(config: DictConfig) -> Preparation:
 
 def _name(config: DictConfig) -> str:
     if config.name is not None:
+        if not isinstance(config.name, str) or not config.name:
+            raise ConfigurationError(f"name={config.name}: must be {NAME}")
         return config.name
     if OmegaConf.is_missing(config.dataset, "name"):
         raise ConfigurationError("name: give the data set a name, name=mystudy")

@@ -186,6 +186,7 @@ def test_taps_that_do_not_fit_together(train: Run) -> None:
         ("student.dpeth=2", "student.dpeth: there is no such setting; did you mean student.depth?"),
         ("trainer.max_epoch=2", "did you mean trainer.max_epochs?"),
         ("trainer.max_time=1", "trainer.max_time: is Lightning's, and not among the settings here"),
+        ("student.levels=2", "these have: architecture@student=unet"),
         ("xyzzy.plugh=1", "xyzzy.plugh: there is no such setting; --cfg job shows all"),
         ("seed=[", "no viable alternative at input"),
         ("dataset.name=???", "dataset.name: is needed; give dataset.name=..."),

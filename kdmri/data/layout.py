@@ -26,6 +26,8 @@ LARGEST = "largest_magnitude"
 """Attribute of a file: its largest magnitude, known without reading the volume."""
 SUBJECT = "subject"
 """Attribute of a file: pseudonym of who was scanned."""
+BELOW_ZERO = -1e-3
+"""Magnitudes, of which the largest is 1, may be this much below zero by rounding."""
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,15 @@ def read_slice(file: h5py.File, volume: Volume, key: str, index: int) -> np.ndar
     """Read one slice (H, W) as float32 or complex64.
 
     Raises:
-        DataError: the file is damaged, or the slice holds NaN or infinite values.
+        DataError: the file is damaged, or the slice holds NaN, infinite values or magnitudes below
+            zero.
     """
     dataset = file[key]
     try:
         values = dataset[...] if dataset.ndim == 2 else dataset[:, :, index]
     except OSError as error:
         raise DataError(f"{volume.path}: {key}, slice {index}: unreadable ({error})") from error
-    return _finite(values, volume.path, f"{key}, slice {index}")
+    return _checked(values, volume.path, key, f"{key}, slice {index}")
 
 
 def read_volume(file: h5py.File, volume: Volume, key: str) -> np.ndarray:
@@ -156,7 +159,7 @@ def read_volume(file: h5py.File, volume: Volume, key: str) -> np.ndarray:
         values = file[key][...]
     except OSError as error:
         raise DataError(f"{volume.path}: {key}: unreadable ({error})") from error
-    return _finite(values.reshape(volume.shape), volume.path, key)
+    return _checked(values.reshape(volume.shape), volume.path, key, key)
 
 
 def largest_magnitude(
@@ -307,9 +310,14 @@ def _volume_shape(dataset: h5py.Dataset, path: Path) -> tuple[int, int, int]:
     return (*dataset.shape, 1) if dataset.ndim == 2 else dataset.shape
 
 
-def _finite(values: np.ndarray, path: Path, place: str) -> np.ndarray:
+def _checked(values: np.ndarray, path: Path, key: str, place: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(f"{path}: {place} holds NaN or infinite values")
+    if key == TARGET and not np.iscomplexobj(values) and values.min() < BELOW_ZERO:
+        raise DataError(
+            f"{path}: {place} reaches {values.min():g}; it holds magnitudes, which are not below "
+            f"zero. Complex images belong into {COMPLEX_TARGET}, for dataset.channels=2"
+        )
     return values.astype(np.complex64 if np.iscomplexobj(values) else np.float32)
 
 

@@ -100,7 +100,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint; train it first") from error
     except Exception as error:  # torch raises many kinds for damaged or unsafe files
-        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        told = type(error).__name__
         what = "damaged, or no checkpoint of kdmri"
         raise CheckpointError(f"{path}: {what} ({told}){WHERE}") from error
     found = stored if isinstance(stored, dict) else {}

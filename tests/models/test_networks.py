@@ -101,6 +101,10 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(CheckpointError, match=r"cut.pt: damaged, or no checkpoint of kdmri"):
         load_network(path)
+    path.write_text('{"stage": "kd"}')
+    with pytest.raises(CheckpointError) as caught:
+        load_network(path)
+    assert "weights_only" not in str(caught.value)
     torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match=r"training to go on with, it has no network"):
         load_network(tmp_path / "model.pt")

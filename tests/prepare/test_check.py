@@ -20,6 +20,8 @@ def test_check_says_what_is_wrong_with_each_file(prepare: Run, run: Run, folder:
         file["volfs"][...] *= 7
     with h5py.File(paths[3], "a") as file:
         file["volfs"][...] *= 0.5
+    with h5py.File(paths[4], "a") as file:
+        file["volfs"][3, 3, 1] = -0.4
     result = run(SCRIPT, f"check={folder}")
     assert result.code == 2
     lines = {line.split(": ")[0]: line for line in result.out.splitlines() if ".h5: " in line}
@@ -27,11 +29,12 @@ def test_check_says_what_is_wrong_with_each_file(prepare: Run, run: Run, folder:
     assert "volfs, slice 0 holds NaN" in lines[str(paths[1])]
     assert "scaled to [0, 1]" in lines[str(paths[2])]
     assert "volfs reaches 0.5, its attribute largest_magnitude says 1," in lines[str(paths[3])]
-    told = {str(path): h5py.File(path)["volfs"].shape for path in paths[4:]}
+    assert "volfs, slice 1 reaches -0.4; it holds magnitudes" in lines[str(paths[4])]
+    told = {str(path): h5py.File(path)["volfs"].shape for path in paths[5:]}
     for path, (height, width, slices) in told.items():
         assert lines[path].endswith(f"good, {slices} slices of {height}x{width}")
     assert ("Slices of 2 sizes" in result.out) == (len({s[:2] for s in told.values()}) == 2)
-    assert "10 files, 4 wrong" in result.out
+    assert "10 files, 5 wrong" in result.out
 
 
 def test_check_tells_slices_of_several_sizes(run: Run, tmp_path: Path) -> None:
