@@ -18,7 +18,7 @@ class Taps(NamedTuple):
 
     Attributes:
         student: "middle", "ends" or a list of places.
-        teacher: the same; with "middle" for both, the network of more cascades is tapped at as many
+        teacher: the same; with one word for both, the network of more cascades is tapped in as many
             as the other has, evenly spread, the last one among them.
     """
 
@@ -34,8 +34,8 @@ class Taps(NamedTuple):
             ConfigurationError: there are no such places, or not equally many.
         """
         taps = student.taps(self.student), teacher.taps(self.teacher)
-        if self.student == self.teacher == "middle":
-            fewest = min(map(len, taps))
+        if isinstance(self.student, str) and self.student == self.teacher:
+            fewest = min(len(student.cascades), len(teacher.cascades))
             taps = _spread(taps[0], fewest), _spread(taps[1], fewest)
         list(paired(*taps))
         return taps
@@ -114,8 +114,24 @@ def reduced(activation: Tensor, size: Sequence[int]) -> Tensor:
     return F.adaptive_avg_pool2d(activation, smaller)
 
 
+def adapters(student: Sequence[int], teacher: Sequence[int]) -> nn.ModuleList:
+    """Build what brings the student's channels to its teacher's: 1x1 where they differ.
+
+    Args:
+        student: channels of each of the student's taps.
+        teacher: channels of each of the teacher's, as many.
+    """
+    return nn.ModuleList(
+        nn.Identity() if s == t else nn.Conv2d(s, t, kernel_size=1)
+        for s, t in paired(student, teacher)
+    )
+
+
 def _spread(taps: tuple[Tap, ...], count: int) -> tuple[Tap, ...]:
-    return tuple(taps[(number + 1) * len(taps) // count - 1] for number in range(count))
+    """Keep the taps of so many cascades, evenly spread, the last one among them."""
+    cascades = sorted({tap.cascade for tap in taps})
+    kept = {cascades[(number + 1) * len(cascades) // count - 1] for number in range(count)}
+    return tuple(tap for tap in taps if tap.cascade in kept)
 
 
 def paired(student: Sequence[Item], teacher: Sequence[Item]) -> Iterator[tuple[Item, Item]]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from kdmri.distillation.base import DistillationLoss, aligned, paired
+from kdmri.distillation.base import DistillationLoss, adapters, aligned
 
 
 class FitNets(DistillationLoss):
@@ -17,10 +17,7 @@ class FitNets(DistillationLoss):
 
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:
         """Build r where it is needed; see `DistillationLoss.adapt`."""
-        self.regressors = nn.ModuleList(
-            nn.Identity() if s == t else nn.Conv2d(s, t, kernel_size=1)
-            for s, t in paired(student, teacher)
-        )
+        self.regressors = adapters(student, teacher)
 
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Compare; see `DistillationLoss.forward`. The value is at least 0."""

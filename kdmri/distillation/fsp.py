@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdmri.distillation.base import DistillationLoss, aligned
+from kdmri.distillation.base import DistillationLoss, adapters, aligned
 from kdmri.errors import ConfigurationError
 
 
@@ -27,27 +27,25 @@ def flow(first: Tensor, second: Tensor) -> Tensor:
 class FSP(DistillationLoss):
     """Mean over pairs of taps and samples of ||G_T - G_S||_F^2 (Yim et al. 2017, eq. 2).
 
-    Taps come two by two: the first and the last activation of each cascade.
+    Taps come two by two: the first and the last activation of each cascade. The paper's networks
+    are equally wide; here a 1x1 convolution of the student's activations makes them so where they
+    are not.
     """
 
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:
-        """See `DistillationLoss.adapt`; the matrices must be of one size."""
+        """See `DistillationLoss.adapt`."""
         if len(student) % 2:
             raise ConfigurationError(
                 f"distillation=fsp compares pairs of taps; there are {len(student)} of each "
                 "network. Choose an even number, such as distillation.taps.student=ends "
                 "distillation.taps.teacher=ends"
             )
-        if list(student) != list(teacher):
-            raise ConfigurationError(
-                f"distillation=fsp compares taps of equal width; the student's have "
-                f"{list(student)} channels, the teacher's {list(teacher)}. Choose student.width as "
-                "teacher.width, or another distillation"
-            )
+        self.adapters = adapters(student, teacher)
 
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Compare; see `DistillationLoss.forward`. The value is at least 0."""
-        layers = list(aligned(student, teacher))
+        pairs = zip(self.adapters, aligned(student, teacher), strict=True)
+        layers = [(adapter(s), t) for adapter, (s, t) in pairs]
         distances = []
         for first, second in zip(layers[::2], layers[1::2], strict=True):
             (student_flow, teacher_flow) = (flow(first[n], second[n]) for n in (0, 1))
