@@ -12,7 +12,7 @@ configuration.register_resolvers()
 
 @entry_point("config", check_words)
 def main(config: DictConfig) -> None:
-    """Measure all finished stages that `stage` names; by default all there are."""
+    """Measure the finished stages of a plan, by default those of `stage=all`."""
     keep_freed_memory()
     configuration.check(config)
     plan = stages.plan(config, configuration.shipped(config))

@@ -28,6 +28,7 @@ EXPERIMENT = (
 
 CIRCUMSTANCES = (
     "dataset",
+    "trainer.precision",
     "trainer.gradient_clip_val",
     "trainer.gradient_clip_algorithm",
     "trainer.check_val_every_n_epoch",

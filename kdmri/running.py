@@ -1,6 +1,5 @@
 """Trains the stages that a command asks for, those that are not done."""
 
-import math
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from kdmri.command import Command
 from kdmri.console import console
 from kdmri.errors import CheckpointError, StageConflictError
 from kdmri.stages import Need, Stage
-from kdmri.training.run import Job, launch
+from kdmri.training.run import Job, launch, schedule_of
 
 
 def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[str, Any]:
@@ -92,16 +91,14 @@ def _clear(directory: Path) -> None:
 
 def _job(stage: Stage, command: str) -> Job:
     resolved = _resolved(stage.config, {"run_name": stage.directory.name})
-    length = {"trainer": {"max_epochs": _schedule_steps(stage)}}
-    resolved.scheduler = _resolved(stage.config, length).scheduler  # follows that of the stage
+    resolved.scheduler = schedule_of(stage.config, stage.name)
     teacher = stage.needs.get("teacher")
-    if teacher and teacher.stage.config.task.folder != stage.config.task.folder:
+    if teacher and teacher.stage.config.stage.plan[teacher.stage.name].under:
         sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
         resolved.stage.plan[stage.name].method.teacher_task = sampling
-    name = resolved.stage.plan[stage.name].same_as or stage.name
     needs = {role: need.checkpoint for role, need in stage.needs.items()}
     record = {
-        "stage": name,
+        "stage": stage.name,
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
         "needs": {role: identity.file_digest(path) for role, path in needs.items()},
@@ -109,13 +106,7 @@ def _job(stage: Stage, command: str) -> Job:
         "begun": asdict(Command.this()),
         "finished": False,
     }
-    return Job(resolved, name, stage.directory, needs, record)
-
-
-def _schedule_steps(stage: Stage) -> int:
-    """How often the learning rate's schedule moves on in a stage."""
-    definition = stage.config.stage.plan[stage.name]
-    return math.ceil(definition.max_epochs / definition.method.scheduler_every)
+    return Job(resolved, stage.name, stage.directory, needs, record)
 
 
 def _resolved(config: DictConfig, changes: dict[str, Any]) -> DictConfig:

@@ -166,7 +166,7 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
 
     Raises:
         ConfigurationError: a stage needs one that is not defined, or has settings of its own
-            (`under`) that are the run's.
+            (`under`) that the task does not have.
     """
     stages: dict[str, Stage] = {}
 
@@ -179,14 +179,10 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
                 f"stage.run names {name}; defined are {', '.join(config.stage.plan)}; stage=... "
                 "chooses other plans, such as stage=all_joint or stage=sft"
             )
+        _check_under(config, name)
         own = _under(config, definition.under, definition.batch_size)
         like = shipped.stage.plan.get(name, definition)
         own_shipped = _under(shipped, definition.under, like.batch_size)
-        if definition.under and own.task.folder == config.task.folder:
-            raise ConfigurationError(
-                f"stage {name}: {definition.under} changes nothing of {config.task.title}; choose "
-                "another value, or another stage"
-            )
         needs = {role: need(words) for role, words in definition.needs.items()}
         nodes = (*identity.EXPERIMENT, *own.task.depends, *definition.depends)
         prefix = ""
@@ -197,7 +193,7 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
             name=name,
             config=own,
             network=definition.network,
-            directory=folder / f"{own.name}_{prefix}{definition.same_as or name}"
+            directory=folder / f"{own.name}_{prefix}{name}"
             f"{identity.suffix(own, own_shipped, nodes)}",
             experiment=identity.settings(own, nodes),
             circumstances={
@@ -224,6 +220,16 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
     for name in (*config.stage.plan, *config.stage.run):
         add(name)
     return stages
+
+
+def _check_under(config: DictConfig, name: str) -> None:
+    """See that what a stage changes of its task is there."""
+    for key in config.stage.plan[name].under.get("task", ()):
+        if key not in config.task:
+            raise ConfigurationError(
+                f"stage {name}: changes task.{key}, which {config.task.title} does not have; "
+                "choose another stage"
+            )
 
 
 def _under(config: DictConfig, under: DictConfig, batch_size: int) -> DictConfig:

@@ -39,9 +39,12 @@ def test_every_method_trains_in_two_stages_and_shares_one_teacher(
         assert record(folder / f"tiny_{method}_feature")["best"]["metrics"]["val/loss"] != 0
 
 
-def test_joint_training_of_a_narrow_student_with_fewer_cascades(train: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("distillation", ["fitnets", "fsp"])
+def test_joint_training_of_a_narrow_student_with_fewer_cascades(
+    train: Run, tmp_path: Path, distillation: str
+) -> None:
     result = train(
-        "distillation=fitnets",
+        f"distillation={distillation}",
         "loss=joint",
         "stage=joint",
         "stage.run=[teacher,joint]",
@@ -50,7 +53,7 @@ def test_joint_training_of_a_narrow_student_with_fewer_cascades(train: Run, tmp_
     )
     assert result.code == 0, result.err
     assert "KD, joint" in result.out
-    (folder,) = (tmp_path / "experiments" / "own" / "acc_4x").glob("tiny_fitnets_joint*")
+    (folder,) = (tmp_path / "experiments" / "own" / "acc_4x").glob(f"tiny_{distillation}_joint*")
     metrics = record(folder)["best"]["metrics"]
     for term in ("reconstruction", "imitation", "attention"):
         assert metrics[f"train/{term}"] > 0
@@ -79,7 +82,6 @@ def test_student_of_a_unet(run: Run, own: Path, tmp_path: Path) -> None:
             ("distillation=similarity", "trainer=ddp", "trainer.devices=4", "batch_size=7"),
             "batch_size=7 shared out among 4 processes: distillation=similarity",
         ),
-        (("distillation=fsp", "student.width=3"), "distillation=fsp compares taps of equal width"),
         (
             ("distillation=fsp", "distillation.taps={student:[[0,0]],teacher:[[0,0]]}"),
             "distillation=fsp compares pairs of taps; there are 1",
@@ -104,14 +106,15 @@ def test_methods_that_do_not_fit_are_refused_before_training(
 
 
 def test_student_friendly_teacher_hands_its_student_on(train: Run, tmp_path: Path) -> None:
-    result = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd]")
+    result = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd,sft_joint]")
     assert result.code == 0, result.err
     folder = tmp_path / "experiments" / "own" / "acc_4x"
     kept = torch.load(folder / "tiny_sft_teacher" / "best_student.pt", weights_only=True)
     teacher = torch.load(folder / "tiny_sft_teacher" / "best_model.pt", weights_only=True)
     assert kept["network"]["depth"] == 2
     assert teacher["network"]["depth"] == 3
-    assert "Student + KD, student-friendly" in " ".join(result.out.split())
+    for label in ("Student + KD, student-friendly", "Student + KD, joint, student-friendly"):
+        assert label in " ".join(result.out.split())
 
     again = train("stage=sft", "stage.run=[sft_teacher,sft_feature,sft_kd]")
     assert again.out.count("done before") == 3
@@ -133,7 +136,7 @@ def test_recipes_train_and_name_themselves(train: Run, tmp_path: Path) -> None:
     best = torch.load(kd / "best_model.pt", weights_only=True)["weights"]
     name = "cascades.0.layers.0.weight"
     if record(kd)["best"]["epoch"] == 3:
-        torch.testing.assert_close(best[name], stored[f"_average.module.{name}"])
+        torch.testing.assert_close(best[name], stored[f"_averages.network.module.{name}"])
     assert not torch.equal(best[name], stored[f"network.{name}"])
 
 
@@ -155,23 +158,54 @@ def test_schedules_follow_the_length_of_each_stage(train: Run, tmp_path: Path) -
     assert found == {"teacher": 2, "feature": 1, "kd": 4, "student_long": 3}
 
 
-def test_teacher_that_sees_more_lines_is_the_one_of_its_acceleration(
+def test_teacher_that_sees_more_lines_teaches_in_stages_and_jointly(
     train: Run, tmp_path: Path
 ) -> None:
-    chosen = "stage.run=[teacher,student,privileged_teacher,privileged_feature,privileged_kd]"
-    result = train("acceleration=8x", "stage=privileged", chosen)
+    own = [f"privileged_{stage}" for stage in ("teacher", "feature", "kd", "joint")]
+    words = ("acceleration=8x", "stage=privileged", f"stage.run=[student,{','.join(own)}]")
+    result = train(*words, "task.noise=0.01")
     assert result.code == 0, result.err
-    assert "2x teacher" in result.out
-    experiments = tmp_path / "experiments" / "own"
-    assert {p.name for p in (experiments / "acc_2x").iterdir()} == {"tiny_teacher"}
-    assert (experiments / "acc_8x" / "tiny_privileged_kd").is_dir()
-    again = train("acceleration=2x", "stage=teacher")
-    assert again.code == 0, again.err
-    assert "teacher: done before" in again.out
+    assert "Student + KD, joint, 2x teacher" in " ".join(result.out.split())
+    folder = tmp_path / "experiments" / "own" / "acc_8x"
+    for stage in own:
+        assert (folder / f"tiny_{stage}_noise-0.01" / "best_model.pt").is_file()
+    kept = torch.load(folder / "tiny_privileged_teacher_noise-0.01" / "best_model.pt")
+    assert kept["task"]["sampling"]["more"]["acceleration"] == 2
+    other = train("acceleration=8x", "stage=privileged", "stage.teacher_factor=3", "stage.run=[kd]")
+    assert "train it first" in other.err
 
 
-@pytest.mark.parametrize(("factor", "words"), [("4", "changes nothing"), ("0.5", "at least 1")])
-def test_teacher_that_sees_no_more_is_refused(train: Run, factor: str, words: str) -> None:
-    result = train("stage=privileged", f"stage.teacher_factor={factor}")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("stage.teacher_factor=4",), "teacher_factor=4: its teacher must see more lines than"),
+        (("stage.teacher_factor=0.5",), "at least 1"),
+        (("task=super_resolution",), "changes task.more_lines, which super-resolution 4x does not"),
+    ],
+)
+def test_teacher_that_sees_no_more_is_refused(
+    train: Run, words: tuple[str, ...], told: str
+) -> None:
+    result = train("stage=privileged", *words)
     assert result.code == 2
-    assert words in result.err
+    assert told in " ".join(result.err.split())
+
+
+def test_teacher_that_fades_leaves_the_feature_stage_its_loss(train: Run, tmp_path: Path) -> None:
+    result = train("loss=fading", "trainer.max_epochs=3", "stage.run=[teacher,feature,kd]")
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    (feature,) = folder.glob("tiny_feature*")
+    assert record(feature)["best"]["metrics"]["val/loss"] > 0
+    wrong = train("loss=fading", "stage.plan.feature.method.weights.fade=0.5", "name=wrong")
+    assert "in the stage feature nothing would be learnt once the teacher has faded" in wrong.err
+
+
+def test_schedule_that_is_too_long_for_one_stage_is_told_before_the_others(
+    train: Run, tmp_path: Path
+) -> None:
+    words = ("scheduler=warmup_cosine", "feature_share=0.125", "trainer.max_epochs=10")
+    result = train(*words, "stage.run=[teacher,feature,kd]")
+    assert result.code == 2
+    assert "scheduler, stage feature: " in result.err
+    assert not (tmp_path / "experiments").exists()

@@ -62,6 +62,7 @@ def test_choice_of_fewer_settings_than_the_shipped_one_goes_on(
     ("override", "told"),
     [
         ("+trainer.limit_train_batches=2", "trainer.limit_train_batches was None, now 2"),
+        ("trainer.precision=bf16-mixed", "trainer.precision was 32-true, now bf16-mixed"),
         ("+trainer.max_steps=5", "trainer.max_steps was None, now 5"),
         ("+trainer.accumulate_grad_batches=4", "accumulate_grad_batches was None, now 4"),
         ("+trainer.gradient_clip_algorithm=value", "clip_algorithm was None, now value"),

@@ -272,6 +272,16 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, own: Path, runs: Pa
             runs / f"two_{stage}_batch_size-11_optimizer.eps-0.01"
         ).items():
             torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+        one, two = (
+            json.loads(
+                (
+                    runs / f"{name}_{stage}_batch_size-11_optimizer.eps-0.01" / "stage.json"
+                ).read_text()
+            )["best"]["metrics"]
+            for name in ("one", "two")
+        )
+        assert {key for key in one if key.startswith("train/")}
+        assert two == pytest.approx(one, rel=1e-3)
     reports = [
         (runs / f"{name}_kd_batch_size-11_optimizer.eps-0.01" / "report.txt").read_text().split()[2]
         for name in ("one", "two")

@@ -4,7 +4,7 @@ Every mask is a uint8 array (H, W) of 0 and 1 with the zero frequency at index (
 are measured: along axis 0 a line is a row, along axis 1 a column.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +213,11 @@ def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | No
         return MaskFile(Path(file))
     published = Path(folder) / f"mask_{acceleration}.npy"
     return MaskFile(published) if published.is_file() else rule
+
+
+def denser(rule: DrawnLines, acceleration: float | None) -> DrawnLines | None:
+    """Give a rule at another acceleration, whose lines are measured besides; None for none."""
+    return None if acceleration is None else replace(rule, acceleration=acceleration)
 
 
 def _with_centre(measured: np.ndarray, centre: int) -> np.ndarray:

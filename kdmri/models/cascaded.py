@@ -13,6 +13,9 @@ from kdmri.errors import ConfigurationError
 from kdmri.models.convolution import Convolution
 from kdmri.physics import Measurement
 
+TINY = 32
+"""Pixels along each axis of an image on which the shapes of activations are seen."""
+
 
 class Tap(NamedTuple):
     """Where an activation is taken: the output of a convolution after its ReLU.
@@ -33,9 +36,11 @@ class Cascade(nn.Module):
         convolutions: how many outputs `steps` yields before the cascade's own, that of the last
             convolution, which has no activation, included.
         names: of the places that can be tapped, in their order, where they have names.
+        smallest_size: pixels along each axis that an image must have.
     """
 
     convolutions: int
+    smallest_size: int = 1
     names: Sequence[str] = ()
 
     def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
@@ -169,6 +174,19 @@ class CascadedNetwork(nn.Module):
                 found[tap] = output
         return output, [found[tap] for tap in taps]
 
+    def observe(
+        self,
+        image: Tensor,
+        kspace: Tensor,
+        mask: Tensor,
+        taps: Sequence[Tap],
+        to_its_end: bool = True,
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """Return `features`, or None and `activations` where the network is not run to its end."""
+        if to_its_end:
+            return self.features(image, kspace, mask, taps)
+        return None, self.activations(image, kspace, mask, taps)
+
     def activations(
         self, image: Tensor, kspace: Tensor, mask: Tensor, taps: Sequence[Tap]
     ) -> list[Tensor]:
@@ -190,7 +208,8 @@ class CascadedNetwork(nn.Module):
                 yield Tap(number, place), step
 
     def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
-        """Tap the activations of a random image of 32x32 on the CPU, to see their shapes."""
-        image, mask = torch.rand(1, self.channels, 32, 32), torch.ones(1, 1, 32, 32)
+        """Tap the activations of a small random image on the CPU, to see their shapes."""
+        size = max(TINY, *(cascade.smallest_size for cascade in self.cascades))
+        image, mask = torch.rand(1, self.channels, size, size), torch.ones(1, 1, size, size)
         wanted = self.middle_taps if taps is None else taps
         return self.activations(image, mask.to(torch.complex64), mask, wanted)

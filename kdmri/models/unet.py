@@ -52,6 +52,7 @@ class UNetCascade(Cascade):
         numbers = range(1, levels + 1)
         self.names = (*(f"down{n}" for n in numbers), "bottleneck", *(f"up{n}" for n in numbers))
         self.convolutions = len(self.names) + 1
+        self.smallest_size = 2 ** (levels + 1)
 
     def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
         """Yield the blocks' outputs, (B, C, H', W'), smaller at lower levels, then the output."""

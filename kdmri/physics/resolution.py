@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.errors import ConfigurationError
-from kdmri.physics.fourier import fft2, ifft2, to_channels, to_complex
+from kdmri.physics.fourier import ifft2, to_channels
+from kdmri.physics.noise import SimulatedKspace
 from kdmri.physics.task import Task
 
 Size = tuple[int, int]
@@ -34,6 +35,7 @@ class CentralKspace(Task):
         window: str | Sequence[str | float] | None = None,
         patch_size: Sequence[int] | None = None,
         patches: int = 1,
+        noise: float = 0.0,
     ) -> None:
         """Say what is kept.
 
@@ -45,6 +47,7 @@ class CentralKspace(Task):
                 its parameters, such as ("tukey", 0.5). None leaves them as they are.
             patch_size: (height, width) of training patches in pixels; None trains on whole slices.
             patches: patches of each slice in a training step, at places drawn anew.
+            noise: see `CartesianUndersampling`.
 
         Raises:
             ConfigurationError: a value is out of its range, or the window is unknown.
@@ -64,6 +67,7 @@ class CentralKspace(Task):
         self.window = window if isinstance(window, str | None) else tuple(window)
         self._patch = None if patch_size is None else (int(patch_size[0]), int(patch_size[1]))
         self._patches = patches
+        self._simulated = SimulatedKspace(noise)
         self._filters: dict[tuple[Size, torch.device], tuple[Tensor, Tensor]] = {}
         self._weights(4)  # names an unknown window before any data is read
 
@@ -103,20 +107,26 @@ class CentralKspace(Task):
 
         Returns:
             The network's input (B, C, H, W) and target with everything that metrics need; `kspace`
-            holds the target's own samples inside the kept centre and zero outside.
+            holds the target's own samples, with noise where there is any, inside the kept centre
+            and zero outside.
         """
+        return self._low_resolution(slices, training=False)
+
+    def _low_resolution(self, slices: Slice, training: bool) -> Batch:
         target = slices.target
         mask, window = self.filters((target.shape[-2], target.shape[-1]), target.device)
-        kspace = mask * fft2(to_complex(target))
+        kspace = mask * self._simulated(slices, training)
         return self.batch(slices, _image(window * kspace, target.shape[1]), kspace, mask)
 
     def training_batch(self, slices: Slice) -> Batch:
         """Cut patches out of input and target where the task has them, at the same places.
 
-        Places come from PyTorch's generator of the CPU. `kspace` and `mask` stay those of whole
-        slices, so that networks with data consistency refuse patches.
+        Places and noise come from PyTorch's generator of the CPU. `kspace` and `mask` stay those of
+        whole slices, so that networks with data consistency refuse patches.
         """
-        batch = self(slices)
+        if self._simulated.noise:
+            slices = slices._replace(variant=None)  # never comes again
+        batch = self._low_resolution(slices, training=True)
         if self._patch is None:
             return batch
         size = (batch.target.shape[-2], batch.target.shape[-1])
@@ -169,7 +179,8 @@ class CentralKspace(Task):
         """Say for a report what was kept of slices of a size (H, W)."""
         kept = self.centre(size)
         window = "" if self.window is None else f", {self.window} window"
-        return f"Input: central {kept[0]}x{kept[1]} of {size[0]}x{size[1]} k-space samples{window}"
+        of = f"{size[0]}x{size[1]} k-space samples{window}{self._simulated}"
+        return f"Input: central {kept[0]}x{kept[1]} of {of}"
 
     def _weights(self, count: int) -> Tensor:
         """The window of one axis, (count,), 1 at the zero frequency, in shifted order."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from kdmri.data.batch import Batch, Slice
 from kdmri.data.masks import DrawnLines, check_mask
 from kdmri.errors import ConfigurationError
-from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
+from kdmri.physics.fourier import ifft2, magnitude, to_channels
+from kdmri.physics.noise import SimulatedKspace
 from kdmri.physics.task import Task
 
 
@@ -19,6 +20,9 @@ class CartesianUndersampling(Task):
 
     The zero-filled input is the magnitude |IFFT2(M*y)| for images of one channel, as published, and
     the complex image for two channels.
+
+    With `more` it is what a teacher sees that sees more lines than its student (learning with
+    privileged information: Lopez-Paz et al., ICLR 2016): those of the mask, and others.
     """
 
     takes_stored_kspace = True
@@ -28,6 +32,7 @@ class CartesianUndersampling(Task):
         mask: Callable[[tuple[int, int]], np.ndarray],
         masks: int = 1,
         noise: float = 0.0,
+        more: Callable[[tuple[int, int]], np.ndarray] | None = None,
     ) -> None:
         """Take the rule that gives a mask.
 
@@ -39,6 +44,7 @@ class CartesianUndersampling(Task):
             noise: standard deviation of complex Gaussian noise of simulated k-space samples, in
                 units of the volume's largest magnitude; drawn anew for each training step, the
                 same each time for evaluation.
+            more: gives in the same way lines that are measured besides, always simulated.
 
         Raises:
             ConfigurationError: several masks of a rule without a seed, or negative noise.
@@ -48,9 +54,8 @@ class CartesianUndersampling(Task):
             raise ConfigurationError(
                 f"augmentation.masks={masks}: the mask is {mask}, and a file holds one; give 1"
             )
-        if noise < 0:
-            raise ConfigurationError(f"task.noise={noise}: must be at least 0")
-        self._mask, self._count, self._noise = mask, masks, noise
+        self._mask, self._count, self._simulated = mask, masks, SimulatedKspace(noise)
+        self._more = None if more is None else CartesianUndersampling(more)
         self._masks: dict[tuple[tuple[int, int], torch.device, int], Tensor] = {}
 
     def mask(
@@ -87,7 +92,7 @@ class CartesianUndersampling(Task):
     def training_batch(self, slices: Slice) -> Batch:
         """Do the same with one of the masks and new noise, by PyTorch's generator of the CPU."""
         number = int(torch.randint(self._count, ())) if self._count > 1 else 0
-        if self._noise:
+        if self._simulated.noise:
             slices = slices._replace(variant=None)  # never comes again
         elif slices.variant is not None:
             slices = slices._replace(variant=slices.variant * self._count + number)
@@ -99,10 +104,10 @@ class CartesianUndersampling(Task):
         kspace = slices.kspace
         if kspace is None:
             kspace = self._simulated(slices, training)
-        elif self._noise:
+        elif self._simulated.noise:
             raise ConfigurationError(
-                f"task.noise={self._noise}: the data set stores k-space, which has its own noise; "
-                "simulate it with dataset.stored_kspace=false, or leave task.noise=0"
+                f"task.noise={self._simulated.noise}: the data set stores k-space, which has its "
+                "own noise; simulate it with dataset.stored_kspace=false, or leave task.noise=0"
             )
         elif self._count > 1:
             raise ConfigurationError(
@@ -110,23 +115,19 @@ class CartesianUndersampling(Task):
                 "mask; simulate it with dataset.stored_kspace=false, or give 1"
             )
         kspace = mask * kspace
-        zero_filled = to_channels(ifft2(kspace), 2)
-        image = magnitude(zero_filled) if target.shape[1] == 1 else zero_filled
-        return self.batch(slices, image, kspace, mask)
+        batch = self.batch(slices, _zero_filled(kspace, target.shape[1]), kspace, mask)
+        return self.revealed(batch, training)
 
-    def _simulated(self, slices: Slice, training: bool) -> Tensor:
-        """Give the target's k-space, complex64 (B, 1, H, W), with noise where there is any."""
-        kspace = fft2(to_complex(slices.target))
-        if not self._noise:
-            return kspace
-        if training:
-            noise = torch.randn(kspace.shape, dtype=kspace.dtype)
-        else:
-            numbers = zip(slices.volume.tolist(), slices.slice.tolist(), strict=True)
-            seeds = (volume * 1_000_003 + index for volume, index in numbers)
-            noise = torch.stack([_normal(kspace.shape[1:], seed) for seed in seeds])
-        deviation = self._noise * slices.data_range.view(-1, 1, 1, 1)
-        return kspace + deviation * noise.to(kspace.device)
+    def revealed(self, batch: Batch, training: bool) -> Batch:
+        """Add the lines of `more` to a batch; those that were measured keep their noise."""
+        if self._more is None:
+            return batch
+        target = batch.target
+        more = self._more.mask((target.shape[-2], target.shape[-1]), target.device)
+        simulated = more * self._simulated(batch.sliced(), training)
+        kspace = torch.where(batch.mask > 0, batch.kspace, simulated)
+        mask = torch.maximum(batch.mask, more)
+        return batch._replace(image=_zero_filled(kspace, target.shape[1]), kspace=kspace, mask=mask)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Give the images that need no network, (B, C, H, W), by their label."""
@@ -135,11 +136,15 @@ class CartesianUndersampling(Task):
     def describe(self, size: tuple[int, int]) -> str:
         """Say for a report which mask was used for slices of a size."""
         mask = self.mask(size)
-        noise = f"; noise of {self._noise:g} times the largest magnitude" if self._noise else ""
-        return f"Mask: {self._mask}; {mask.numel() / mask.sum():.2f}x in truth{noise}"
+        if self._more is not None:
+            mask = torch.maximum(mask, self._more.mask(size))
+        more = f" and {self._more._mask}" if self._more is not None else ""
+        return (
+            f"Mask: {self._mask}{more}; {mask.numel() / mask.sum():.2f}x in truth{self._simulated}"
+        )
 
 
-def _normal(shape: torch.Size, seed: int) -> Tensor:
-    """Draw complex64 numbers of standard deviation 1, the same for a seed on any device."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, dtype=torch.complex64, generator=generator)
+def _zero_filled(kspace: Tensor, channels: int) -> Tensor:
+    """Transform k-space (B, 1, H, W) to an image (B, C, H, W): magnitude, or both parts."""
+    zero_filled = to_channels(ifft2(kspace), 2)
+    return magnitude(zero_filled) if channels == 1 else zero_filled

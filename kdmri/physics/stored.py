@@ -66,7 +66,9 @@ def task_settings(sampling: Mapping[str, Any], size: Size) -> dict[str, Any]:
     """
     settings = dict(sampling)
     settings.pop("masks", None)  # of training alone
-    mask = settings.pop("mask", None)
+    mask, more = settings.pop("mask", None), settings.pop("more", None)
+    if more is not None and more["acceleration"] is not None:
+        settings["more"] = dict(more["rule"]) | {"acceleration": more["acceleration"]}
     if mask is not None:
         found = choose(mask["rule"], mask["folder"], mask["acceleration"], mask["file"])
         stored: dict[str, Any] = {"rule": dict(mask["rule"]), "file": None, "values": None}
@@ -87,7 +89,10 @@ def build_task(settings: Mapping[str, Any]) -> Task:
     target = arguments.pop("_target_", None)
     try:
         if target == UNDERSAMPLING:
-            return CartesianUndersampling(_build_mask(arguments.pop("mask")), **arguments)
+            mask, more = _build_mask(arguments.pop("mask")), arguments.pop("more", None)
+            return CartesianUndersampling(
+                mask, more=None if more is None else _build_rule(more), **arguments
+            )
         if target == RESOLUTION:
             return CentralKspace(**arguments)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -96,13 +101,18 @@ def build_task(settings: Mapping[str, Any]) -> Task:
 
 
 def _build_mask(stored: Mapping[str, Any]) -> StoredMask:
-    rule = dict(stored["rule"])
-    target = rule.pop("_target_", None)
+    rule = _build_rule(stored["rule"])
+    values = stored["values"]
+    if values is not None:
+        values = values.numpy().astype(np.uint8)
+    return StoredMask(rule, values, str(stored["file"]))
+
+
+def _build_rule(stored: Mapping[str, Any]) -> DrawnLines:
+    settings = dict(stored)
+    target = settings.pop("_target_", None)
     if target not in RULES:
         raise CheckpointError(
             f"mask rule {target}: known are {', '.join(RULES)}; give the mask itself, mask=FILE.npy"
         )
-    values = stored["values"]
-    if values is not None:
-        values = values.numpy().astype(np.uint8)
-    return StoredMask(RULES[target](**rule), values, str(stored["file"]))
+    return RULES[target](**settings)

@@ -24,6 +24,15 @@ class Task(nn.Module):
         """Make what one training step learns from; whole slices unless the task says otherwise."""
         return self(slices)
 
+    def revealed(self, batch: Batch, training: bool) -> Batch:
+        """Show more of what a student's batch measured, to a teacher that sees more; here nothing.
+
+        Args:
+            batch: made by another task from the same slices.
+            training: whether it is one to train on, whose noise is new each time.
+        """
+        return batch
+
     @staticmethod
     def batch(slices: Slice, image: Tensor, kspace: Tensor, mask: Tensor) -> Batch:
         """Join what a task made to what the slices carry; shapes as in `Batch`."""

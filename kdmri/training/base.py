@@ -64,25 +64,39 @@ class TrainingMethod(pl.LightningModule):
         self._skip = False
         self._supervision = intermediate_supervision
         self.output_taps = network.output_taps if intermediate_supervision else ()
-        self._average: AveragedModel | None = None
-        if weight_averaging is not None:
-            update = get_ema_multi_avg_fn(weight_averaging)
-            self._average = AveragedModel(network, multi_avg_fn=update).requires_grad_(False)
+        self._weight_averaging = weight_averaging
+        self._averages = nn.ModuleDict()
+        self.average("network")
+
+    def average(self, name: str) -> None:
+        """Follow the average of a module's weights over the steps, where that is wanted."""
+        module: nn.Module = getattr(self, name)
+        if self._weight_averaging is not None and any(True for _ in module.parameters()):
+            update = get_ema_multi_avg_fn(self._weight_averaging)
+            averaged = AveragedModel(module, multi_avg_fn=update)
+            self._averages[name] = averaged.requires_grad_(False)
+
+    def measured(self, name: str) -> nn.Module:
+        """Give what is measured of a module: its average over the steps, or itself."""
+        if name not in self._averages:
+            return getattr(self, name)
+        averaged = self._averages[name].module
+        assert isinstance(averaged, nn.Module)
+        return averaged
 
     @property
     def measured_network(self) -> CascadedNetwork:
         """The network that is measured and kept: `network`, or its average over the steps."""
-        if self._average is None:
-            return self.network
-        average = self._average.module
-        assert isinstance(average, CascadedNetwork)
-        return average
+        network = self.measured("network")
+        assert isinstance(network, CascadedNetwork)
+        return network
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take the step's weights into their average, before anything is saved."""
         super().optimizer_step(*args, **kwargs)
-        if self._average is not None:
-            self._average.update_parameters(self.network)
+        for name, averaged in self._averages.items():
+            assert isinstance(averaged, AveragedModel)
+            averaged.update_parameters(getattr(self, name))
 
     @property
     def companions(self) -> dict[str, CascadedNetwork]:
@@ -192,14 +206,15 @@ class TrainingMethod(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def log_loss(self, name: str, value: Tensor, batch: Batch, progress: bool = False) -> None:
-        """Log a training loss, averaged over the epoch with each slice weighted alike."""
+        """Log a loss, averaged over the epoch and all processes with each slice weighted alike."""
         self.log(
-            f"train/{name}",
+            name,
             value,
             on_step=False,
             on_epoch=True,
             prog_bar=progress,
-            batch_size=int(self._items(batch)),
+            # Lightning adds values up over processes, but takes the mean of their numbers of items.
+            batch_size=int(self._items(batch)) * self.trainer.world_size,
             sync_dist=True,
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
@@ -64,8 +64,8 @@ class Distillation(TrainingMethod):
             taps: where the activations are taken; the middle of each cascade by default.
             teacher_cache_gib: memory for what the teacher made of slices, which is then computed
                 once, in GiB.
-            teacher_task: makes the teacher's input from the batch's targets, where that is not the
-                student's, such as one of more lines.
+            teacher_task: reveals what the teacher sees of a batch, where that is more than the
+                student does.
             **training: optimiser and schedule, see `TrainingMethod`.
         """
         super().__init__(network, **training)
@@ -82,6 +82,7 @@ class Distillation(TrainingMethod):
                 [f.shape[1] for f in teacher.tiny_features(self.teacher_taps)],
             )
             self.distillation = distillation
+            self.average("distillation")
         # No submodule: neither saved, nor trained, nor wrapped for DDP.
         self._frozen_teacher = FrozenTeacher(
             teacher,
@@ -118,28 +119,41 @@ class Distillation(TrainingMethod):
 
     def compare(
         self, batch: Batch, network: CascadedNetwork | None = None, split: str = "train"
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run student and teacher; the latter only where a weight asks for it.
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Run student and teacher, as far as this epoch's weights ask for it.
 
         Args:
             batch: a batch.
-            network: the student, or None for the one that is trained.
+            network: what is measured in the place of the student, which is then run to its end.
             split: what the batch is part of.
 
         Returns:
-            The student's output (B, C, H, W), and the terms, each a scalar.
+            The student's output (B, C, H, W), None where no weight asks for it, and the terms, each
+            a scalar.
         """
-        taps = self.taps if self._compares_activations else ()
-        inner = self.output_taps if self.weights.reconstruction else ()
-        student, found = (network or self.network).features(
-            batch.image, batch.kspace, batch.mask, (*taps, *inner)
+        weights = self.weights_now
+        taps = self.taps if self._compares_activations(weights) else ()
+        inner = self.output_taps if weights.reconstruction else ()
+        to_its_end = network is not None or bool(weights.reconstruction or self.weights.imitation)
+        student, found = (network or self.network).observe(
+            batch.image, batch.kspace, batch.mask, (*taps, *inner), to_its_end
         )
         activations, behind = found[: len(taps)], found[len(taps) :]
-        return student, self.terms(batch, student, activations, split, behind)
+        terms = {}
+        if student is not None and weights.reconstruction:
+            terms["reconstruction"] = self.supervised(student, behind, batch.target)
+        if weights.imitation or taps:
+            sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
+            teacher = self._frozen_teacher(batch, split, sizes)
+            if student is not None and teacher.output is not None and weights.imitation:
+                terms["imitation"] = F.l1_loss(student, teacher.output)
+            if taps:
+                loss = self.distillation if network is None else self.measured("distillation")
+                terms["attention"] = self._attention(loss, activations, teacher.activations)
+        return student, terms
 
-    @property
-    def _compares_activations(self) -> bool:
-        """Whether activations are compared in this epoch.
+    def _compares_activations(self, weights: LossWeights) -> bool:
+        """Whether activations are compared in an epoch of these weights.
 
         A loss with layers of its own is computed even when it has faded: several devices wait for
         the gradients of all that is trained.
@@ -147,35 +161,14 @@ class Distillation(TrainingMethod):
         if not self.weights.attention:
             return False
         has_layers = next(self.distillation.parameters(), None) is not None
-        return has_layers or self.weights_now.attention > 0
+        return has_layers or weights.attention > 0
 
-    def terms(
-        self,
-        batch: Batch,
-        student: Tensor | None,
-        activations: Sequence[Tensor],
-        split: str,
-        behind: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
-        """Compare the student's output, where a weight asks for it, and activations, if any."""
-        terms = {}
-        if student is not None and self.weights.reconstruction:
-            terms["reconstruction"] = self.supervised(student, behind, batch.target)
-        imitating = student if self.weights_now.imitation else None
-        if imitating is None and not activations:
-            return terms
-        sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
-        teacher = self._frozen_teacher(batch, split, sizes)
-        if imitating is not None and teacher.output is not None:
-            terms["imitation"] = F.l1_loss(imitating, teacher.output)
-        if activations:
-            terms["attention"] = self._compare(activations, teacher.activations)
-        return terms
-
-    def _compare(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    def _attention(
+        self, loss: nn.Module, student: Sequence[Tensor], teacher: Sequence[Tensor]
+    ) -> Tensor:
         """Compare activations in single precision; halves do not resolve how they differ."""
         with torch.autocast(self.device.type, enabled=False):
-            return self.distillation([s.float() for s in student], [t.float() for t in teacher])
+            return loss([s.float() for s in student], [t.float() for t in teacher])
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weigh the terms, as this epoch does."""
@@ -184,22 +177,19 @@ class Distillation(TrainingMethod):
 
     def loss(self, batch: Batch) -> Tensor:
         """Give the weighted sum of the terms."""
-        if self.weights.reconstruction or self.weights.imitation:
-            _, terms = self.compare(batch)
-        else:
-            inputs = (batch.image, batch.kspace, batch.mask)
-            terms = self.terms(batch, None, self.network.activations(*inputs, self.taps), "train")
+        _, terms = self.compare(batch)
         loss = self.total(terms)
         for name, value in terms.items():
-            self.log_loss(name, value.detach(), batch)
-        self.log_loss("loss", loss.detach(), batch, progress=True)
+            self.log_loss(f"train/{name}", value.detach(), batch)
+        self.log_loss("train/loss", loss.detach(), batch, progress=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure the reconstruction, and the loss as in training."""
         student, terms = self.compare(batch, self.measured_network, "selection")
+        assert student is not None
         self.measure(student, batch)
-        self.log("val/loss", self.total(terms), batch_size=int(self._items(batch)), sync_dist=True)
+        self.log_loss("val/loss", self.total(terms), batch)
 
 
 def freeze_unreached(network: CascadedNetwork, taps: Sequence[Tap]) -> None:

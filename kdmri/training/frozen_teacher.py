@@ -53,17 +53,12 @@ class FrozenTeacher:
             condense: makes what is kept of the activations, given the sizes (H, W) of the
                 student's; see `DistillationLoss.condense`.
             room: bytes that may be kept, on the device of the teacher.
-            task: makes its input from a batch's targets; None: it sees what the student sees.
+            task: reveals what it sees of a batch; None: it sees what the student sees.
         """
         self.network = network.eval().requires_grad_(False)
         self._taps, self._with_output, self._condense = taps, with_output, condense
         self._room, self._task = room, task
         self._kept: dict[Key, tuple[Tensor, ...]] = {}
-
-    @property
-    def bytes_kept(self) -> int:
-        """Memory that kept values take."""
-        return sum(value.nbytes for values in self._kept.values() for value in values)
 
     @torch.no_grad()
     def __call__(self, batch: Batch, split: str, sizes: Sequence[Size]) -> Lesson:
@@ -75,14 +70,14 @@ class FrozenTeacher:
             sizes: (H, W) of each of the student's activations.
         """
         if batch.variant is None:
-            return self._lesson(self._values(batch, sizes))
+            return self._lesson(self._values(batch, split, sizes))
         numbers = torch.stack((batch.volume, batch.slice, batch.variant), dim=1).tolist()
         keys: list[Key] = [(split, *number) for number in numbers]
         found = {key: self._kept[key] for key in keys if key in self._kept}
         missing = [number for number, key in enumerate(keys) if key not in found]
         if missing:
             part = batch if len(missing) == len(keys) else batch.select(missing)
-            values = self._values(part, sizes)
+            values = self._values(part, split, sizes)
             for row, number in enumerate(missing):
                 found[keys[number]] = tuple(value[row] for value in values)
                 self._keep(keys[number], found[keys[number]])
@@ -91,14 +86,13 @@ class FrozenTeacher:
         rows = (found[key] for key in keys)
         return self._lesson([torch.stack(items) for items in zip(*rows, strict=True)])
 
-    def _values(self, batch: Batch, sizes: Sequence[Size]) -> list[Tensor]:
+    def _values(self, batch: Batch, split: str, sizes: Sequence[Size]) -> list[Tensor]:
         """Run the network: its output, where that is wanted, then the condensed activations."""
-        seen = batch if self._task is None else self._task(batch.sliced())
+        seen = batch if self._task is None else self._task.revealed(batch, split == "train")
         inputs = (seen.image, seen.kspace, seen.mask)
-        if not self._with_output:
-            return [*self._condense(self.network.activations(*inputs, self._taps), sizes)]
-        output, activations = self.network.features(*inputs, self._taps)
-        return [output, *self._condense(activations, sizes)]
+        output, activations = self.network.observe(*inputs, self._taps, self._with_output)
+        condensed = self._condense(activations, sizes)
+        return [*condensed] if output is None else [output, *condensed]
 
     def _lesson(self, values: list[Tensor]) -> Lesson:
         return Lesson(values[0], values[1:]) if self._with_output else Lesson(None, values)

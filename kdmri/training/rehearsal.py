@@ -14,7 +14,7 @@ from kdmri.physics import CentralKspace, Measurement
 from kdmri.training.base import TrainingMethod
 from kdmri.training.devices import world_size
 from kdmri.training.distillation import Distillation
-from kdmri.training.run import build_method
+from kdmri.training.run import build_method, schedule_of
 
 SIZE = (128, 128)
 """Of the image that networks are tried on where the configuration names no size."""
@@ -52,7 +52,7 @@ def rehearse(config: DictConfig) -> None:
             _check_weights(config, name, method)
             if method.weights.attention:
                 _rehearse_distillation(config, method, definition.batch_size)
-        _rehearse_optimiser(config, method)
+        _rehearse_optimiser(config, name, method)
 
 
 def _check_mask(config: DictConfig) -> None:
@@ -76,6 +76,11 @@ def _check_weights(config: DictConfig, stage: str, method: Distillation) -> None
         raise ConfigurationError(
             f"distillation={choice}: has no effect on the stage {stage}, in which activations "
             "weigh nothing (loss.attention=0); give loss=joint, or a weight"
+        )
+    if weights.fade is not None and not weights.reconstruction:
+        raise ConfigurationError(
+            f"loss.fade={weights.fade}: in the stage {stage} nothing would be learnt once the "
+            "teacher has faded; give null"
         )
     if weights.fade is not None and not (weights.attention or weights.imitation):
         raise ConfigurationError(
@@ -113,7 +118,7 @@ def _rehearse_network(config: DictConfig, role: str, network: CascadedNetwork) -
     name = f"{config[role].name} ({role})"
     try:
         output = network(image, kspace, mask)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ConfigurationError(f"{name}: fails on an image of {tuple(size)}: {error}") from error
     if output.shape != image.shape:
         found, given = tuple(output.shape), tuple(image.shape)
@@ -132,22 +137,30 @@ def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -
     patch_size = OmegaConf.select(config, "task.patch_size")
     if patch_size is None:
         return
-    mask = torch.ones(1, 1, 32, 32)
+    name, image = f"{config[role].name} ({role})", torch.rand(1, network.channels, *patch_size)
     try:
-        network(torch.rand(1, network.channels, 16, 16), mask.to(torch.complex64), mask)
+        own = torch.ones(1, 1, *patch_size)
+        network(image, own.to(torch.complex64), own)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigurationError(
+            f"task.patch_size={patch_size}: {name} fails on such patches: {error}"
+        ) from error
+    whole = torch.ones(1, 1, *(2 * size for size in patch_size))
+    try:
+        network(image, whole.to(torch.complex64), whole)
     except RuntimeError as error:
         raise ConfigurationError(
-            f"task.patch_size={patch_size}: data consistency in {config[role].name} ({role}) needs "
-            "whole slices; leave task.patch_size=null"
+            f"task.patch_size={patch_size}: data consistency in {name} needs whole slices; leave "
+            "task.patch_size=null"
         ) from error
 
 
-def _rehearse_optimiser(config: DictConfig, method: TrainingMethod) -> None:
+def _rehearse_optimiser(config: DictConfig, stage: str, method: TrainingMethod) -> None:
     try:
         optimizer = instantiate(config.optimizer)(method.network.parameters())
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"optimizer: {error}") from error
     try:
-        instantiate(config.scheduler)(optimizer)
+        instantiate(schedule_of(config, stage))(optimizer)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"scheduler: {error}") from error
+        raise ConfigurationError(f"scheduler, stage {stage}: {error}") from error

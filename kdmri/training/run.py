@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 import warnings
 from dataclasses import asdict, dataclass
@@ -116,8 +117,10 @@ def train(job: Job) -> None:
         trainer = _build_trainer(job, checkpoint)
     except (MisconfigurationException, TypeError) as error:
         raise ConfigurationError(f"trainer: {error}") from error
+    parameters = sum(p.numel() for p in network.folded().parameters())
+    record = job.record | {"parameters": parameters}
     if trainer.is_global_zero:
-        write_text(job.directory / "stage.json", json.dumps(job.record, indent=2))
+        write_text(job.directory / "stage.json", json.dumps(record, indent=2))
         write_text(job.directory / "config.yaml", OmegaConf.to_yaml(config))
         warn_of_emulation(config.trainer.precision, trainer.strategy.root_device)
     last = job.directory / LAST
@@ -146,14 +149,13 @@ def train(job: Job) -> None:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # or the next stage would go on with the same run
     if trainer.is_global_zero:
-        done = job.record | {
+        done = record | {
             "finished": True,
             "best": checkpoint.best,
             "seconds": checkpoint.seconds,
             "device": described(trainer),
         }
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
-        parameters = sum(p.numel() for p in network.folded().parameters())
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, checkpoint.seconds)
 
@@ -229,6 +231,14 @@ def build_method(
     for name, settings in _companions(config, stage).items():
         parts[name] = build_network(settings)
     return instantiate(definition.method, **parts)
+
+
+def schedule_of(config: DictConfig, stage: str) -> DictConfig:
+    """Give `config.scheduler` with the length of a stage: how often it moves on there."""
+    definition = config.stage.plan[stage]
+    steps = math.ceil(definition.max_epochs / definition.method.scheduler_every)
+    changed = OmegaConf.merge(config, {"trainer": {"max_epochs": steps}})
+    return OmegaConf.create(_plain(changed.scheduler))
 
 
 def _companions(config: DictConfig, stage: str) -> dict[str, dict[str, Any]]:

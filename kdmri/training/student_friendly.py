@@ -81,7 +81,7 @@ class StudentFriendly(TrainingMethod):
             "imitation": torch.stack([F.l1_loss(b, teacher.detach()) for b in branches]).mean(),
         }
         for name, value in terms.items():
-            self.log_loss(name, value.detach(), batch)
+            self.log_loss(f"train/{name}", value.detach(), batch)
         loss = torch.stack(list(terms.values())).sum()
-        self.log_loss("loss", loss.detach(), batch, progress=True)
+        self.log_loss("train/loss", loss.detach(), batch, progress=True)
         return loss

@@ -13,5 +13,5 @@ class Supervised(TrainingMethod):
         """Give the mean absolute error over pixels and channels, and that of inner cascades."""
         inputs = (batch.image, batch.kspace, batch.mask)
         loss = self.supervised(*self.network.features(*inputs, self.output_taps), batch.target)
-        self.log_loss("l1", loss.detach(), batch, progress=True)
+        self.log_loss("train/l1", loss.detach(), batch, progress=True)
         return loss

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kdmri.errors import ConfigurationError
-from kdmri.models import UNet
+from kdmri.models import Tap, UNet
 from kdmri.physics import fft2, to_complex
 
 
@@ -37,6 +37,12 @@ def test_closing_consistency_keeps_measured_samples() -> None:
     image, kspace, mask = inputs((16, 12), channels=2)
     output = UNet(width=3, levels=1, channels=2, consistency=True)(image, kspace, mask)
     torch.testing.assert_close(mask * fft2(to_complex(output)), kspace, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("levels", [4, 5])
+def test_deep_networks_are_tried_on_images_that_are_large_enough(levels: int) -> None:
+    features = UNet(width=1, levels=levels).tiny_features([Tap(0, levels)])
+    assert features[0].shape[1] == 2**levels
 
 
 def test_places_that_are_not_there_are_named() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kdmri.data.batch import Slice
-from kdmri.data.masks import GaussianLines, MaskFile
+from kdmri.data.masks import DrawnLines, EquispacedLines, GaussianLines, MaskFile, UniformLines
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.physics import (
     CartesianUndersampling,
@@ -16,6 +16,7 @@ from kdmri.physics import (
     to_channels,
     to_complex,
 )
+from kdmri.physics.stored import UNDERSAMPLING, build_task, task_settings
 
 
 def complex_noise(*shape: int) -> torch.Tensor:
@@ -171,6 +172,56 @@ def test_noise_is_new_in_training_and_the_same_for_a_slice_in_evaluation() -> No
     one, two = task.training_batch(slices), task.training_batch(slices)
     assert (one.kspace - two.kspace).abs().max() > 0.01
     assert one.variant is None, "such an input never comes again"
+
+
+@pytest.mark.parametrize("rule", [GaussianLines, UniformLines, EquispacedLines])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_is_revealed_holds_all_that_was_seen_with_its_noise(
+    rule: type[DrawnLines], channels: int
+) -> None:
+    task = CartesianUndersampling(rule(8), masks=5, noise=0.1)
+    fuller = CartesianUndersampling(rule(8), masks=5, noise=0.1, more=rule(2))
+    slices = as_slices(torch.rand(3, channels, 160, 150))
+    for _ in range(4):
+        seen = task.training_batch(slices)
+        found = fuller.revealed(seen, training=True)
+        assert found.mask.sum() > 3 * seen.mask.sum()
+        assert (found.mask >= seen.mask).all()
+        torch.testing.assert_close(seen.mask * found.kspace, seen.kspace, rtol=0, atol=0)
+        added = (found.mask - seen.mask) * found.kspace
+        assert added.abs().square().sum() / (found.mask - seen.mask).sum() > 3 * 0.1**2
+    own, revealed = fuller(slices), fuller.revealed(task(slices), training=False)
+    for name in ("image", "kspace", "mask", "target"):
+        torch.testing.assert_close(getattr(own, name), getattr(revealed, name))
+    image = ifft2(own.kspace)
+    torch.testing.assert_close(
+        own.image, magnitude(to_channels(image, 2)) if channels == 1 else to_channels(image, 2)
+    )
+    assert f"and {rule(2)}; " in fuller.describe((160, 150))
+
+
+def test_what_is_revealed_of_stored_kspace_is_simulated() -> None:
+    stored = complex_noise(1, 1, 24, 20) * torch.from_numpy(GaussianLines(8)((24, 20)))
+    target = torch.rand(1, 1, 24, 20)
+    fuller = CartesianUndersampling(GaussianLines(8), more=GaussianLines(2))
+    found = fuller(as_slices(target, stored))
+    seen = torch.from_numpy(GaussianLines(8)((24, 20)))[None, None].bool()
+    more = found.mask.bool() & ~seen
+    torch.testing.assert_close(found.kspace[seen], stored[seen])
+    torch.testing.assert_close(found.kspace[more], fft2(to_complex(target))[more])
+
+
+def test_task_that_reveals_lines_is_rebuilt_from_its_checkpoint() -> None:
+    rule = {"_target_": "kdmri.data.masks.GaussianLines", "acceleration": 8}
+    mask = {"rule": rule, "folder": "nowhere", "acceleration": "8x", "file": None}
+    slices = as_slices(torch.rand(2, 1, 24, 20))
+    for acceleration in (None, 2):
+        more = {"_target_": "kdmri.data.masks.denser", "rule": rule, "acceleration": acceleration}
+        sampling = {"_target_": UNDERSAMPLING, "mask": mask, "masks": 1, "noise": 0.0, "more": more}
+        found = build_task(task_settings(sampling, (24, 20)))(slices)
+        denser = None if acceleration is None else GaussianLines(2)
+        expected = CartesianUndersampling(GaussianLines(8), more=denser)(slices)
+        torch.testing.assert_close(found.kspace, expected.kspace)
 
 
 def test_noise_of_measured_kspace_is_its_own() -> None:

@@ -151,3 +151,20 @@ def test_centre_and_patch_larger_than_the_slice_are_named() -> None:
         CentralKspace(2, centre=(9, 4))(slices(target))
     with pytest.raises(ConfigurationError, match=r"task.patch_size=\[9, 4\]"):
         CentralKspace(2, patch_size=(9, 4)).training_batch(slices(target))
+
+
+def test_noise_is_new_in_training_and_the_same_for_a_slice_in_evaluation() -> None:
+    clean, task = CentralKspace(2), CentralKspace(2, noise=0.1, patch_size=(16, 12), patches=2)
+    given = slices(torch.rand(4, 1, 64, 48))._replace(variant=torch.zeros(4, dtype=torch.long))
+    one, again = task(given), task(given)
+    torch.testing.assert_close(one.kspace, again.kspace, rtol=0, atol=0)
+    inside = one.mask[0, 0].bool()
+    noise = (one.kspace - clean(given).kspace)[:, 0]
+    assert not noise[:, ~inside].any()
+    assert noise[:, inside].abs().square().mean().sqrt() == pytest.approx(0.1, rel=0.1)
+    training = task.training_batch(given)
+    assert training.variant is None
+    assert (training.kspace[::2] - one.kspace).abs().max() > 0.01
+    assert "noise of 0.1 times" in task.describe((64, 48))
+    with pytest.raises(ConfigurationError, match=r"task\.noise=-1: must be at least 0"):
+        CentralKspace(2, noise=-1)

@@ -1,3 +1,4 @@
+import copy
 from functools import partial
 
 import pytest
@@ -33,7 +34,7 @@ def batch(items: int = 2) -> Batch:
 
 def quiet(method: TrainingMethod) -> None:
     """Let a method be asked for its loss without a trainer to log to."""
-    method.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    method.log_loss = lambda *_, **__: None  # type: ignore[method-assign,assignment]
 
 
 def distillation(
@@ -110,8 +111,9 @@ def test_activations_of_half_precision_are_compared_in_single(loss: Distillation
     teacher = [t.bfloat16() for t in loss.condense(teacher, [(16, 12)] * 2)]
     expected = loss([s.float() for s in student], [t.float() for t in teacher])
     method._frozen_teacher = lambda *_: Lesson(None, teacher)  # type: ignore[assignment]
+    method.network.activations = lambda *_: student  # type: ignore[method-assign]
     with torch.autocast("cpu", torch.bfloat16):
-        found = method.terms(batch(), None, student, "train")["attention"]
+        found = method.compare(batch())[1]["attention"]
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
@@ -172,7 +174,31 @@ def test_average_of_the_weights_is_what_is_measured() -> None:
     assert not any(p.requires_grad for p in method.measured_network.parameters())
     optimised = method.configure_optimizers().param_groups[0]["params"]
     assert len(optimised) == len(list(method.network.parameters()))
-    assert any(k.startswith("_average.") for k in method.state_dict())  # a resume goes on with it
+    kept = method.state_dict()  # a resume goes on with it
+    assert "_averages.network.n_averaged" in kept
+
+
+def test_layers_of_a_loss_are_averaged_beside_the_network() -> None:
+    method = Distillation(
+        network=DCCNN(cascades=2, depth=2, width=4),
+        teacher=DCCNN(cascades=2, depth=3, width=6),
+        distillation=FitNets(),
+        weights=LossWeights(0.0, 0.0, 1.0),
+        optimizer=torch.optim.Adam,
+        weight_averaging=0.75,
+    )
+    given, start = batch(), copy.deepcopy(method.distillation)
+    _, before = method.compare(given, method.measured_network)
+    with torch.no_grad():
+        for parameter in method.distillation.parameters():
+            parameter.add_(1)
+    measured = method.measured("distillation")
+    for one, other in zip(measured.parameters(), start.parameters(), strict=True):
+        assert torch.equal(one, other)
+    _, after = method.compare(given, method.measured_network)
+    torch.testing.assert_close(after["attention"], before["attention"])
+    _, trained = method.compare(given)
+    assert not torch.isclose(trained["attention"], before["attention"])
 
 
 def fitted(batches: list[Batch], skip_nonfinite: int, accumulate: int = 1) -> Supervised:

@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from kdmri.errors import ConfigurationError
-from kdmri.models import DCCNN
-from kdmri.training.rehearsal import _rehearse_distillation, _rehearse_network
+from kdmri.models import DCCNN, VDSR, UNet
+from kdmri.training.rehearsal import _rehearse_distillation, _rehearse_network, _rehearse_patches
 
 CONFIG = OmegaConf.create(
     {
@@ -53,6 +53,17 @@ def test_cascade_has_to_yield_what_it_promises() -> None:
     network.cascades[1].convolutions = 5
     with pytest.raises(ConfigurationError, match="cascade 1 yields 4 steps; convolutions=5"):
         _rehearse_network(config(), "student", network)
+
+
+def test_patches_are_tried_in_their_own_size() -> None:
+    words = config()
+    words.task = {"patch_size": [32, 24]}
+    for network in (VDSR(3, 2), UNet(width=1, levels=3)):
+        _rehearse_patches(words, "student", network)
+    with pytest.raises(ConfigurationError, match=r"patch_size=\[32, 24\]: data consistency in"):
+        _rehearse_patches(words, "student", DCCNN(1, 2))
+    with pytest.raises(ConfigurationError, match=r"mine \(student\) fails on such patches"):
+        _rehearse_patches(words, "student", UNet(width=1, levels=6))
 
 
 class Loss:
