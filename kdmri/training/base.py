@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -207,6 +207,7 @@ class TrainingMethod(pl.LightningModule):
 
     def log_loss(self, name: str, value: Tensor, batch: Batch, progress: bool = False) -> None:
         """Log a loss, averaged over the epoch and all processes with each slice weighted alike."""
+        processes = distributed.get_world_size() if distributed.is_initialized() else 1
         self.log(
             name,
             value,
@@ -214,7 +215,7 @@ class TrainingMethod(pl.LightningModule):
             on_epoch=True,
             prog_bar=progress,
             # Lightning adds values up over processes, but takes the mean of their numbers of items.
-            batch_size=int(self._items(batch)) * self.trainer.world_size,
+            batch_size=int(self._items(batch)) * processes,
             sync_dist=True,
         )
 
