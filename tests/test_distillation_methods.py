@@ -171,8 +171,12 @@ def test_teacher_that_sees_more_lines_teaches_in_stages_and_jointly(
         assert (folder / f"tiny_{stage}_noise-0.01" / "best_model.pt").is_file()
     kept = torch.load(folder / "tiny_privileged_teacher_noise-0.01" / "best_model.pt")
     assert kept["task"]["sampling"]["more"]["acceleration"] == 2
-    other = train("acceleration=8x", "stage=privileged", "stage.teacher_factor=3", "stage.run=[kd]")
-    assert "train it first" in other.err
+    again = train(*words, "task.noise=0.01")
+    assert again.out.count("done before") == 5
+    fewer = ("stage.teacher_factor=3", "stage.run=[privileged_joint]")
+    other = train(*words[:2], *fewer, "task.noise=0.01")
+    assert other.code == 2
+    assert "tiny_privileged_teacher_more_lines-3_noise-0.01" in "".join(other.err.split())
 
 
 @pytest.mark.parametrize(
