@@ -10,10 +10,10 @@ class SliceBatches(Sampler[list[int]]):
     """Batches of slices, in order or shuffled anew each epoch; each process takes its share.
 
     The k-th batches of all processes together are the k-th batch of one process, also where the
-    number of slices or the batch size is not divisible: shares then differ by one slice. In
-    training every process makes equally many steps; one whose share of the last batch is empty gets
-    its first slice as a stand-in, marked by a negative index -1 - slice (see `SliceDataset`).
-    In order, a process without any slice gets one stand-in: all take part in what is gathered.
+    number of slices or the batch size is not divisible: shares then differ by one slice. Every
+    process makes equally many steps, as strategies exchange buffers or weights in each of them; one
+    whose share of the last batch is empty gets the first slice of the order as a stand-in, marked
+    by a negative index -1 - slice (see `SliceDataset`).
     """
 
     def __init__(
@@ -56,10 +56,7 @@ class SliceBatches(Sampler[list[int]]):
         order = self._order()
         for first in range(0, self._length, self._batch_size):
             share = order[first : first + self._batch_size][self._rank :: self._processes]
-            if share:
-                yield share
-            elif self._shuffle or first == 0:  # no later batch is larger
-                yield [-1 - order[0]]
+            yield share or [-1 - order[0]]
 
     def __iter__(self) -> Iterator[list[int]]:
         """Give the batches of an epoch; of one that is resumed, those that are left."""
