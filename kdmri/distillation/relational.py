@@ -9,6 +9,9 @@ from torch.nn import functional as F
 from kdmri.distillation.base import DistillationLoss, aligned
 from kdmri.errors import ConfigurationError
 
+SAME = 1e-12
+"""Share of the largest squared distance below which two samples are the same, but for rounding."""
+
 
 def distances(activation: Tensor) -> Tensor:
     """Give the distances of all pairs of samples over their mean (Park et al. 2019, eq. 5).
@@ -19,9 +22,9 @@ def distances(activation: Tensor) -> Tensor:
     Returns:
         (B (B - 1) / 2,); scale, shift and rotation of all activations together do not matter.
     """
-    flat = activation.flatten(start_dim=1)
-    pairs = torch.triu_indices(len(flat), len(flat), offset=1)
-    found = (flat[pairs[0]] - flat[pairs[1]]).square().sum(dim=1).clamp_min(1e-12).sqrt()
+    squares = _products(activation).diagonal(dim1=1, dim2=2)
+    first, second = torch.triu_indices(len(squares), len(squares), offset=1)
+    found = squares[first, second].clamp_min(1e-12).sqrt().to(activation.dtype)
     return found / found.mean().clamp_min(1e-6)
 
 
@@ -32,11 +35,26 @@ def angles(activation: Tensor) -> Tensor:
         activation: (B, C, H, W).
 
     Returns:
-        (B, B, B), of (i - j, k - j) at [j, i, k]; as little affected as `distances`.
+        (B, B, B), of (i - j, k - j) at [j, i, k], 0 where two of them are the same; as little
+        affected as `distances`.
     """
-    flat = activation.flatten(start_dim=1)
-    edges = F.normalize(flat[None] - flat[:, None], dim=-1)
-    return edges @ edges.transpose(1, 2)
+    products = _products(activation)
+    squares = products.diagonal(dim1=1, dim2=2)
+    apart = squares > SAME * squares.max()
+    lengths = torch.where(apart, squares, 1).sqrt()
+    cosines = products / (lengths[:, :, None] * lengths[:, None, :])
+    return (cosines * (apart[:, :, None] & apart[:, None, :])).to(activation.dtype)
+
+
+def _products(activation: Tensor) -> Tensor:
+    """Give the scalar products of (i - j) and (k - j) at [j, i, k], float64 (B, B, B).
+
+    They are made of the products of samples, without all differences in memory.
+    """
+    flat = activation.flatten(start_dim=1).double()
+    centred = flat - flat.mean(dim=0)
+    gram = centred @ centred.T
+    return gram[None] - gram[:, :, None] - gram[:, None, :] + gram.diagonal()[:, None, None]
 
 
 class Relational(DistillationLoss):

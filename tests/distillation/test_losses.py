@@ -150,6 +150,19 @@ def test_relations_are_those_of_the_papers_equations() -> None:
     one, other = flat[0] - flat[2], flat[3] - flat[2]
     cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
     assert found[2, 0, 3] == pytest.approx(cosine, abs=1e-5)
+    assert found[2, 2].abs().max() == 0, "a sample has no direction from itself"
+
+
+def test_relations_of_equal_samples_are_none_and_have_a_gradient() -> None:
+    """As those of the empty slices at a volume's ends."""
+    activation = features(3, 3, 1)[0]
+    activation = torch.cat((activation, activation[:1])).requires_grad_()
+    found = angles(activation)
+    assert found[0, 3].abs().max() == 0
+    (found.square().sum() + distances(activation).square().sum()).backward()
+    assert activation.grad is not None
+    assert torch.isfinite(activation.grad).all()
+    assert activation.grad.abs().max() < 1e3
 
 
 def test_variational_information_is_a_gaussian_likelihood() -> None:
