@@ -18,7 +18,7 @@ from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, SliceTable
 from kdmri.physics import magnitude
 from kdmri.reporting.figures import Pane, SliceRow, save_comparison
-from kdmri.reporting.statistics import GapBootstrap, Resampling
+from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling
 from kdmri.reporting.tables import Table, with_deviation
 
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f", "hfn": ".4f", "vif": ".4f"}
@@ -116,16 +116,13 @@ class Comparison:
         if self._config.dataset.one_subject:
             notes.append("One subject, splits apart in space: no statement about other people.")
         if bootstrap is not None:
-            block = self._config.evaluation.block
-            unit = (
-                f"blocks of {block} neighbouring slices"
-                if bootstrap.resampling.by_block
-                else "subjects"
-            )
+            unit = bootstrap.resampling.describe(self._config.evaluation.block)
             notes.append(
                 "Gap recovered: share of the PSNR between student and teacher, 95 % interval by "
                 f"bootstrap over {unit}."
             )
+            if bootstrap.resampling.by_block and not self._config.dataset.one_subject:
+                notes.append(FEW_SUBJECTS)
         return notes
 
     def _csv(self) -> str:

@@ -12,7 +12,13 @@ from kdmri.metrics import SliceTable
 from kdmri.reporting.collection import variant
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.records import Record
-from kdmri.reporting.statistics import ENDS, GapBootstrap, Resampling, interval
+from kdmri.reporting.statistics import (
+    ENDS,
+    FEW_SUBJECTS,
+    GapBootstrap,
+    Resampling,
+    interval,
+)
 from kdmri.reporting.tables import Table, with_deviation
 
 FEWEST_FOR_TEST = 6
@@ -209,10 +215,7 @@ class PairedComparison:
     def _notes(self) -> list[str]:
         told = self._methods[0].any.told
         label = self._reference_label()
-        if self._resampling.by_block:
-            unit = f"blocks of {self._block} neighbouring slices"
-        else:
-            unit = f"{len(self._resampling.groups)} subjects"
+        unit = self._resampling.describe(self._block)
         tested = "p is not given, since there are too few subjects"
         if self._tests:
             tested = "p: Wilcoxon's signed-rank test over subjects, not corrected for many methods"
@@ -230,6 +233,8 @@ class PairedComparison:
         ]
         if told.one_subject:
             notes.append("One subject, splits apart in space: no statement about other people.")
+        elif self._resampling.by_block:
+            notes.append(FEW_SUBJECTS)
         return notes
 
 

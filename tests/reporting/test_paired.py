@@ -147,6 +147,7 @@ def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
     assert row(tmp_path, "Kd")["p"] == "–"
     (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
     assert any("blocks of 3 neighbouring slices" in note for note in one.notes)
+    assert "Fewer than 5 subjects: no statement about other people." in one.notes
 
 
 @pytest.mark.parametrize(("subjects", "told"), [(5, "p is not given"), (6, "p: Wilcoxon")])

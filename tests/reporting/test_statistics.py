@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kdmri.metrics import SliceTable
-from kdmri.reporting.statistics import GapBootstrap, Resampling, Share
+from kdmri.reporting.statistics import GapBootstrap, Resampling, Share, interval
 from kdmri.reporting.tables import Table
 
 
@@ -136,3 +136,33 @@ def test_too_few_blocks_tell_no_interval(volumes: int, slices: int) -> None:
     assert np.isfinite(figures[0][0])
     assert np.isnan(figures[0][1:]).all()
     assert "unsure" in str(GapBootstrap(resampling, figures[0], figures[2]).share(figures[1]))
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_interval_of_few_subjects_holds_as_often_as_it_is_told_to(count: int) -> None:
+    generator = np.random.default_rng(5)
+    draws = 400
+    held = 0
+    for _ in range(draws):
+        gain = table(generator.standard_normal(count))
+        resampling = Resampling(gain, False, 5, 400)
+        low, high = interval(resampling.figures(gain))
+        held += low <= 0 <= high
+    spread = (0.85 * 0.15 / draws) ** 0.5
+    assert held / draws == pytest.approx(resampling.coverage, abs=3 * spread)
+    assert f"{count} subjects, so few that it holds in" in resampling.describe(5)
+
+
+def test_many_subjects_are_told_without_a_warning() -> None:
+    measured = table(30 + np.random.default_rng(0).standard_normal(30))
+    assert Resampling(measured, False, 5, 10).describe(5) == "30 subjects"
+
+
+def test_volume_of_one_block_beside_long_ones_tells_no_interval() -> None:
+    """It counts as much as the others, but would be drawn whole each time."""
+    volume = np.repeat([0.0, 1.0], [25, 6])
+    measured = table(np.zeros(1), slices=31)
+    measured.columns["volume"] = volume
+    resampling = Resampling(measured, True, 5, 50)
+    assert resampling.units == 6
+    assert np.isnan(resampling.figures(measured)[1:]).all()
