@@ -15,7 +15,8 @@ from kdmri.command import Command
 from kdmri.console import console
 from kdmri.errors import CheckpointError, StageConflictError
 from kdmri.stages import Need, Stage
-from kdmri.training.run import Job, launch, schedule_of
+from kdmri.training.run import Job, launch
+from kdmri.training.schedules import pace, schedule_of
 
 
 def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def _clear(directory: Path) -> None:
 def _job(stage: Stage, command: str) -> Job:
     resolved = _resolved(stage.config, {"run_name": stage.directory.name})
     resolved.scheduler = schedule_of(stage.config, stage.name)
+    resolved.stage.plan[stage.name].method.scheduler_every = pace(stage.config, stage.name)
     teacher = stage.needs.get("teacher")
     if teacher and teacher.stage.config.stage.plan[teacher.stage.name].under:
         sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)

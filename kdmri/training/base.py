@@ -1,5 +1,6 @@
 """What every training method shares: a network, its optimiser, and measures on selection slices."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ class TrainingMethod(pl.LightningModule):
         network: CascadedNetwork,
         optimizer: MakeOptimizer,
         scheduler: MakeScheduler | None = None,
-        scheduler_every: int = 1,
+        scheduler_every: float = 1,
         weight_averaging: float | None = None,
         skip_nonfinite: int = 0,
         intermediate_supervision: float = 0.0,
@@ -46,7 +47,7 @@ class TrainingMethod(pl.LightningModule):
             optimizer: makes the optimiser from parameters.
             scheduler: makes the learning-rate schedule from the optimiser; None keeps the rate.
             scheduler_every: epochs between two steps of the schedule; 2 stretches it to twice its
-                length.
+                length, and so does 1.5.
             weight_averaging: decay of an exponential moving average of the weights, which is then
                 what is measured and kept of `network` (its companions are kept as they are); None
                 measures and keeps the weights themselves.
@@ -201,9 +202,17 @@ class TrainingMethod(pl.LightningModule):
         schedule = {
             "scheduler": self._make_scheduler(optimizer),
             "interval": "epoch",
-            "frequency": self._scheduler_every,
         }
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Move the schedule on, after the epochs where it is due."""
+        before, now = (
+            math.floor(epochs / self._scheduler_every + 1e-9)
+            for epochs in (self.current_epoch, self.current_epoch + 1)
+        )
+        for _ in range(now - before):
+            super().lr_scheduler_step(scheduler, metric)
 
     def log_loss(self, name: str, value: Tensor, batch: Batch, progress: bool = False) -> None:
         """Log a loss, averaged over the epoch and all processes with each slice weighted alike."""

@@ -1,9 +1,34 @@
-"""Schedules that PyTorch lacks: of learning rates, and of how much a teacher counts."""
+"""Schedules of learning rates, and of how much a teacher counts: their length, and two of them."""
 
 import math
 
+from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from kdmri.identity import LENGTH
+
+
+def pace(config: DictConfig, stage: str) -> float:
+    """Give the epochs of a stage in which its schedule moves on once.
+
+    A schedule that does not follow the length of training, such as one that counts epochs, is
+    written for a stage of `trainer.max_epochs`; it is stretched to one that is longer.
+    """
+    definition = config.stage.plan[stage]
+    every = float(definition.method.scheduler_every)
+    if LENGTH in str(OmegaConf.to_container(config.scheduler, resolve=False)):
+        return every
+    return max(every, definition.max_epochs / config.trainer.max_epochs)
+
+
+def schedule_of(config: DictConfig, stage: str) -> DictConfig:
+    """Give `config.scheduler`, resolved, with the length of a stage: how often it moves on."""
+    steps = math.ceil(config.stage.plan[stage].max_epochs / pace(config, stage))
+    changed = OmegaConf.merge(config, {"trainer": {"max_epochs": steps}})
+    found = OmegaConf.create(OmegaConf.to_container(changed.scheduler, resolve=True))
+    assert isinstance(found, DictConfig)
+    return found
 
 
 def warmup_cosine(optimizer: Optimizer, warmup: int, epochs: int) -> LambdaLR:

@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 
-from kdmri.training.schedules import one_cycle, warmup_cosine
+from kdmri.training.schedules import one_cycle, pace, schedule_of, warmup_cosine
+from tests.conftest import ROOT
 
 
 def test_rate_rises_and_falls() -> None:
@@ -48,3 +50,36 @@ def test_cycle_has_to_fall(epochs: int, rise: float) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match=f"epochs={epochs} must be at least 1, rise={rise} at"):
         one_cycle(optimizer, epochs=epochs, rise=rise)
+
+
+def setting(scheduler: str, epochs: int, every: int = 1) -> DictConfig:
+    """A stage of so many epochs where `trainer.max_epochs` is 150."""
+    definition = {"max_epochs": epochs, "method": {"scheduler_every": every}}
+    found = OmegaConf.load(ROOT / "configs" / "scheduler" / f"{scheduler}.yaml")
+    return OmegaConf.create(
+        {
+            "trainer": {"max_epochs": 150},
+            "stage": {"plan": {"kd": definition}},
+            "scheduler": found,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "epochs", "every", "expected"),
+    [
+        ("step", 150, 1, 1),
+        ("step", 300, 2, 2),
+        ("step", 262, 1, 262 / 150),
+        ("step", 38, 1, 1),
+        ("one_cycle", 262, 1, 1),
+        ("one_cycle", 300, 2, 2),
+    ],
+)
+def test_schedule_of_fixed_epochs_is_stretched_to_a_longer_stage(
+    scheduler: str, epochs: int, every: int, expected: float
+) -> None:
+    config = setting(scheduler, epochs, every)
+    assert pace(config, "kd") == pytest.approx(expected)
+    if scheduler == "one_cycle":
+        assert schedule_of(config, "kd").epochs == epochs / every
