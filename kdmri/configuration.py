@@ -69,6 +69,10 @@ CHECKS: dict[str, Check] = {
     "wait": (lambda v: isinstance(v, bool), "true or false"),
     "overwrite": (lambda v: isinstance(v, bool), "true or false"),
     "acceleration.factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
+    "stage.run": (
+        lambda v: OmegaConf.is_list(v) and len(v) > 0,
+        "a list of stages, such as [teacher,feature,kd]",
+    ),
     "stage.teacher_factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
     "trainer.max_epochs": COUNT,
     "teacher_epochs": COUNT,
@@ -101,6 +105,10 @@ CHECKS: dict[str, Check] = {
     "trainer.precision": (
         lambda v: v in ("32-true", "bf16-mixed", "16-mixed"),
         "32-true, bf16-mixed or 16-mixed",
+    ),
+    "trainer.devices": (
+        lambda v: v == "auto" or str(v).removeprefix("-").isdigit() or OmegaConf.is_list(v),
+        "a number, auto, or a list such as [0,1]",
     ),
     "trainer.check_val_every_n_epoch": COUNT,
     "trainer.fast_dev_run": (
@@ -239,4 +247,20 @@ def shipped(config: DictConfig) -> DictConfig:
             close = difflib.get_close_matches(key, map(str, found), n=1)
             meant = f"; did you mean {close[0]}?" if close else ""
             raise ConfigurationError(f"+{key}: there are no such settings{meant}")
+    _check_sampling(config, found)
     return found
+
+
+def _check_sampling(config: DictConfig, shipped: DictConfig) -> None:
+    """See that what makes inputs was changed where it is compared and named, not behind that."""
+    given, known = (
+        OmegaConf.to_container(c.task.sampling, resolve=False) for c in (config, shipped)
+    )
+    assert isinstance(given, dict)
+    assert isinstance(known, dict)
+    for key in {**known, **given}:
+        if given.get(key) != known.get(key):
+            raise ConfigurationError(
+                f"task.sampling.{key}: follows other settings; change those that `python train.py "
+                "--help` shows under task and dataset.mask, or add a file to configs/task"
+            )

@@ -20,10 +20,10 @@ from kdmri.metrics import SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
-from kdmri.processes import find_tasks, own_gpu
 from kdmri.reporting.comparison import Comparison, Measured, find_slices, report_line
 from kdmri.reporting.records import FIGURES, Measurements
 from kdmri.stages import Stage
+from kdmri.training.devices import first_device
 from kdmri.training.run import build_datamodule
 
 
@@ -77,7 +77,7 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
 
     data = build_datamodule(config)
     data.dataset("evaluation")
-    device = _device(config)
+    device = first_device(config.trainer)
     measured = _measure_baselines(config, data, device)
     networks = {}
     for stage in stages:
@@ -123,7 +123,7 @@ def _record(
     }
     times: dict[str, float] = {}
     if config.evaluation.latency:
-        batch = next(_batches(config, data, _device(config)))
+        batch = next(_batches(config, data, first_device(config.trainer)))
         inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
         times = latencies(networks, inputs, config.evaluation.latency)
     for stage, method in zip(stages, measured[-len(stages) :], strict=True):
@@ -138,7 +138,7 @@ def _record(
             milliseconds=times.get(stage.name),
             minutes=stage.minutes,
             teacher_minutes=stage.teacher_minutes,
-            device=describe(_device(config)),
+            device=describe(first_device(config.trainer)),
             trained_on=stage.device,
             one_subject=config.dataset.one_subject,
             subjects=layout.subjects(evaluation.volumes),
@@ -151,11 +151,6 @@ def _record(
                 if other.directory.parent == stage.directory.parent
             },
         ).write(stage.directory, method.table)
-
-
-def _device(config: DictConfig) -> torch.device:
-    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda", own_gpu(find_tasks())) if on_gpu else torch.device("cpu")
 
 
 def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> Iterator[Batch]:

@@ -134,6 +134,12 @@ class Stage:
         stored = self.record.get("needs")
         if stored is None:
             return
+        unasked = [role for role in stored if role not in self.needs]
+        if unasked:
+            raise StageConflictError(
+                f"{self.directory}: learnt from a {unasked[0]}, which this stage now does without; "
+                "choose another name=..., or overwrite=true to replace it"
+            )
         for role, need in self.needs.items():
             if stored.get(role) != identity.file_digest(need.checkpoint):
                 raise StageConflictError(
@@ -219,7 +225,20 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
 
     for name in (*config.stage.plan, *config.stage.run):
         add(name)
+    _check_order(list(config.stage.run), stages)
     return stages
+
+
+def _check_order(run: list[str], stages: dict[str, Stage]) -> None:
+    """See that no stage is asked for before one that it needs."""
+    for number, name in enumerate(run):
+        for need in stages[name].needs.values():
+            if need.stage.name in run[number:]:
+                right = ",".join(stage for stage in stages if stage in run)
+                raise ConfigurationError(
+                    f"stage.run: {name} needs {need.stage.name}, which comes after it; give "
+                    f"stage.run=[{right}]"
+                )
 
 
 def _check_under(config: DictConfig, name: str) -> None:

@@ -142,6 +142,10 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("distilled_batch_size=0", "distilled_batch_size=0: must be a whole number, at least 1"),
         ("augmentation.transform=affine", "as configs/augmentation/affine.yaml has them"),
         ("augmentation=affine augmentation.transform.share=2", "share must be in (0, 1]"),
+        ("stage.run=[]", "stage.run=[]: must be a list of stages, such as [teacher,feature,kd]"),
+        ("stage.run=teacher", "stage.run=teacher: must be a list of stages"),
+        ('trainer.devices="0,1"', "trainer.devices=0,1: must be a number, auto, or a list"),
+        ("task.sampling.noise=0.2", "task.sampling.noise: follows other settings"),
         ("feature_share=half", "feature_share=half: must be a number"),
         ("batch_size=0", "batch_size=0: must be a whole number, at least 1"),
         ("seed=-1", "seed=-1: must be"),
@@ -290,3 +294,31 @@ def test_selection_and_evaluation_that_share_data_are_reported(
     assert "selection and evaluation share the files" in " ".join(shared.out.split())
     carved = train("stage=student", "name=carved")
     assert "weights selected on 1 of the training files" in " ".join(carved.out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("stage=sft", "stage.run=[sft_teacher,sft_joint]", "distillation=fitnets"),
+            "distillation=fitnets: has no effect on the stage sft_joint",
+        ),
+        (
+            ("stage=all_joint", "distillation.taps.student=ends", "distillation.taps.teacher=ends"),
+            "distillation.taps.student=ends: has no effect on the stage joint",
+        ),
+    ],
+)
+def test_distillation_that_no_stage_compares_is_told(
+    train: Run, words: tuple[str, ...], told: str
+) -> None:
+    result = train(*words)
+    assert result.code == 2
+    assert told in " ".join(result.err.split())
+
+
+def test_slices_too_small_for_a_network_are_told_in_one_line(refused: Callable[..., str]) -> None:
+    words = ("architecture@student=unet", "~student.cascades", "~student.depth")
+    message = refused(*words, "student.levels=5", "student.width=2")
+    assert "UNet: fails on slices of (48, 40)" in message
+    assert "64 pixels along each axis will do" in message

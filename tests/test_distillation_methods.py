@@ -1,6 +1,7 @@
 """Every distillation method, in two stages and jointly, and teachers of another kind."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,3 +214,18 @@ def test_schedule_that_is_too_long_for_one_stage_is_told_before_the_others(
     assert result.code == 2
     assert "scheduler, stage feature: " in result.err
     assert not (tmp_path / "experiments").exists()
+
+
+def test_schedule_of_fixed_epochs_ends_alike_with_distillation_and_in_its_control(
+    train: Run, tmp_path: Path
+) -> None:
+    words = ("trainer.max_epochs=4", "feature_share=0.25", "scheduler.step_size=1")
+    result = train(*words, "scheduler.gamma=0.5", "stage.run=[teacher,student_long,feature,kd]")
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x"
+    halvings = {}
+    for stage in ("teacher", "student_long", "feature", "kd"):
+        (path,) = folder.glob(f"tiny_{stage}_*/model.pt")
+        stored = torch.load(path, weights_only=True)["lr_schedulers"][0]
+        halvings[stage] = round(math.log2(stored["base_lrs"][0] / stored["_last_lr"][0]))
+    assert halvings == {"teacher": 4, "student_long": 4, "feature": 2, "kd": 4}

@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kdmri import stages
-from kdmri.errors import StageConflictError
+from kdmri.errors import ConfigurationError, StageConflictError
 from kdmri.identity import file_digest
 from tests.conftest import plan
 
@@ -68,6 +69,7 @@ def test_choice_of_fewer_settings_than_the_shipped_one_goes_on(
         ("+trainer.gradient_clip_algorithm=value", "clip_algorithm was None, now value"),
         ("+trainer.check_val_every_n_epoch=2", "check_val_every_n_epoch was None, now 2"),
         ("stage.plan.feature.method.scheduler_every=2", "scheduler_every was 1, now 2"),
+        ("stage.plan.feature.network=teacher", "stage.network was student, now teacher"),
         ("stage.plan.feature.monitor=val/l1", "stage.monitor was val/loss, now val/l1"),
         ("stage.plan.feature.method.weights.imitation=1", "weights.imitation was 0.0, now 1"),
     ],
@@ -111,3 +113,37 @@ def test_stage_that_learnt_from_fewer_is_refused(tmp_path: Path) -> None:
     leave(found["kd"], needs={"teacher": file_digest(found["teacher"].checkpoint)})
     with pytest.raises(StageConflictError, match=r"another start than .*feature"):
         found["kd"].check_needs()
+
+
+@pytest.mark.usefixtures("hydra")
+def test_stage_that_now_does_without_what_it_learnt_from_is_refused(tmp_path: Path) -> None:
+    paths = f"paths.experiments={tmp_path}"
+    found = plan(paths)
+    for name in ("teacher", "feature"):
+        leave(found[name])
+    digest = file_digest(found["teacher"].checkpoint)
+    leave(found["kd"], needs={"teacher": digest, "start": digest})
+    found["kd"].check_needs()
+    with pytest.raises(StageConflictError, match="learnt from a start, which this stage now does"):
+        plan(paths, "~stage.plan.kd.needs.start")["kd"].check_needs()
+
+
+@pytest.mark.usefixtures("hydra")
+def test_stages_are_asked_for_in_their_order() -> None:
+    with pytest.raises(ConfigurationError, match=r"kd needs teacher.*run=\[teacher,feature,kd\]"):
+        plan("stage.run=[kd,feature,teacher]")
+    plan("stage.run=[kd,student]")
+
+
+@pytest.mark.usefixtures("hydra")
+def test_mask_file_that_has_moved_is_the_same(tmp_path: Path) -> None:
+    paths = f"paths.experiments={tmp_path / 'experiments'}"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "mask.npy", np.eye(4))
+    leave(plan(paths, f"task.mask_file={tmp_path}/one/mask.npy")["teacher"])
+    moved = plan(paths, f"task.mask_file={tmp_path}/two/mask.npy")["teacher"]
+    moved.check()
+    np.save(tmp_path / "two" / "mask.npy", np.ones((4, 4)))
+    with pytest.raises(StageConflictError, match="mask_file_digest was"):
+        plan(paths, f"task.mask_file={tmp_path}/two/mask.npy")["teacher"].check()

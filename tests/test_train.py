@@ -1,6 +1,7 @@
 """The commands as a user runs them, on a small data set of real anatomy."""
 
 import csv
+import gc
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from kdmri.data.dataset import SliceDataset
+from kdmri.training.frozen_teacher import FrozenTeacher
 from tests.conftest import ROOT, TINY, Result
 
 Run = Callable[..., Result]
@@ -310,3 +313,23 @@ def test_slices_to_show_are_looked_for_before_anything_is_trained(
     words = ("stage=all", "stage.run=[student,student_long]")
     result = train(*words, 'evaluation.slices=["a:4","b:0"]')
     assert result.code == 0, result.err
+
+
+def test_stages_that_are_done_leave_no_slices_in_memory(train: Run) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        assert train("stage.run=[teacher,feature,kd]").code == 0
+        kept = [o for o in gc.get_objects() if type(o) in (SliceDataset, FrozenTeacher)]
+    finally:
+        gc.enable()
+    assert kept == []
+
+
+def test_stage_without_finite_figures_is_not_finished(train: Run, runs: Path) -> None:
+    for _ in range(2):
+        result = train("stage=teacher", "optimizer.lr=1e30", "skip_nonfinite=100")
+        assert result.code == 2
+        assert "val/l1 was NaN or infinite after every epoch, so no weights are best" in result.err
+    (record,) = runs.glob("tiny_teacher_*/stage.json")
+    assert not json.loads(record.read_text())["finished"]

@@ -36,7 +36,7 @@ class Cascade(nn.Module):
         convolutions: how many outputs `steps` yields before the cascade's own, that of the last
             convolution, which has no activation, included.
         names: of the places that can be tapped, in their order, where they have names.
-        smallest_size: pixels along each axis that an image must have.
+        smallest_size: pixels along each axis with which any image will do.
     """
 
     convolutions: int
@@ -84,6 +84,11 @@ class CascadedNetwork(nn.Module):
             if isinstance(module, Convolution):
                 module.fold()
         return copied
+
+    @property
+    def smallest_size(self) -> int:
+        """Pixels along each axis of an image that every cascade can do with."""
+        return max(cascade.smallest_size for cascade in self.cascades)
 
     @property
     def middle_taps(self) -> tuple[Tap, ...]:
@@ -209,7 +214,7 @@ class CascadedNetwork(nn.Module):
 
     def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
         """Tap the activations of a small random image on the CPU, to see their shapes."""
-        size = max(TINY, *(cascade.smallest_size for cascade in self.cascades))
+        size = max(TINY, self.smallest_size)
         image, mask = torch.rand(1, self.channels, size, size), torch.ones(1, 1, size, size)
         wanted = self.middle_taps if taps is None else taps
         return self.activations(image, mask.to(torch.complex64), mask, wanted)

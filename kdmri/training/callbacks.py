@@ -105,7 +105,9 @@ class StageCheckpoint(Checkpoint):
             self._save_best(trainer, pl_module)
         self._save_last(trainer)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
         """Save all that a resume needs when it is time; the first process's clock decides.
 
         It is time, too, when training is told to stop. Gradients that a later batch of the same
@@ -117,7 +119,10 @@ class StageCheckpoint(Checkpoint):
         if _is_last_batch(trainer) or not ends_step or never:
             return
         due = trainer.should_stop or time.monotonic() - self._saved >= self._seconds
-        if trainer.strategy.broadcast(due):
+        if trainer.world_size > 1:
+            clock = torch.tensor(due and trainer.is_global_zero, device=pl_module.device)
+            due = bool(trainer.strategy.reduce(clock.float(), reduce_op="sum"))
+        if due:
             self._save_last(trainer)
 
     def _save_last(self, trainer: pl.Trainer) -> None:
@@ -224,7 +229,7 @@ class Pictures(Callback):
         shown, target = magnitude(output), magnitude(batch.target)
         residue = 5 * (shown - target).abs()
         panes = torch.cat((magnitude(batch.image), shown, target, residue), dim=-1)
-        panes = (panes / batch.data_range.view(-1, 1, 1, 1)).clamp(0, 1).cpu()
+        panes = (panes / batch.data_range.view(-1, 1, 1, 1)).nan_to_num().clamp(0, 1).cpu()
         for index, pane in zip(chosen, panes, strict=True):
             _show(trainer, f"slice_{index}", pane)
 

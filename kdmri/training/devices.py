@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from kdmri.console import console
 from kdmri.errors import ConfigurationError
 from kdmri.execution import describe, emulates_bfloat16
+from kdmri.processes import find_tasks, own_gpu
 
 
 def world_size(trainer: DictConfig) -> int:
@@ -32,6 +33,15 @@ def world_size(trainer: DictConfig) -> int:
 def on_gpu(trainer: DictConfig) -> bool:
     """Whether there is a GPU and the trainer's settings allow it."""
     return trainer.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def first_device(trainer: DictConfig) -> torch.device:
+    """Choose the first of the devices that the trainer asks for; of a GPU this task's own."""
+    if not on_gpu(trainer):
+        return torch.device("cpu")
+    asked = trainer.devices
+    index = asked[0] if OmegaConf.is_list(asked) else own_gpu(find_tasks())
+    return torch.device("cuda", index)
 
 
 def check_tasks(trainer: DictConfig, world: int, tasks: int) -> None:

@@ -6,6 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from kdmri.console import console
 from kdmri.data.masks import MaskFile
 from kdmri.errors import ConfigurationError
 from kdmri.identity import PUBLISHED_DISTILLATION
@@ -14,7 +15,8 @@ from kdmri.physics import CentralKspace, Measurement
 from kdmri.training.base import TrainingMethod
 from kdmri.training.devices import world_size
 from kdmri.training.distillation import Distillation
-from kdmri.training.run import build_method, schedule_of
+from kdmri.training.run import build_method
+from kdmri.training.schedules import schedule_of
 
 SIZE = (128, 128)
 """Of the image that networks are tried on where the configuration names no size."""
@@ -59,8 +61,8 @@ def _check_mask(config: DictConfig) -> None:
     """See that no word asks for another rule of the mask where a file holds the mask."""
     chosen = OmegaConf.select(config, "task.sampling.mask")
     mask = instantiate(chosen) if chosen is not None else None
-    if isinstance(mask, MaskFile) and HydraConfig.initialized():
-        for word in HydraConfig.get().overrides.task:
+    if isinstance(mask, MaskFile):
+        for word in _words():
             if word.startswith(("dataset.mask.", "mask_rule@dataset.mask=")):
                 raise ConfigurationError(
                     f"{word}: has no effect, as {mask.path} holds the mask; leave it out, or move "
@@ -71,11 +73,13 @@ def _check_mask(config: DictConfig) -> None:
 def _check_weights(config: DictConfig, stage: str, method: Distillation) -> None:
     """See whether what is chosen of the loss has an effect on a stage at all."""
     weights, choice = method.weights, config.distillation.name
-    learnt_before = "start" in config.stage.plan[stage].needs
-    if not (weights.attention or learnt_before or choice == PUBLISHED_DISTILLATION):
+    words = [word for word in _words() if word.startswith("distillation.")]
+    if choice != PUBLISHED_DISTILLATION:
+        words.insert(0, f"distillation={choice}")
+    if words and not _compares_activations(config, stage):
         raise ConfigurationError(
-            f"distillation={choice}: has no effect on the stage {stage}, in which activations "
-            "weigh nothing (loss.attention=0); give loss=joint, or a weight"
+            f"{words[0]}: has no effect on the stage {stage}, in which activations weigh nothing "
+            "(loss.attention=0); give loss=joint, or a weight"
         )
     if weights.fade is not None and not weights.reconstruction:
         raise ConfigurationError(
@@ -89,6 +93,20 @@ def _check_weights(config: DictConfig, stage: str, method: Distillation) -> None
         )
 
 
+def _compares_activations(config: DictConfig, stage: str) -> bool:
+    """Whether activations are compared in a stage, or in one that its network went through."""
+    definition = config.stage.plan[stage]
+    weights, start = definition.method.get("weights"), definition.needs.get("start")
+    if weights is not None and weights.attention:
+        return True
+    return start is not None and _compares_activations(config, start.partition("/")[0])
+
+
+def _words() -> list[str]:
+    """Give what the command line says."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
 def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:
     """See whether the loss can compare the activations, and a batch is large enough for it."""
     smallest, processes = method.distillation.smallest_batch, world_size(config.trainer)
@@ -97,6 +115,13 @@ def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size:
         raise ConfigurationError(
             f"batch_size={batch_size}{shared}: distillation={config.distillation.name} compares "
             f"the slices of a step on a device with each other and needs at least {smallest} there"
+        )
+    if smallest > 1 and processes > 1:
+        console().print(
+            f"distillation={config.distillation.name}: compares the slices of a step on each "
+            f"device with each other, {batch_size / processes:g} of {batch_size}: with another "
+            "number of devices it is another loss",
+            highlight=False,
         )
     value: object = method.distillation(
         method.network.tiny_features(method.taps), method.teacher.tiny_features(method.teacher_taps)

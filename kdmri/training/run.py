@@ -1,8 +1,8 @@
 """Trains one stage, in this process or in one process a device."""
 
+import gc
 import json
 import logging
-import math
 import sys
 import warnings
 from dataclasses import asdict, dataclass
@@ -72,7 +72,10 @@ def launch(job: Job) -> None:
     world = world_size(trainer)
     alone = world == tasks.count == 1 and trainer.strategy == "auto"
     if alone and not may_be_queued_again():
-        train(job)
+        try:
+            train(job)
+        finally:
+            gc.collect()  # trainer, method and data know each other, and hold slices and a teacher
         return
     check_tasks(trainer, world, tasks.count)
     build_datamodule(job.config).prepare_data()  # once, before the processes need it
@@ -105,6 +108,8 @@ def train(job: Job) -> None:
     method = build_method(config, job.stage, network, teacher)
 
     data.setup("fit")
+    for each in (network, *([teacher] if teacher else [])):
+        _check_size(each, data.dataset("train").slice_size)
     checkpoint = StageCheckpoint(
         job.directory,
         definition.monitor,
@@ -139,6 +144,11 @@ def train(job: Job) -> None:
             f"{last}: cannot be resumed ({error}); train again with overwrite=true"
         ) from error
 
+    if "metrics" not in checkpoint.best:
+        raise KdmriError(
+            f"stage {job.stage}: {definition.monitor} was NaN or infinite after every epoch, so no "
+            "weights are best; give optimizer.lr smaller and overwrite=true"
+        )
     epochs = trainer.current_epoch - checkpoint.is_cut_off
     if is_time_over(trainer) and epochs < definition.max_epochs:
         raise KdmriError(
@@ -158,6 +168,21 @@ def train(job: Job) -> None:
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, checkpoint.seconds)
+
+
+def _check_size(network: CascadedNetwork, size: tuple[int, int]) -> None:
+    """See that slices are large enough for a network; small ones are tried."""
+    if min(size) >= network.smallest_size:
+        return
+    image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
+    try:
+        network(image, mask.to(torch.complex64), mask)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{type(network).__name__}: fails on slices of {size} ({error}); "
+            f"{network.smallest_size} pixels along each axis will do: give dataset.image_size, or "
+            "another architecture"
+        ) from error
 
 
 def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:
@@ -231,14 +256,6 @@ def build_method(
     for name, settings in _companions(config, stage).items():
         parts[name] = build_network(settings)
     return instantiate(definition.method, **parts)
-
-
-def schedule_of(config: DictConfig, stage: str) -> DictConfig:
-    """Give `config.scheduler` with the length of a stage: how often it moves on there."""
-    definition = config.stage.plan[stage]
-    steps = math.ceil(definition.max_epochs / definition.method.scheduler_every)
-    changed = OmegaConf.merge(config, {"trainer": {"max_epochs": steps}})
-    return OmegaConf.create(_plain(changed.scheduler))
 
 
 def _companions(config: DictConfig, stage: str) -> dict[str, dict[str, Any]]:

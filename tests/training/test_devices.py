@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 
 from kdmri.errors import ConfigurationError
 from kdmri.execution import emulates_bfloat16
-from kdmri.training.devices import warn_of_emulation, world_size
+from kdmri.training.devices import first_device, warn_of_emulation, world_size
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,16 @@ def test_half_precision_without_instructions_for_it_is_told(
     assert capsys.readouterr().out == ""
     warn_of_emulation("bf16-mixed", torch.device("cpu"))
     assert ("many times as long" in " ".join(capsys.readouterr().out.split())) == slow
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "chosen"),
+    [("gpu", [1], "cuda:1"), ("gpu", 2, "cuda:0"), ("auto", "auto", "cuda:0"), ("cpu", 1, "cpu")],
+)
+def test_networks_are_measured_on_the_device_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, devices: object, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    settings = OmegaConf.create({"devices": devices, "num_nodes": 1, "accelerator": accelerator})
+    assert first_device(settings) == torch.device(chosen)
