@@ -47,7 +47,8 @@ class DistillationLoss(nn.Module):
     Adaptation layers that a loss owns are trained with the student and stay out of its checkpoint.
 
     Attributes:
-        smallest_batch: samples that a training step must have for the loss to teach anything.
+        smallest_batch: samples that a training step must have on each device for the loss to teach
+            anything; where it is more than 1, relations of the samples there are compared.
     """
 
     smallest_batch = 1
