@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -24,6 +25,8 @@ Result = TypeVar("Result")
 
 LOG_WIDTH = 120
 FULL_ERROR = "HYDRA_FULL_ERROR"
+OWN_ERROR = "KDMRI_FULL_ERROR"
+"""Set beside the former where this program sets it, for the processes that it starts."""
 
 
 def console(stderr: bool = False) -> Console:
@@ -69,12 +72,40 @@ def one_line_errors(main: Callable[Parameters, Result]) -> Callable[Parameters, 
             return main(*args, **kwargs)
         except (KdmriError, InstantiationException) as error:
             mended = error.__cause__ if isinstance(error.__cause__, KdmriError) else error
-            _print_error(str(mended) if isinstance(mended, KdmriError) else told(mended))
-            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+            if not isinstance(mended, KdmriError) and _shows_tracebacks():
+                raise
+            _print_error(str(mended) if isinstance(mended, KdmriError) else _told(mended))
+            if _is_job():
                 raise CompactHydraException(f"a job of the sweep failed: {mended}") from None
             sys.exit(2)
+        except Exception as error:
+            if _is_job():  # Hydra tells of the first one that failed alone
+                traceback.print_exc()
+                raise CompactHydraException(f"a job of the sweep failed: {error!r}") from error
+            raise
 
     return wrapped
+
+
+def _is_job() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _shows_tracebacks() -> bool:
+    """Whether the user set HYDRA_FULL_ERROR, and not this program."""
+    return FULL_ERROR in os.environ and OWN_ERROR not in os.environ
+
+
+def _told(error: Exception) -> str:
+    """Say what is wrong, with the place in the code of what could not be built."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if cause is error:
+        return told(error)
+    frames = traceback.extract_tb(cause.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{told(error)} ({type(cause).__name__}{place}: {cause})"
 
 
 def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
@@ -86,9 +117,9 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
 
     @functools.wraps(main)
     def wrapped() -> Result:
-        if FULL_ERROR in os.environ:
+        if _shows_tracebacks():
             return main()
-        os.environ[FULL_ERROR] = "1"  # or Hydra would end the process by itself
+        os.environ |= {FULL_ERROR: "1", OWN_ERROR: "1"}  # or Hydra would end the process itself
         try:
             return main()
         except (HydraException, OmegaConfBaseException) as error:
@@ -96,6 +127,7 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
             sys.exit(2)
         finally:
             os.environ.pop(FULL_ERROR, None)
+            os.environ.pop(OWN_ERROR, None)
 
     return wrapped
 

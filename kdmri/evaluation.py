@@ -144,6 +144,7 @@ def _record(
             subjects=layout.subjects(evaluation.volumes),
             evaluated=data.splits.note,
             figures=means[method.label],
+            input=data.task.describe(evaluation.slice_size),
             baselines={m.label: means[m.label] for m in measured if m.results is None},
             beside={
                 name: other.directory.name

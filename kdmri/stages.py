@@ -13,6 +13,8 @@ from kdmri.training.callbacks import BEST, LAST, companion_file
 
 RECORD = "stage.json"
 MASK_DIGEST = "mask_file_digest"
+ROLES = ("teacher", "start")
+"""What a stage can need others for: to learn from, and to begin with."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
         own = _under(config, definition.under, definition.batch_size)
         like = shipped.stage.plan.get(name, definition)
         own_shipped = _under(shipped, definition.under, like.batch_size)
-        needs = {role: need(words) for role, words in definition.needs.items()}
+        needs = {role: need(name, role, words) for role, words in definition.needs.items()}
         nodes = (*identity.EXPERIMENT, *own.task.depends, *definition.depends)
         prefix = ""
         if "distillation" in nodes and own.distillation.name != identity.PUBLISHED_DISTILLATION:
@@ -216,9 +218,14 @@ def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
         )
         return stages[name]
 
-    def need(words: str) -> Need:
+    def need(of: str, role: str, words: str) -> Need:
         """Find "stage", its best weights, or "stage/network", a network trained beside it."""
         name, _, companion = words.partition("/")
+        if role not in ROLES or name not in config.stage.plan:
+            raise ConfigurationError(
+                f"stage.plan.{of}.needs.{role}={words}: must be {' or '.join(ROLES)}, and a stage "
+                f"among {', '.join(config.stage.plan)}"
+            )
         stage = add(name)
         path = stage.directory / companion_file(companion) if companion else stage.checkpoint
         return Need(stage, path)

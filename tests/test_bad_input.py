@@ -322,3 +322,24 @@ def test_slices_too_small_for_a_network_are_told_in_one_line(refused: Callable[.
     message = refused(*words, "student.levels=5", "student.width=2")
     assert "UNet: fails on slices of (48, 40)" in message
     assert "64 pixels along each axis will do" in message
+
+
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Leave a module whose import fails, and name a class in it."""
+    (tmp_path / "broken_loss.py").write_text("import nosuchpackage\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "distillation.loss._target_=broken_loss.Loss"
+
+
+def test_own_code_that_cannot_be_imported_is_told_with_its_place(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = broken(tmp_path, monkeypatch)
+    result = train("stage=all_joint", "loss=joint", word)
+    assert result.code == 2
+    assert len(result.err.splitlines()) == 1, result.err
+    assert "ModuleNotFoundError at" in result.err
+    assert "broken_loss.py:1: No module named 'nosuchpackage'" in result.err
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Exception, match=r"Error locating target 'broken_loss.Loss'"):
+        train("stage=all_joint", "loss=joint", word)

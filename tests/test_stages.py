@@ -147,3 +147,11 @@ def test_mask_file_that_has_moved_is_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "two" / "mask.npy", np.ones((4, 4)))
     with pytest.raises(StageConflictError, match="mask_file_digest was"):
         plan(paths, f"task.mask_file={tmp_path}/two/mask.npy")["teacher"].check()
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("word", ["stage.plan.kd.needs.start=studnt", "+stage.plan.kd.needs.x=kd"])
+def test_stage_can_need_known_stages_in_known_roles(word: str) -> None:
+    told = rf"{word.removeprefix('+')}: must be teacher or start, and a stage among teacher, "
+    with pytest.raises(ConfigurationError, match=told):
+        plan(word)

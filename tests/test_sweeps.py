@@ -143,6 +143,19 @@ def test_job_that_fails_leaves_the_others_their_table(train: Run, tmp_path: Path
     assert figures(tmp_path).keys() == {("4x", "Zero-filled"), ("4x", "Teacher")}
 
 
+def test_crash_of_a_later_job_is_told_with_its_place(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_transform.py").write_text("def fail(slices):\n    1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    transform = "augmentation.transform={_target_:own_transform.fail,_partial_:true}"
+    result = train("--multirun", "stage=teacher", "batch_size=0,4", transform)
+    assert result.code != 0
+    assert "batch_size=0: must be a whole number" in " ".join(result.err.split())
+    assert 'own_transform.py", line 2, in fail' in result.err
+    assert "ZeroDivisionError" in result.err
+
+
 def test_several_nodes_need_a_task_on_each(train: Run) -> None:
     result = train("stage=teacher", "trainer.num_nodes=2")
     assert result.code == 2

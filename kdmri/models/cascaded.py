@@ -213,8 +213,17 @@ class CascadedNetwork(nn.Module):
                 yield Tap(number, place), step
 
     def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
-        """Tap the activations of a small random image on the CPU, to see their shapes."""
+        """Tap the activations of a small random image on the CPU, to see their shapes.
+
+        Layers that keep statistics of what they see, as of batches, learn nothing of it.
+        """
         size = max(TINY, self.smallest_size)
         image, mask = torch.rand(1, self.channels, size, size), torch.ones(1, 1, size, size)
         wanted = self.middle_taps if taps is None else taps
-        return self.activations(image, mask.to(torch.complex64), mask, wanted)
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            return self.activations(image, mask.to(torch.complex64), mask, wanted)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode

@@ -50,9 +50,10 @@ class CartesianUndersampling(Task):
             ConfigurationError: several masks of a rule without a seed, or negative noise.
         """
         super().__init__()
-        if masks > 1 and not isinstance(mask, DrawnLines):
+        if masks > 1 and not hasattr(mask, "seed"):
             raise ConfigurationError(
-                f"augmentation.masks={masks}: the mask is {mask}, and a file holds one; give 1"
+                f"augmentation.masks={masks}: the mask is {mask}, which has no seed to draw others "
+                "by; give 1"
             )
         self._mask, self._count, self._simulated = mask, masks, SimulatedKspace(noise)
         self._more = None if more is None else CartesianUndersampling(more)

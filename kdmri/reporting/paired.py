@@ -13,7 +13,6 @@ from kdmri.reporting.collection import variant
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.records import Record
 from kdmri.reporting.statistics import (
-    ENDS,
     FEW_SUBJECTS,
     GapBootstrap,
     Resampling,
@@ -181,7 +180,7 @@ class PairedComparison:
         told = method.any.told
         found = self._pairs(method, "student", "teacher")
         if not found:
-            return ENDS.get(told.stage, "–")
+            return "–"
         figures = [
             self._over_seeds([self._resampling.figures(records[i].table) for records in found])
             for i in range(3)

@@ -39,6 +39,7 @@ class Measurements:
         baselines: the same of what needs no network, by label.
         trained_on: the same of its training; "" where that is not known.
         beside: names of the directories beside this one that hold the stages of its plan.
+        input: how the input was made, such as its mask; "" where that is not known.
     """
 
     dataset: str
@@ -59,6 +60,7 @@ class Measurements:
     baselines: dict[str, dict[str, float]]
     trained_on: str = ""
     beside: dict[str, str] = field(default_factory=dict)
+    input: str = ""
 
     def write(self, directory: Path, table: SliceTable) -> None:
         """Write both files."""
@@ -95,13 +97,14 @@ def find_records(root: Path, since: float = 0.0) -> list[Record]:
         since: leaves out files that were written before, in seconds since the epoch.
 
     Returns:
-        The records; where several data sets have one title, their directories join it.
+        The records; where several data sets have one title, their directories join it, and where
+        inputs of one task were made in several ways, how they were joins its title.
 
     Raises:
         CheckpointError: a file is damaged.
     """
     paths = sorted(path for path in root.rglob(RECORD) if path.stat().st_mtime >= since)
-    return _told_apart([_read(path) for path in paths], root)
+    return _inputs_apart(_told_apart([_read(path) for path in paths], root))
 
 
 def _read(path: Path) -> Record:
@@ -129,6 +132,23 @@ def _told_apart(records: list[Record], root: Path) -> list[Record]:
         else replace(record, told=replace(record.told, dataset=f"{record.told.dataset} ({folder})"))
         for record, folder in zip(records, folders, strict=True)
     ]
+
+
+def _inputs_apart(records: list[Record]) -> list[Record]:
+    """Add to the title of a task how its inputs were made, where there are several ways."""
+    ways: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for told in (record.told for record in records):
+        ways[told.dataset, told.task] |= {told.input} - {""}
+    return [
+        record
+        if len(ways[record.told.dataset, record.told.task]) < 2
+        else replace(record, told=replace(record.told, task=_of_input(record.told)))
+        for record in records
+    ]
+
+
+def _of_input(told: Measurements) -> str:
+    return f"{told.task} ({told.input or 'input not told'})"
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Trains one stage, in this process or in one process a device."""
 
+import copy
 import gc
 import json
 import logging
@@ -176,7 +177,7 @@ def _check_size(network: CascadedNetwork, size: tuple[int, int]) -> None:
         return
     image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
     try:
-        network(image, mask.to(torch.complex64), mask)
+        copy.deepcopy(network)(image, mask.to(torch.complex64), mask)
     except (RuntimeError, ValueError) as error:
         raise ConfigurationError(
             f"{type(network).__name__}: fails on slices of {size} ({error}); "
@@ -252,6 +253,7 @@ def build_method(
     }
     if teacher is not None:
         parts["teacher"] = teacher
+    if "weights" in definition.method:
         parts["weights"] = LossWeights(**definition.method.weights)
     for name, settings in _companions(config, stage).items():
         parts[name] = build_network(settings)

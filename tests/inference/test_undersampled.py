@@ -123,3 +123,21 @@ def test_padding_is_undone_and_other_sizes_have_masks_of_their_own(
         "format=numpy", "format.axis=2", "image_size=[40,40]", **call, output="small.h5"
     )
     assert "larger than image_size=[40, 40]" in small.err
+
+
+def test_scattered_samples_of_a_numpy_file_are_taken_as_they_are(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    mask = (np.random.default_rng(0).random((48, 40)) < 0.4).astype(np.uint8)
+    mask[0, 0] = 1
+    np.save(tmp_path / "scan.npy", mask * np.fft.fft2(anatomy[:, :, 4], norm="ortho"))
+    words = ("format=numpy", "format.kspace=true", "format.centred=false")
+    path = checkpoint()
+    result = reconstruct(*words, checkpoint=path, input="scan.npy", output="out.h5")
+    assert result.code == 0, result.err
+    assert f"mask detected: {mask.sum()} of {mask.size:,} samples" in result.out
+    assert "PSNR" not in result.out, "without a target there is nothing to measure"
+    with h5py.File(tmp_path / "out.h5") as file:
+        found, scale = file["reconstruction"][...], file.attrs["scale"]
+    expected = by_hand(path, anatomy[:, :, 4:5] / scale, mask)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

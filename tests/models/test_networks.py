@@ -1,11 +1,13 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from kdmri.errors import CheckpointError, ConfigurationError
-from kdmri.models import DCCNN, Tap, build_network, load_network
-from kdmri.physics import fft2, to_complex
+from kdmri.models import DCCNN, Cascade, CascadedNetwork, Tap, build_network, load_network
+from kdmri.physics import Measurement, fft2, to_complex
 
 PUBLISHED = {"d5c5": (5, 141_765), "d3c5": (3, 49_285)}
 
@@ -146,3 +148,28 @@ def test_residual_cascades_begin_close_to_their_input(channels: int) -> None:
     changed = (network(image, nothing, 0 * mask) - image).std() / image.std()
     assert 1e-3 < changed < 0.5
     assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))
+
+
+class Normed(Cascade):
+    """A convolution of batch-normalised images."""
+
+    convolutions = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(1)
+
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        yield self.norm(image)
+        yield image
+
+
+def test_a_look_at_activations_teaches_layers_of_batches_nothing() -> None:
+    still, learning = Normed(), Normed()
+    network = CascadedNetwork([still, learning], channels=1)
+    still.norm.eval()
+    network.tiny_features()
+    assert learning.norm.num_batches_tracked == 0
+    assert network.training
+    assert learning.norm.training
+    assert not still.norm.training

@@ -147,6 +147,8 @@ def test_training_draws_from_several_masks_and_evaluation_has_the_first(
 def test_file_holds_one_mask() -> None:
     with pytest.raises(ConfigurationError, match=r"augmentation.masks=2: the mask is file m.npy"):
         CartesianUndersampling(MaskFile(Path("m.npy")), masks=2)
+    with pytest.raises(ConfigurationError, match="which has no seed to draw others by; give 1"):
+        CartesianUndersampling(np.ones, masks=2)
 
 
 def test_noise_has_the_deviation_asked_for_and_spares_what_is_not_measured() -> None:

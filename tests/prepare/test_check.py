@@ -43,3 +43,17 @@ def test_check_tells_slices_of_several_sizes(run: Run, tmp_path: Path) -> None:
     result = run(SCRIPT, f"check={tmp_path / 'x'}")
     assert result.code == 0
     assert "Slices of 2 sizes, 12x64 (2 files), 12x48 (1 files)" in result.out
+
+
+def test_complex_images_are_enough(run: Run, tmp_path: Path) -> None:
+    """Those of `dataset.channels=2`."""
+    path = tmp_path / "x" / "train" / "1.h5"
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file["volfc"] = np.exp(1j * np.ones((12, 64, 3))).astype(np.complex64)
+    assert run(SCRIPT, f"check={tmp_path / 'x'}").code == 0
+    with h5py.File(path, "a") as file:
+        file["volfc"][...] *= 3
+    result = run(SCRIPT, f"check={tmp_path / 'x'}")
+    assert result.code == 2
+    assert "volfc reaches 3; volumes are scaled to [0, 1]" in result.out

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from kdmri.errors import CheckpointError
 from kdmri.metrics import SliceTable
 from kdmri.reporting.collection import read_summaries, tabulate, to_csv
-from kdmri.reporting.records import RECORD, Measurements
+from kdmri.reporting.records import RECORD, Measurements, find_records
 
 
 def leave(folder: Path, label: str, psnr: float, seed: int = 42, task: str = "4x") -> Path:
@@ -107,3 +108,13 @@ def test_one_data_set_in_two_places_is_not_averaged(tmp_path: Path) -> None:
         ("Heart (a/heart)", "30.00", "1"),
         ("Heart (b/heart)", "32.00", "1"),
     ]
+
+
+def test_inputs_of_one_task_stand_apart_by_how_they_were_made(tmp_path: Path) -> None:
+    for number, told in enumerate(("Mask: radial", "Mask: lines", "")):
+        path = leave(tmp_path / f"heart/acc_4x/run_{number}", "Teacher", 30.0)
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"input": told}))
+        tasks = {record.told.task for record in find_records(tmp_path)}
+        assert len(tasks) == (1, 2, 3)[number]
+    assert tasks == {"4x (Mask: radial)", "4x (Mask: lines)", "4x (input not told)"}

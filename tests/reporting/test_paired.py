@@ -233,3 +233,9 @@ def test_several_references_are_all_told(tmp_path: Path) -> None:
     (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
     told = '"Student_Long (other_student_long)", "Student_Long (student_long)"'
     assert any(f"the one of the plan among {told}" in note for note in one.notes)
+
+
+def test_a_gap_without_its_other_end_is_none(tmp_path: Path) -> None:
+    leave(tmp_path, "teacher", 1, PSNR)
+    leave(tmp_path, "student_long", 1, PSNR)
+    assert row(tmp_path, "Teacher")["gap recovered"] == "–"

@@ -1,5 +1,6 @@
 """Networks and losses that do not keep their promises are told before any data is read."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from kdmri.distillation import DistillationLoss
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, VDSR, UNet
 from kdmri.training.rehearsal import _rehearse_distillation, _rehearse_network, _rehearse_patches
@@ -87,3 +89,25 @@ def test_loss_has_to_give_one_number_with_a_gradient(value: object) -> None:
     )
     with pytest.raises(ConfigurationError, match="distillation=mine: the loss gives"):
         _rehearse_distillation(config(), method, 4)  # type: ignore[arg-type]
+
+
+class OfBatch(DistillationLoss):
+    smallest_batch = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(1)
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        return self.norm(student[0].mean(dim=(1, 2, 3))[:, None]).sum()
+
+
+def test_loss_is_tried_on_as_many_slices_as_it_needs() -> None:
+    network = DCCNN(1, 2)
+    taps = network.middle_taps
+    method = SimpleNamespace(
+        network=network, teacher=network, taps=taps, teacher_taps=taps, distillation=OfBatch()
+    )
+    _rehearse_distillation(config(), method, 4)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="batch_size=1: distillation=mine compares"):
+        _rehearse_distillation(config(), method, 1)  # type: ignore[arg-type]

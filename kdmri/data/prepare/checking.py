@@ -46,27 +46,31 @@ def check(folder: Path) -> Iterator[tuple[Path, str | tuple[int, int, int]]]:
 def _check_file(path: Path) -> tuple[int, int, int]:
     parent = path.parent.name
     acceleration = parent.removeprefix(UNDERSAMPLED) if parent.startswith(UNDERSAMPLED) else None
-    volume = inspect(path, channels=1, acceleration=acceleration)
     with open_volume(path) as file:
-        keys = [TARGET, volume.kspace_key]
-        if COMPLEX_TARGET in file:
+        is_complex = COMPLEX_TARGET in file
+        channels = 2 if is_complex and TARGET not in file else 1  # enough for dataset.channels=2
+    volume = inspect(path, channels, acceleration)
+    target = volume.target_key
+    with open_volume(path) as file:
+        keys = [target, volume.kspace_key]
+        if is_complex and target != COMPLEX_TARGET:
             inspect(path, channels=2)
             keys.append(COMPLEX_TARGET)
         reached = 0.0
         for key in filter(None, keys):
             for index in range(volume.shape[2]):
                 values = read_slice(file, volume, key, index)
-                reached = max(reached, float(np.abs(values).max())) if key == TARGET else reached
+                reached = max(reached, float(np.abs(values).max())) if key == target else reached
         largest = largest_magnitude(file, volume)
         if abs(largest - reached) > 1e-3 * reached:
             raise DataError(
-                f"{path}: {TARGET} reaches {reached:g}, its attribute {LARGEST} says {largest:g}, "
+                f"{path}: {target} reaches {reached:g}, its attribute {LARGEST} says {largest:g}, "
                 "which training goes by; correct the attribute, or delete it"
             )
-        if COMPLEX_TARGET in file:
+        if is_complex and target != COMPLEX_TARGET:
             _check_magnitude(path, file[TARGET], file[COMPLEX_TARGET], largest)
     if largest > 1 + 1e-3:
-        raise DataError(f"{path}: {TARGET} reaches {largest:g}; volumes are scaled to [0, 1]")
+        raise DataError(f"{path}: {target} reaches {largest:g}; volumes are scaled to [0, 1]")
     return volume.shape
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdmri.data.prepare.kspace import centred_ifft2
+from kdmri.data.prepare.kspace import centred_ifft2, has_holes
 from kdmri.data.prepare.naming import blaming, find, name_of, split_of, subject_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
@@ -20,7 +20,8 @@ class NumpyFiles(Reader):
 
     Attributes:
         axis: 0, 1 or 2, the slice axis of arrays with three axes; the others are rows and columns.
-        kspace: the files hold k-space, complex, of one coil; otherwise images.
+        kspace: the files hold k-space, complex, of one coil; otherwise images. What was not
+            measured is exactly zero.
         centred: true: frequency zero of that k-space lies in the middle (N//2), and so does the
             image's origin, as in raw data; "kspace": the former alone, as in
             `fftshift(fft2(image))`; false: both lie at index 0.
@@ -57,7 +58,7 @@ class NumpyFiles(Reader):
             array = self._open(path)
             slices = array[None] if array.ndim == 2 else np.moveaxis(array, self.axis, 0)
             for values in slices:
-                yield SourceSlice(self._image(np.asarray(values)))
+                yield self._slice(np.asarray(values))
 
     def _open(self, path: Path) -> np.ndarray:
         """Map a file into memory; raises ValueError unless it holds numbers of a usable shape."""
@@ -73,6 +74,13 @@ class NumpyFiles(Reader):
                 "k-space is read with format=calgary)"
             )
         return array
+
+    def _slice(self, values: np.ndarray) -> SourceSlice:
+        image = self._image(values)
+        measured = values != 0 if self.centred else np.fft.fftshift(values != 0)
+        if not self.kspace or not has_holes(measured):
+            return SourceSlice(image)
+        return SourceSlice(image, mask=np.fft.ifftshift(measured).astype(np.uint8))
 
     def _image(self, values: np.ndarray) -> np.ndarray:
         if self.kspace and self.centred is True:

@@ -155,9 +155,13 @@ _worker: tuple[Preparation, list[SourceVolume]]
 
 def _write(number: int, split: str) -> Entry:
     preparation, volumes = _worker
-    return write_prepared(
-        volumes[number], split, preparation.source, preparation.folder, preparation.form
-    )
+    volume = volumes[number]
+    try:
+        return write_prepared(
+            volume, split, preparation.source, preparation.folder, preparation.form
+        )
+    except LookupError as error:  # of a reader that expects other files
+        raise DataError(f"{volume.files[0]}: {error!r}") from error
 
 
 def _remove_unfinished(folder: Path, unknown: Set[str]) -> None:

@@ -78,6 +78,10 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
         arrays = [array for array in item if array is not None]
         if not all(np.isfinite(array).all() for array in arrays):
             raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
+        if item.mask is not None:
+            raise DataError(
+                f"{volume.files[0]}: its k-space is undersampled: no target can be made of it"
+            )
         extent.add(item.image)
         held_bytes += sum(array.nbytes for array in arrays)
         if held is not None:

@@ -1,12 +1,16 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from kdmri.data.masks import GaussianLines
 from kdmri.data.prepare.numpy_files import NumpyFiles
+from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.source import SourceVolume
+from kdmri.data.prepare.writing import Form, write_prepared
 from kdmri.errors import ConfigurationError, DataError
 from tests.conftest import ROOT
 from tests.data.prepare.coils import centred_fft2, phased, truncate
@@ -193,3 +197,54 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
 
 def test_configuration_gives_this_reader() -> None:
     assert instantiate(OmegaConf.load(ROOT / "configs" / "format" / "numpy.yaml")) == IMAGES
+
+
+def scattered(size: tuple[int, int]) -> np.ndarray:
+    measured = np.random.default_rng(0).random(size) < 0.4
+    measured[size[0] // 2, size[1] // 2] = True
+    return measured
+
+
+def ellipse(size: tuple[int, int]) -> np.ndarray:
+    rows, columns = (np.arange(n) / (n / 2) - 1 for n in size)
+    return rows[:, None] ** 2 + columns**2 < 1
+
+
+def partial_fourier(size: tuple[int, int]) -> np.ndarray:
+    return np.broadcast_to(np.arange(size[1]) < 0.7 * size[1], size)
+
+
+@pytest.mark.parametrize("centred", [True, "kspace", False])
+@pytest.mark.parametrize(
+    ("kind", "undersampled"),
+    [
+        (lambda size: np.fft.fftshift(GaussianLines(4)(size)) > 0, True),
+        (scattered, True),
+        (ellipse, False),
+        (partial_fourier, False),
+        (lambda size: np.ones(size, bool), False),
+    ],
+)
+def test_undersampled_kspace_is_no_target(
+    tmp_path: Path, anatomy: np.ndarray, kind: Any, undersampled: bool, centred: bool | str
+) -> None:
+    """What lies between measured samples counts; edges may be missing."""
+    images = np.moveaxis(anatomy[:, :, 10:12], -1, 0)
+    measured = kind(images.shape[1:])
+    if centred is not True:
+        kspace = np.fft.fft2(images, norm="ortho")
+        kspace = kspace * np.fft.ifftshift(measured)
+        kspace = np.fft.fftshift(kspace, (1, 2)) if centred else kspace
+    else:
+        kspace = centred_fft2(images) * measured
+    save(tmp_path / "in" / "scan.npy", kspace)
+    (volume,) = NumpyFiles(0, kspace=True, centred=centred).volumes(tmp_path / "in")
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    if not undersampled:
+        assert write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form).file
+        return
+    for item in volume.slices():
+        assert item.mask is not None
+        np.testing.assert_array_equal(item.mask, np.fft.ifftshift(measured))
+    with pytest.raises(DataError, match=r"scan.npy: its k-space is undersampled: no target can be"):
+        write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form)
