@@ -35,32 +35,33 @@ WORDS = 3
 """A message with fewer words of its own would match anything."""
 
 
-def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
-    """Every block in order, as the page itself says how; see the comment in its source."""
-    text = (PAGES / "tutorial.md").read_text()
-    pinned = re.search(r"torch==(\S+)", text)
+def run_page(name: str, folder: Path) -> str:
+    """Run the bash and Python blocks of a page in a copy of the project, as its source says how."""
+    text = (PAGES / name).read_text()
     small = re.search(r"^small: (.*)$", text, re.M)
-    assert pinned
     assert small
-    if torch.__version__.split("+")[0] != pinned[1]:
-        pytest.skip(f"the tutorial installs torch {pinned[1]}, here is {torch.__version__}")
-    for name in PROJECT:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
+    for part in PROJECT:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, folder / part)
 
-    script = [PRELUDE]
-    blocks = [(kind, code) for kind, code in BLOCK.findall(text) if kind in ("bash", "python")]
-    for number, (kind, code) in enumerate(blocks):
-        run = code if kind == "bash" else f"python - <<'END'\n{code}END\n"
-        script += [f"echo '::: block {number}, second '$SECONDS", run]
+    script, count = [PRELUDE], 0
+    for kind, code in BLOCK.findall(text):
+        path, _, place = code.partition("\n")[0].removeprefix("# ").partition(", ")
+        if (folder / path).parent.is_dir() and Path(path).suffix in (".py", ".yaml"):
+            with (folder / path).open("a" if place == "at its end" else "x") as file:
+                file.write(f"\n\n{code}")
+        elif kind in ("bash", "python"):
+            run = code if kind == "bash" else f"python - <<'END'\n{code}END\n"
+            script += [f"echo '::: block {count}, second '$SECONDS", run]
+            count += 1
     packages = {str(Path(module.__file__ or "").parents[1]) for module in (torch, pytest)}
     done = subprocess.run(
         ["bash", "-c", "\n".join(script)],
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": os.pathsep.join(packages),
+            "PYTHONPATH": os.pathsep.join([str(folder), *packages]),
             "PIP_NO_INDEX": "1",  # all that the tutorial installs is there
             "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as a wish not to isolate
             "SMALL": small[1],
@@ -72,7 +73,16 @@ def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
     )
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert done.stdout.count("::: block") == len(blocks)
+    assert done.stdout.count("::: block") == count > 0
+    return done.stdout
+
+
+def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
+    pinned = re.search(r"torch==(\S+)", (PAGES / "tutorial.md").read_text())
+    assert pinned
+    if torch.__version__.split("+")[0] != pinned[1]:
+        pytest.skip(f"the tutorial installs torch {pinned[1]}, here is {torch.__version__}")
+    run_page("tutorial.md", tmp_path)
     for named in (
         ".venv/bin/activate",
         "experiments/mni/acc_4x/demo_kd/best_model.pt",
@@ -82,6 +92,17 @@ def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
         "experiments/report.html",
     ):
         assert (tmp_path / named).exists(), named
+
+
+def test_own_parts_work_as_the_page_on_extending_has_them(tmp_path: Path) -> None:
+    told = " ".join(run_page("extending.md", tmp_path).split())
+    assert "Mask: Gaussian points, 4x, seed 42" in told
+    assert "3 volumes written (15 slices" in told
+    experiments = tmp_path / "experiments" / "mni" / "acc_4x"
+    (kd,) = experiments.glob("demo_cosine_kd_*/best_model.pt")
+    assert torch.load(kd, weights_only=True)["network"]["_target_"] == "kdmri.models.NormedNet"
+    assert len(list(experiments.glob("demo_edges_*edge_weight-0.*/metrics.json"))) == 2
+    assert (tmp_path / "p2.h5").is_file()
 
 
 def test_quoted_errors_are_what_the_code_says() -> None:
