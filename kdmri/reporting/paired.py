@@ -203,13 +203,13 @@ class PairedComparison:
         """Say what the intervals say of other seeds."""
         most = max(len(method.records) for method in self._methods)
         if most == 1:
-            return " of one seed, which says nothing of others"
+            return ", of one seed, which says nothing of others"
         if most < FEWEST_FOR_SEEDS:
             return (
-                f" and over seeds ({most} of them: what seeds add is told too small, since no draw "
+                f", and over seeds ({most} of them: what seeds add is told too small, since no draw "
                 "leaves the range of those seen)"
             )
-        return " and over seeds"
+        return ", and over seeds"
 
     def _notes(self) -> list[str]:
         told = self._methods[0].any.told
