@@ -145,6 +145,7 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("stage.run=[]", "stage.run=[]: must be a list of stages, such as [teacher,feature,kd]"),
         ("stage.run=teacher", "stage.run=teacher: must be a list of stages"),
         ('trainer.devices="0,1"', "trainer.devices=0,1: must be a number, auto, or a list"),
+        ("dataset.mask._target_=types.SimpleNamespace", "SimpleNamespace is not named in DrawnL"),
         ("task.sampling.noise=0.2", "task.sampling.noise: follows other settings"),
         ("feature_share=half", "feature_share=half: must be a number"),
         ("batch_size=0", "batch_size=0: must be a whole number, at least 1"),

@@ -31,7 +31,10 @@ def detect(source: Path) -> str:
         kind = _kind(path)
         if kind is not None:
             return kind
-    raise DataError(f"input={source}: of no format that is known; name one, such as format=dicom")
+    raise DataError(
+        f"input={source}: of no format that is known; name one, such as format=dicom, or "
+        "bring it to h5 files with kdmri.prepare"
+    )
 
 
 def _kind(path: Path) -> str | None:
