@@ -104,13 +104,19 @@ def test_only_other_data_keeps_a_stage_from_being_measured(tmp_path: Path) -> No
         plan(paths, "dataset.image_size=[64,64]")["teacher"].check_data()
 
 
-@pytest.mark.usefixtures("hydra")
-def test_stage_that_learnt_from_fewer_is_refused(tmp_path: Path) -> None:
-    paths = f"paths.experiments={tmp_path}"
+def leave_chain(paths: str, *roles: str) -> dict[str, stages.Stage]:
+    """Leave teacher, feature and a kd that says it read some of them."""
     found = plan(paths)
     for name in ("teacher", "feature"):
         leave(found[name])
-    leave(found["kd"], needs={"teacher": file_digest(found["teacher"].checkpoint)})
+    needs = {role: file_digest(found["kd"].needs[role].checkpoint) for role in roles}
+    leave(found["kd"], needs=needs)
+    return found
+
+
+@pytest.mark.usefixtures("hydra")
+def test_stage_that_learnt_from_fewer_is_refused(tmp_path: Path) -> None:
+    found = leave_chain(f"paths.experiments={tmp_path}", "teacher")
     with pytest.raises(StageConflictError, match=r"another start than .*feature"):
         found["kd"].check_needs()
 
@@ -118,12 +124,7 @@ def test_stage_that_learnt_from_fewer_is_refused(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("hydra")
 def test_stage_that_now_does_without_what_it_learnt_from_is_refused(tmp_path: Path) -> None:
     paths = f"paths.experiments={tmp_path}"
-    found = plan(paths)
-    for name in ("teacher", "feature"):
-        leave(found[name])
-    digest = file_digest(found["teacher"].checkpoint)
-    leave(found["kd"], needs={"teacher": digest, "start": digest})
-    found["kd"].check_needs()
+    leave_chain(paths, "teacher", "start")["kd"].check_needs()
     with pytest.raises(StageConflictError, match="learnt from a start, which this stage now does"):
         plan(paths, "~stage.plan.kd.needs.start")["kd"].check_needs()
 
