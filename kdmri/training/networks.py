@@ -1,11 +1,13 @@
 """The networks of a stage, with the weights that they begin with."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
 
+from kdmri.errors import ConfigurationError
 from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
 
 
@@ -37,3 +39,22 @@ def begin(
     if "teacher" not in needs:
         return network, None
     return network, load_network(needs["teacher"], network_settings(config.teacher))
+
+
+def check_size(network: CascadedNetwork, size: tuple[int, int]) -> None:
+    """See that slices (H, W) are large enough for a network; small ones are tried.
+
+    Raises:
+        ConfigurationError: it fails on them.
+    """
+    if min(size) >= network.smallest_size:
+        return
+    image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
+    try:
+        copy.deepcopy(network)(image, mask.to(torch.complex64), mask)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{type(network).__name__}: fails on slices of {size} ({error}); "
+            f"{network.smallest_size} pixels along each axis will do: give dataset.image_size, or "
+            "another architecture"
+        ) from error

@@ -1,6 +1,5 @@
 """Trains one stage, in this process or in one process a device."""
 
-import copy
 import gc
 import json
 import logging
@@ -37,7 +36,7 @@ from kdmri.training.callbacks import (
 from kdmri.training.devices import check_tasks, described, on_gpu, warn_of_emulation, world_size
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
-from kdmri.training.networks import begin
+from kdmri.training.networks import begin, check_size
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def train(job: Job) -> None:
 
     data.setup("fit")
     for each in (network, *([teacher] if teacher else [])):
-        _check_size(each, data.dataset("train").slice_size)
+        check_size(each, data.dataset("train").slice_size)
     checkpoint = StageCheckpoint(
         job.directory,
         definition.monitor,
@@ -169,21 +168,6 @@ def train(job: Job) -> None:
         write_text(job.directory / "stage.json", json.dumps(done, indent=2))
         title = f"{job.stage} ({config[definition.network].name}, {parameters:,} parameters)"
         announce(title, checkpoint.best, checkpoint.seconds)
-
-
-def _check_size(network: CascadedNetwork, size: tuple[int, int]) -> None:
-    """See that slices are large enough for a network; small ones are tried."""
-    if min(size) >= network.smallest_size:
-        return
-    image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
-    try:
-        copy.deepcopy(network)(image, mask.to(torch.complex64), mask)
-    except (RuntimeError, ValueError) as error:
-        raise ConfigurationError(
-            f"{type(network).__name__}: fails on slices of {size} ({error}); "
-            f"{network.smallest_size} pixels along each axis will do: give dataset.image_size, or "
-            "another architecture"
-        ) from error
 
 
 def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -> str:
