@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from kdmri.console import console
-from kdmri.data.masks import MaskFile, MaskRule
+from kdmri.data.masks import DrawnLines, MaskFile
 from kdmri.errors import ConfigurationError
 from kdmri.identity import PUBLISHED_DISTILLATION
 from kdmri.models import CascadedNetwork, build_network, network_settings
@@ -61,7 +61,7 @@ def _check_mask(config: DictConfig) -> None:
     """See that the mask's rule is known, and that no word asks for one where a file holds it."""
     chosen = OmegaConf.select(config, "task.sampling.mask")
     mask = instantiate(chosen) if chosen is not None else None
-    if mask is not None and not isinstance(mask, MaskRule):
+    if mask is not None and not isinstance(mask, DrawnLines | MaskFile):
         raise ConfigurationError(
             f"dataset.mask: {type(mask).__name__} is not named in DrawnLines of "
             "kdmri/data/masks.py, and checkpoints may name no other rules"

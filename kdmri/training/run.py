@@ -144,16 +144,16 @@ def train(job: Job) -> None:
             f"{last}: cannot be resumed ({error}); train again with overwrite=true"
         ) from error
 
-    if "metrics" not in checkpoint.best:
-        raise KdmriError(
-            f"stage {job.stage}: {definition.monitor} was NaN or infinite after every epoch, so no "
-            "weights are best; give optimizer.lr smaller and overwrite=true"
-        )
     epochs = trainer.current_epoch - checkpoint.is_cut_off
     if is_time_over(trainer) and epochs < definition.max_epochs:
         raise KdmriError(
             f"stage {job.stage}: trainer.max_time is over after {epochs} of "
             f"{definition.max_epochs} epochs; the same command with more time, or without, goes on"
+        )
+    if "metrics" not in checkpoint.best:
+        raise KdmriError(
+            f"stage {job.stage}: {definition.monitor} was NaN or infinite after every epoch, so no "
+            "weights are best; give optimizer.lr smaller and overwrite=true"
         )
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
