@@ -1,11 +1,15 @@
 """Sources, settings and folders that `python -m kdmri.prepare` does not take."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from kdmri.data.prepare.pipeline import _read
+from kdmri.data.prepare.source import SourceSlice, SourceVolume
+from kdmri.errors import DataError
 from tests.prepare.conftest import NUMPY, Run, state
 
 
@@ -104,3 +108,13 @@ def test_other_settings_are_not_mixed_in(prepare: Run, folder: Path) -> None:
     assert result.code == 2
     assert "image_size was None, now [32, 32]" in result.err
     assert state(folder) == before
+
+
+def test_what_a_reader_of_ones_own_fails_with_names_the_file(tmp_path: Path) -> None:
+    def slices() -> Iterator[SourceSlice]:
+        yield SourceSlice(np.ones((4, 4), np.float32))
+        raise KeyError("images")
+
+    volume = SourceVolume("scan", "p1", (tmp_path / "scan.npz",), slices)
+    with pytest.raises(DataError, match=r"scan\.npz: 'images'"):
+        list(_read(volume))

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from kdmri.data.hdf5 import open_hdf5
-from kdmri.data.prepare.kspace import root_sum_of_squares
+from kdmri.data.prepare.kspace import NO_TARGET, root_sum_of_squares
 from kdmri.data.prepare.naming import UNREADABLE, blaming, natural, split_of
 from kdmri.data.prepare.nifti import nifti_volumes
 from kdmri.data.prepare.options import check_flags
@@ -110,7 +110,7 @@ def _uncentred(stored: np.ndarray | h5py.Dataset, must_be_full: bool) -> Iterato
     """
     strength = np.abs(_complex(stored[stored.shape[0] // 2])).sum(axis=0)
     if must_be_full and 0 < np.count_nonzero(strength) < MEASURED * strength.size:
-        raise ValueError("its k-space is undersampled: no target can be made of it")
+        raise ValueError(NO_TARGET)
     peak = np.unravel_index(strength.argmax(), strength.shape)
     centred = [
         axis - 2

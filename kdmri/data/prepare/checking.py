@@ -47,13 +47,13 @@ def _check_file(path: Path) -> tuple[int, int, int]:
     parent = path.parent.name
     acceleration = parent.removeprefix(UNDERSAMPLED) if parent.startswith(UNDERSAMPLED) else None
     with open_volume(path) as file:
-        is_complex = COMPLEX_TARGET in file
-        channels = 2 if is_complex and TARGET not in file else 1  # enough for dataset.channels=2
-    volume = inspect(path, channels, acceleration)
-    target = volume.target_key
+        has_magnitude, has_complex = TARGET in file, COMPLEX_TARGET in file
+    alone = has_complex and not has_magnitude  # enough for dataset.channels=2
+    volume = inspect(path, 2 if alone else 1, acceleration)
+    target, both = volume.target_key, has_complex and has_magnitude
     with open_volume(path) as file:
         keys = [target, volume.kspace_key]
-        if is_complex and target != COMPLEX_TARGET:
+        if both:
             inspect(path, channels=2)
             keys.append(COMPLEX_TARGET)
         reached = 0.0
@@ -67,7 +67,7 @@ def _check_file(path: Path) -> tuple[int, int, int]:
                 f"{path}: {target} reaches {reached:g}, its attribute {LARGEST} says {largest:g}, "
                 "which training goes by; correct the attribute, or delete it"
             )
-        if is_complex and target != COMPLEX_TARGET:
+        if both:
             _check_magnitude(path, file[TARGET], file[COMPLEX_TARGET], largest)
     if largest > 1 + 1e-3:
         raise DataError(f"{path}: {target} reaches {largest:g}; volumes are scaled to [0, 1]")

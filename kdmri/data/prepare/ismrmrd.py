@@ -13,6 +13,7 @@ import numpy as np
 
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import (
+    NO_TARGET,
     centred_ifft,
     crop_images,
     root_sum_of_squares,
@@ -130,7 +131,7 @@ class Ismrmrd(Reader):
                 filled, counts = _fill(lines, encoding, partitions)
                 full = _is_full(counts)
                 if not full and not self.undersampled:
-                    raise ValueError("its k-space is undersampled: no target can be made of it")
+                    raise ValueError(NO_TARGET)
                 rows = None if full else _measured_rows(counts)
                 if rows is not None and filled.shape[1] > 1:
                     raise ValueError(several_coils(filled.shape[1]))

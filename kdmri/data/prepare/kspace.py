@@ -5,6 +5,7 @@ import numpy as np
 from kdmri.data.cropping import fit_centre
 
 IN_PLANE = (-2, -1)
+NO_TARGET = "its k-space is undersampled: no target can be made of it"
 
 
 def centred_ifft(kspace: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,8 @@
 import multiprocessing
 from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from kdmri.data.layout import SUBJECT, inspect, open_volume, read_volume, write_undersampled
 from kdmri.data.masks import MaskRule
 from kdmri.data.prepare.manifest import Entry, Manifest
-from kdmri.data.prepare.source import Reader, SourceVolume
+from kdmri.data.prepare.naming import blaming
+from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import assign
 from kdmri.data.prepare.writing import Form, names_in_use, write_prepared
 from kdmri.errors import DataError
@@ -155,13 +157,14 @@ _worker: tuple[Preparation, list[SourceVolume]]
 
 def _write(number: int, split: str) -> Entry:
     preparation, volumes = _worker
-    volume = volumes[number]
-    try:
-        return write_prepared(
-            volume, split, preparation.source, preparation.folder, preparation.form
-        )
-    except LookupError as error:  # of a reader that expects other files
-        raise DataError(f"{volume.files[0]}: {error!r}") from error
+    volume = replace(volumes[number], slices=partial(_read, volumes[number]))
+    return write_prepared(volume, split, preparation.source, preparation.folder, preparation.form)
+
+
+def _read(volume: SourceVolume) -> Iterator[SourceSlice]:
+    """Read the slices; what a reader of one's own fails with names the file, too."""
+    with blaming(volume.files[0]):
+        yield from volume.slices()
 
 
 def _remove_unfinished(folder: Path, unknown: Set[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
+from kdmri.data.prepare.kspace import NO_TARGET
 from kdmri.data.prepare.manifest import Entry, fingerprint
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
@@ -79,9 +80,7 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
         if not all(np.isfinite(array).all() for array in arrays):
             raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
         if item.mask is not None:
-            raise DataError(
-                f"{volume.files[0]}: its k-space is undersampled: no target can be made of it"
-            )
+            raise DataError(f"{volume.files[0]}: {NO_TARGET}")
         extent.add(item.image)
         held_bytes += sum(array.nbytes for array in arrays)
         if held is not None:
