@@ -74,7 +74,7 @@ def one_line_errors(main: Callable[Parameters, Result]) -> Callable[Parameters, 
             mended = error.__cause__ if isinstance(error.__cause__, KdmriError) else error
             if not isinstance(mended, KdmriError) and _shows_tracebacks():
                 raise
-            _print_error(str(mended) if isinstance(mended, KdmriError) else _told(mended))
+            _print_error(str(mended) if isinstance(mended, KdmriError) else _with_place(mended))
             if _is_job():
                 raise CompactHydraException(f"a job of the sweep failed: {mended}") from None
             sys.exit(2)
@@ -96,7 +96,7 @@ def _shows_tracebacks() -> bool:
     return FULL_ERROR in os.environ and OWN_ERROR not in os.environ
 
 
-def _told(error: Exception) -> str:
+def _with_place(error: Exception) -> str:
     """Say what is wrong, with the place in the code of what could not be built."""
     cause: BaseException = error
     while cause.__cause__ is not None:

@@ -12,12 +12,7 @@ from kdmri.metrics import SliceTable
 from kdmri.reporting.collection import variant
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.records import Record
-from kdmri.reporting.statistics import (
-    FEW_SUBJECTS,
-    GapBootstrap,
-    Resampling,
-    interval,
-)
+from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling, interval
 from kdmri.reporting.tables import Table, with_deviation
 
 FEWEST_FOR_TEST = 6

@@ -98,7 +98,7 @@ def find_records(root: Path, since: float = 0.0) -> list[Record]:
 
     Returns:
         The records; where several data sets have one title, their directories join it, and where
-        inputs of one task were made in several ways, how they were joins its title.
+        inputs of one task were made in several ways, how each was made joins its title.
 
     Raises:
         CheckpointError: a file is damaged.

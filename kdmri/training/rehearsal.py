@@ -128,14 +128,11 @@ def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size:
             "number of devices it is another loss",
             highlight=False,
         )
-    student, teacher = (
-        [torch.cat([f] * smallest) for f in network.tiny_features(taps)]
-        for network, taps in (
-            (method.network, method.taps),
-            (method.teacher, method.teacher_taps),
-        )
+    student = method.network.tiny_features(method.taps)
+    teacher = method.teacher.tiny_features(method.teacher_taps)
+    value: object = method.distillation(
+        *([torch.cat([f] * smallest) for f in features] for features in (student, teacher))
     )
-    value: object = method.distillation(student, teacher)
     if not (isinstance(value, Tensor) and value.ndim == 0 and value.requires_grad):
         found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value
         raise ConfigurationError(
