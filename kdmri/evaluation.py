@@ -13,7 +13,7 @@ from kdmri.data import layout
 from kdmri.data.batch import Batch
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError
-from kdmri.execution import describe
+from kdmri.execution import all_digits, describe
 from kdmri.files import write_text
 from kdmri.identity import comparison_name
 from kdmri.metrics import SliceTable, VolumeMetrics
@@ -190,6 +190,7 @@ def _measure_stage(
     return Measured(label, stage.name, parameters, table, results)
 
 
+@all_digits()
 @torch.inference_mode()
 def reconstruct(
     network: CascadedNetwork,

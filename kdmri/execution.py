@@ -1,6 +1,8 @@
 """How the machine runs it: memory that is kept, and which way is the fast one here."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -43,6 +45,20 @@ def emulates_bfloat16(device: torch.device) -> bool:
 def has_avx2_at_best() -> bool:
     """Tell whether PyTorch computes with AVX2 on this CPU, as on x86 without AVX-512."""
     return torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
+@contextmanager
+def all_digits() -> Iterator[None]:
+    """Let a GPU convolve in single precision, so that figures are those of the CPU.
+
+    By default cuDNN rounds what it multiplies to ten bits (TF32).
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def eager_on_cpu(tensor: Tensor) -> bool:

@@ -15,6 +15,7 @@ from kdmri.command import Command
 from kdmri.console import console
 from kdmri.errors import CheckpointError, StageConflictError
 from kdmri.stages import Need, Stage
+from kdmri.training.devices import advise
 from kdmri.training.run import Job, launch
 from kdmri.training.schedules import pace, schedule_of
 
@@ -41,6 +42,8 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
                 _find(need, stage, config.wait, command)
         if not config.overwrite:
             stage.check()
+    if config.overwrite or not all(stage.finished for stage in chosen):
+        advise(config.trainer)
     for stage in chosen:
         with claim(stage.directory, stage.name, config.wait):
             if config.overwrite and not _begun_by(Command.this(), stage):

@@ -20,6 +20,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kdmri.data.dataset import SliceDataset
+from kdmri.models import CascadedNetwork
 from kdmri.training.frozen_teacher import FrozenTeacher
 from tests.conftest import ROOT, TINY, Result
 
@@ -333,3 +334,20 @@ def test_stage_without_finite_figures_is_not_finished(train: Run, runs: Path) ->
         assert "val/l1 was NaN or infinite after every epoch, so no weights are best" in result.err
     (record,) = runs.glob("tiny_teacher_*/stage.json")
     assert not json.loads(record.read_text())["finished"]
+
+
+def test_figures_are_of_single_precision_on_a_gpu_as_well(
+    train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training may round what it convolves, as is PyTorch's default; measuring may not."""
+    rounds, forward = [], CascadedNetwork.forward
+
+    def seen(self: CascadedNetwork, *inputs: torch.Tensor) -> torch.Tensor:
+        rounds.append(torch.backends.cudnn.allow_tf32)
+        return forward(self, *inputs)
+
+    monkeypatch.setattr(CascadedNetwork, "forward", seen)
+    assert train("stage=student").code == 0
+    assert rounds[0]
+    assert rounds.count(False) == 5, "the nine test slices, two at once"
+    assert torch.backends.cudnn.allow_tf32

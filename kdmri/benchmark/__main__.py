@@ -44,6 +44,13 @@ def main(config: DictConfig) -> None:
     machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {threads} threads"
     machine += f", load {os.getloadavg()[0]:.1f} at the start"
     results: dict[str, Arms] = {}
+    try:
+        _measure(config, plan, results, machine)
+    finally:  # a work that fails, or Ctrl-C, leaves what was measured before it
+        _print(config, plan, results, machine)
+
+
+def _measure(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: str) -> None:
     with console(stderr=True).status("measuring") as status:
         for work in config.works:
             status.update(work)
@@ -53,6 +60,11 @@ def main(config: DictConfig) -> None:
                 results[work] = measure(plan, work, _arms(work, config.against))
             if config.json is not None:
                 _write(Path(config.json), machine, config, plan, results)
+
+
+def _print(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: str) -> None:
+    if not results:
+        return
     size = "x".join(map(str, plan.setting.size))
     title = (
         f"{machine}\n{size}, steps of {config.batch_size} slices, {config.precision}; "

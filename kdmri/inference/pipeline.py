@@ -8,6 +8,7 @@ import torch
 
 from kdmri.data.prepare.source import Reader
 from kdmri.errors import DataError
+from kdmri.execution import all_digits
 from kdmri.inference.checkpoint import Trained
 from kdmri.inference.feeding import Feed, feed
 from kdmri.inference.survey import survey
@@ -89,6 +90,7 @@ def reconstruct(
     return done
 
 
+@all_digits()
 @torch.inference_mode()
 def _volume(
     one: Feed,

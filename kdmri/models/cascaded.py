@@ -213,12 +213,14 @@ class CascadedNetwork(nn.Module):
                 yield Tap(number, place), step
 
     def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
-        """Tap the activations of a small random image on the CPU, to see their shapes.
+        """Tap the activations of a small random image, to see their shapes.
 
         Layers that keep statistics of what they see, as of batches, learn nothing of it.
         """
         size = max(TINY, self.smallest_size)
-        image, mask = torch.rand(1, self.channels, size, size), torch.ones(1, 1, size, size)
+        device = next(self.parameters()).device
+        image = torch.rand(1, self.channels, size, size).to(device)
+        mask = torch.ones(1, 1, size, size, device=device)
         wanted = self.middle_taps if taps is None else taps
         modes = {module: module.training for module in self.modules()}
         self.eval()

@@ -64,11 +64,13 @@ def described(trainer: pl.Trainer) -> str:
     return device if trainer.world_size == 1 else f"{trainer.world_size} x {device}"
 
 
-def warn_of_emulation(precision: str | int, device: torch.device) -> None:
-    """Say it where half precision is slow on a device."""
-    if "bf16" in str(precision) and emulates_bfloat16(device):
+def advise(trainer: DictConfig) -> None:
+    """Say it where training would be faster with other settings of the trainer."""
+    if not on_gpu(trainer) and torch.cuda.is_available():
+        console().print("a GPU is here and is not used; trainer=gpu trains on it", highlight=False)
+    if "bf16" in str(trainer.precision) and emulates_bfloat16(first_device(trainer)):
         console().print(
-            f"trainer.precision={precision}: this CPU has no instructions for bfloat16 and takes "
-            "many times as long as with 32-true",
+            f"trainer.precision={trainer.precision}: this CPU has no instructions for bfloat16 and "
+            "takes many times as long as with 32-true",
             highlight=False,
         )

@@ -33,7 +33,7 @@ from kdmri.training.callbacks import (
     announce,
     is_time_over,
 )
-from kdmri.training.devices import check_tasks, described, on_gpu, warn_of_emulation, world_size
+from kdmri.training.devices import check_tasks, described, on_gpu, world_size
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
 from kdmri.training.networks import begin, check_size
@@ -127,7 +127,6 @@ def train(job: Job) -> None:
     if trainer.is_global_zero:
         write_text(job.directory / "stage.json", json.dumps(record, indent=2))
         write_text(job.directory / "config.yaml", OmegaConf.to_yaml(config))
-        warn_of_emulation(config.trainer.precision, trainer.strategy.root_device)
     last = job.directory / LAST
     if last.is_file() and trainer.is_global_zero:
         console().print(f"{job.stage}: goes on from {last}", highlight=False)
@@ -216,6 +215,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*add the following callbacks: .'Timer'.*")
     # The measures are of all processes' slices already.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    # It is said in this program's own words.
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
     # One device without srun is what an interactive session on a cluster wants.
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # Lightning's own use of a class that PyTorch renames.

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from kdmri.benchmark.measuring import Measured
+from kdmri.benchmark.measuring import Measured, Plan
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import FileStep, SuiteStep, build
+from kdmri.errors import KdmriError
 from kdmri.models import CascadedNetwork
 from tests.conftest import Result, command
 
@@ -75,6 +76,24 @@ def test_unusable_settings(run: Callable[..., Result], word: str, said: str) -> 
     result = run("kdmri/benchmark/__main__.py", word)
     assert result.code == 2
     assert said in " ".join(result.err.split())
+
+
+def test_a_work_that_fails_leaves_what_was_measured_before_it(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(plan: Plan, work: str, arms: list[str]) -> dict[str, Measured]:
+        if work == "kd step":
+            raise KdmriError("kd step: a process failed")
+        return dict.fromkeys(arms, Measured([0.5] * 3))
+
+    monkeypatch.setattr("kdmri.benchmark.measuring.measure", failing)
+    words = ("works=[student step,kd step,loading]", *TINY)
+    result = run("kdmri/benchmark/__main__.py", *words)
+    assert result.code == 2
+    assert "kd step: a process failed" in result.err
+    assert "student step" in result.out
+    assert "500" in result.out
+    assert "kd step" not in result.out
 
 
 def test_operations_of_the_published_networks(setting: Setting) -> None:

@@ -173,3 +173,11 @@ def test_a_look_at_activations_teaches_layers_of_batches_nothing() -> None:
     assert network.training
     assert learning.norm.training
     assert not still.norm.training
+
+
+def test_shapes_of_activations_are_seen_on_the_device_of_the_network() -> None:
+    """On "meta", as on a GPU, tensors of the CPU are refused."""
+    network = DCCNN(cascades=2, depth=3, width=4).to("meta")
+    (activation,) = network.tiny_features([Tap(0, 1)])
+    assert activation.is_meta
+    assert tuple(activation.shape) == (1, 4, 32, 32)

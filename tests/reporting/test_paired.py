@@ -44,13 +44,14 @@ def leave(
     psnr: np.ndarray,
     subjects: list[str] | None = None,
     dataset: str = "Set",
+    label: str | None = None,
 ) -> None:
     measured = table(psnr)
     Measurements(
         dataset=dataset,
         task="4x",
         stage=stage,
-        label=stage.title(),
+        label=label or stage.title(),
         seed=seed,
         parameters=1000,
         flops=2_500_000_000,
@@ -103,6 +104,22 @@ def test_reference_may_be_one_directory_for_all(tmp_path: Path) -> None:
         leave(tmp_path, "published_teacher", seed, PSNR[:SUBJECTS] + 0.75)
     assert row(tmp_path, "Kd", **elsewhere)["Δ PSNR dB"] == "+0.25 (+0.25 to +0.25)"
     assert row(tmp_path, "Published_Teacher", **elsewhere)["Δ PSNR dB"] == "–"
+
+
+def test_stages_of_one_label_are_told_apart_by_what_differs_in_their_directories(
+    tmp_path: Path,
+) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    names = ("flips_kd_loss.fade-None", "flips_fsp_kd_loss.fade-None", "a_kd_b", "a_a_kd_b")
+    for label, directories in (("KD", names[:2]), ("Joint", names[2:])):
+        for directory in directories:
+            leave(tmp_path, directory, 1, PSNR[:SUBJECTS], label=label)
+    (found,) = compare(find_records(tmp_path), "student_long", 5, 10).tables
+    shown = {row[0] for row in found.rows}
+    assert shown == {
+        *("Teacher", "Student", "Student_Long", "Kd"),
+        *("KD", "KD (fsp)", "Joint", "Joint (a)"),
+    }
 
 
 def test_significance_is_that_of_subjects_not_of_volumes(tmp_path: Path) -> None:
@@ -231,7 +248,7 @@ def test_several_references_are_all_told(tmp_path: Path) -> None:
     leave(tmp_path, "student_long", 1, PSNR[:SUBJECTS])
     shutil.copytree(tmp_path / "student_long_seed-1", tmp_path / "other_student_long_seed-1")
     (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
-    told = '"Student_Long (other_student_long)", "Student_Long (student_long)"'
+    told = '"Student_Long (other)", "Student_Long"'
     assert any(f"the one of the plan among {told}" in note for note in one.notes)
 
 

@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 
 from kdmri.errors import ConfigurationError
 from kdmri.execution import emulates_bfloat16
-from kdmri.training.devices import first_device, warn_of_emulation, world_size
+from kdmri.training.devices import advise, first_device, world_size
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,29 @@ def test_half_precision_without_instructions_for_it_is_told(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
     assert emulates_bfloat16(torch.device("cpu")) == slow
     assert not emulates_bfloat16(torch.device("cuda"))
-    warn_of_emulation("32-true", torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
+    advise(OmegaConf.create(settings))
     assert capsys.readouterr().out == ""
-    warn_of_emulation("bf16-mixed", torch.device("cpu"))
+    advise(OmegaConf.create(settings | {"precision": "bf16-mixed"}))
     assert ("many times as long" in " ".join(capsys.readouterr().out.split())) == slow
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "there", "told"),
+    [("cpu", True, True), ("cpu", False, False), ("gpu", 1, False)],
+)
+def test_a_gpu_that_is_not_used_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    accelerator: str,
+    there: bool,
+    told: bool,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    settings = {"accelerator": accelerator, "devices": [0], "precision": "32-true"}
+    advise(OmegaConf.create(settings))
+    assert ("trainer=gpu trains on it" in capsys.readouterr().out) == told
 
 
 @pytest.mark.parametrize(
