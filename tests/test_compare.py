@@ -36,7 +36,7 @@ def test_methods_and_seeds_end_in_one_table(run: Run, tmp_path: Path) -> None:
         for folder in ("tiny_fitnets_kd_seed-1", "tiny_fitnets_kd_seed-2")
     ]
     mean = sum(one["figures"]["psnr"] for one in told) / 2
-    method = cells(table, "Student + KD (tiny_fitnets_kd)")
+    method = cells(table, "Student + KD (fitnets)")
     assert method[1] == "2"
     assert method[2].startswith(f"{mean:.2f} ± ")
     long = [

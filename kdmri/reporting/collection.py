@@ -3,12 +3,12 @@
 import csv
 import io
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdmri.reporting.naming import told_apart, variant
 from kdmri.reporting.records import FIGURES, find_records
 from kdmri.reporting.tables import Table, with_deviation
 
@@ -70,15 +70,10 @@ def _alike(one: dict[str, float], other: dict[str, float]) -> bool:
     return all(math.isclose(one[metric], other[metric], rel_tol=1e-4) for metric in FIGURES)
 
 
-def variant(directory: Path) -> str:
-    """Name a stage's directory without its seed."""
-    return re.sub(r"_seed-\d+", "", directory.name)
-
-
 def tabulate(summaries: Iterable[Summary]) -> Table:
     """Lay out one row for each data set, task, method and variant; seeds are averaged.
 
-    Where a method has several variants, each row names the directory that it is of.
+    Where a method has several variants, each row names what its directory's name has of its own.
 
     Returns:
         A table whose figures are means over seeds, with one standard deviation where there are
@@ -87,19 +82,18 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
     cells: dict[tuple[str, str, str, str, int], list[Summary]] = defaultdict(list)
     for one in summaries:
         cells[one.dataset, one.task, one.method, one.variant, one.parameters].append(one)
-    variants: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for dataset, task, method, variant, _ in cells:
-        variants[dataset, task, method].add(variant)
+    names: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for dataset, task, method, name, _ in cells:
+        names[dataset, task, method].add(name)
     rows = []
-    for (dataset, task, method, variant, parameters), seeds in sorted(
+    for (dataset, task, method, name, parameters), seeds in sorted(
         cells.items(), key=lambda cell: (cell[0][:2], cell[0][4] == 0 and -1, cell[0][2:])
     ):
-        plain = len(variants[dataset, task, method]) == 1
         rows.append(
             [
                 dataset,
                 task,
-                method if plain or not variant else f"{method} ({variant})",
+                told_apart(method, name, names[dataset, task, method]),
                 f"{parameters:,}" if parameters else "–",
                 *(with_deviation([s.figures[m] for s in seeds], d) for m, d in FIGURES.items()),
                 str(len(seeds)) if parameters else "–",

@@ -3,9 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
-from kdmri.reporting.collection import variant
+from kdmri.reporting.naming import told_apart, variant
 from kdmri.reporting.records import Record
 
 
@@ -45,21 +44,6 @@ def by_method(records: Sequence[Record]) -> list[Method]:
     for label, name in seeds:
         alike[label].append(name)
     return [
-        Method(_named(label, name, alike[label]), of_seeds)
+        Method(told_apart(label, name, alike[label]), of_seeds)
         for (label, name), of_seeds in seeds.items()
     ]
-
-
-def _named(label: str, name: str, alike: Sequence[str]) -> str:
-    """Add to a label what its directory's name has beyond the words that all of its kind share."""
-    words = [other.split("_") for other in alike]
-    first = _shared(words)
-    last = _shared([each[first:][::-1] for each in words])
-    own = name.split("_")
-    rest = "_".join(own[first : len(own) - last])
-    return f"{label} ({rest})" if rest else label
-
-
-def _shared(words: Sequence[Sequence[str]]) -> int:
-    """Count the words with which all begin."""
-    return sum(1 for _ in takewhile(lambda found: len(set(found)) == 1, zip(*words, strict=False)))

@@ -9,8 +9,8 @@ from scipy.stats import wilcoxon
 
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import SliceTable
-from kdmri.reporting.collection import variant
 from kdmri.reporting.methods import Method, by_method
+from kdmri.reporting.naming import variant
 from kdmri.reporting.records import Record
 from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling, interval
 from kdmri.reporting.tables import Table, with_deviation
