@@ -8,9 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-Trained = tuple[nn.Parameter, Tensor]
-"""A parameter with its gradient."""
-
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the odd polynomial a x + b x^3 + c x^5 that brings singular values close to 1."""
 ITERATIONS = 5
@@ -31,12 +28,13 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
+    x = x.reshape(-1, *x.shape[-2:])
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(TINY)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrices.shape)
 
 
 class Muon(Optimizer):
@@ -80,41 +78,54 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            alike: dict[torch.Size, list[Trained]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike[parameter.shape].append((parameter, parameter.grad))
-            for shape, trained in alike.items():
-                step = self._matrices if len(shape) > 1 else self._vectors
-                step(trained, group["lr"], *group["betas"])
+            trained: list[Tensor] = [p for p in group["params"] if p.grad is not None]
+            settings = group["lr"], *group["betas"]
+            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for parameter in trained:
+                if parameter.ndim > 1:
+                    alike[parameter.shape].append(parameter)
+            for kernels in alike.values():
+                self._matrices(kernels, *settings)
+            if vectors := [p for p in trained if p.ndim < 2]:
+                self._vectors(vectors, *settings)
         return loss
 
-    def _matrices(self, trained: list[Trained], lr: float, decay: float, _: float) -> None:
-        """Update parameters of one shape, (outputs, ...), at once."""
-        ahead = []
-        for parameter, gradient in trained:
-            momentum = self._moment(parameter, "momentum").lerp_(gradient, 1 - decay)
-            ahead.append(gradient.lerp(momentum, decay).flatten(1))
-        steps = orthogonal(torch.stack(ahead).float())
+    def _matrices(self, trained: list[Tensor], lr: float, decay: float, _: float) -> None:
+        """Update parameters of one shape, (outputs, inputs, ...), at once."""
+        gradients, momenta = _gradients(trained), self._moments(trained, "momentum")
+        torch._foreach_lerp_(momenta, gradients, 1 - decay)
+        ahead = torch._foreach_lerp(gradients, momenta, decay)
+        # Columns in the order in which they lie in memory; any will do.
+        last = [gradient.movedim(1, -1) for gradient in ahead]
+        steps = orthogonal(torch.stack([gradient.flatten(1) for gradient in last]).float())
         size = 0.2 * max(steps.shape[-2:]) ** 0.5
-        for (parameter, _gradient), step in zip(trained, steps, strict=True):
-            parameter.sub_(step.view(parameter.shape), alpha=lr * size)
+        shaped = [step.view(last[0].shape).movedim(-1, 1) for step in steps]
+        torch._foreach_add_(trained, shaped, alpha=-lr * size)
 
-    def _vectors(
-        self, trained: list[Trained], lr: float, decay: float, square_decay: float
-    ) -> None:
-        """Update parameters of one dimension as Adam does (Kingma and Ba 2015)."""
-        for parameter, gradient in trained:
+    def _vectors(self, trained: list[Tensor], lr: float, decay: float, square_decay: float) -> None:
+        """Update parameters of one dimension as Adam does (Kingma and Ba 2015), all at once."""
+        gradients, momenta = _gradients(trained), self._moments(trained, "momentum")
+        squares = self._moments(trained, "square")
+        torch._foreach_lerp_(momenta, gradients, 1 - decay)
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - square_decay)
+        counts = []
+        for parameter in trained:
             state = self.state[parameter]
             state["step"] = state.get("step", 0) + 1
-            momentum = self._moment(parameter, "momentum").lerp_(gradient, 1 - decay)
-            square = self._moment(parameter, "square").lerp_(gradient.square(), 1 - square_decay)
-            mean = momentum / (1 - decay ** state["step"])
-            scale = (square / (1 - square_decay ** state["step"])).sqrt() + 1e-8
-            parameter.addcdiv_(mean, scale, value=-lr)
+            counts.append(state["step"])
+        means = torch._foreach_div(momenta, [1 - decay**count for count in counts])
+        scales = torch._foreach_div(squares, [1 - square_decay**count for count in counts])
+        torch._foreach_sqrt_(scales)
+        torch._foreach_add_(scales, 1e-8)
+        torch._foreach_addcdiv_(trained, means, scales, value=-lr)
 
-    def _moment(self, parameter: nn.Parameter, name: str) -> Tensor:
-        state = self.state[parameter]
-        if name not in state:
-            state[name] = torch.zeros_like(parameter)
-        return state[name]
+    def _moments(self, trained: list[Tensor], name: str) -> list[Tensor]:
+        """Find what is kept of each parameter under a name; zeros at first."""
+        for parameter in trained:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in trained]
+
+
+def _gradients(trained: list[Tensor]) -> list[Tensor]:
+    return [parameter.grad for parameter in trained if parameter.grad is not None]

@@ -48,6 +48,26 @@ def test_vectors_are_optimised_as_adam_does() -> None:
     torch.testing.assert_close(ours, theirs)
 
 
+def test_steps_of_many_kernels_are_those_of_each_however_they_lie_in_memory() -> None:
+    torch.manual_seed(0)
+    values = [torch.randn(5, 3, 3, 3) for _ in range(3)]
+    gradients = [[torch.randn(5, 3, 3, 3) for _ in values] for _ in range(3)]
+    layouts = (torch.channels_last, torch.contiguous_format)
+    together = [
+        nn.Parameter(v.clone().to(memory_format=layouts[n % 2])) for n, v in enumerate(values)
+    ]
+    apart = [nn.Parameter(v.clone()) for v in values]
+    one, *others = Muon(together, 0.1, BETAS), *(Muon([p], 0.1, BETAS) for p in apart)
+    for now in gradients:
+        for mine, its, gradient in zip(together, apart, now, strict=True):
+            mine.grad, its.grad = gradient.to(mine), gradient.clone()
+        for optimizer in (one, *others):
+            optimizer.step()
+    for mine, its, value in zip(together, apart, values, strict=True):
+        torch.testing.assert_close(mine, its)
+        assert (mine - value).abs().max() > 0.01
+
+
 def loss_after(
     optimizer: torch.optim.Optimizer, network: DCCNN, image: torch.Tensor, steps: int
 ) -> float:
