@@ -35,3 +35,10 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def clear_half_written(directory: Path) -> None:
+    """Remove what killed processes left of `written_aside`, where nobody is writing now."""
+    for path in directory.glob(".*"):
+        if path.suffix[1:].isdigit() and path.is_file():
+            path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from kdmri.claims import CLAIM, claim, is_claimed
 from kdmri.command import Command
 from kdmri.console import console
 from kdmri.errors import CheckpointError, StageConflictError
+from kdmri.files import clear_half_written
 from kdmri.stages import Need, Stage
 from kdmri.training.devices import advise
 from kdmri.training.run import Job, launch
@@ -53,6 +54,7 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
             if stage.finished:
                 console().print(f"{stage.name}: done before, in {stage.directory}", highlight=False)
             else:
+                clear_half_written(stage.directory)
                 launch(_job(stage, command))
     return chosen[-1].record["best"]
 
