@@ -17,11 +17,11 @@ from kdmri.physics import CartesianUndersampling
 from kdmri.training.muon import Muon
 from tests.conftest import Result, command
 from tests.distillation.test_losses import ALL, build, features
-from tests.test_train import as_user, finish, kill_after_first_save, weights_of
+from tests.processes import as_user, finish, kill_after_first_save, weights_of
+from tests.test_train import STAGES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 Run = Callable[..., Result]
-STAGES = ("teacher", "student", "student_long", "feature", "kd")
 EXACT = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -32,6 +32,7 @@ def _full_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def slices(count: int = 3) -> Slice:
+    torch.manual_seed(3)
     target, number = torch.rand(count, 1, 48, 40), torch.arange(count)
     none = torch.zeros_like(number)
     return Slice(target, None, torch.ones(count), none, number, none)
@@ -47,7 +48,7 @@ def test_network_and_its_gradients_are_those_of_the_cpu(name: str, compiled: boo
     task = CartesianUndersampling(GaussianLines(4))
     found = []
     for device in ("cpu", "cuda"):
-        batch = task(slices_of_seed().to(torch.device(device)))
+        batch = task(slices().to(torch.device(device)))
         network = network.to(device)
         network.zero_grad()
         call = torch.compile(network) if compiled and device == "cuda" else network
@@ -57,11 +58,6 @@ def test_network_and_its_gradients_are_those_of_the_cpu(name: str, compiled: boo
         found.append([batch.image.cpu(), output.detach().cpu(), torch.cat(gradients)])
     for mine, its in zip(*found, strict=True):  # single gradients may be mere rounding
         assert torch.linalg.vector_norm(its - mine) < 1e-3 * torch.linalg.vector_norm(mine)
-
-
-def slices_of_seed() -> Slice:
-    torch.manual_seed(3)
-    return slices()
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -3,14 +3,8 @@
 import csv
 import gc
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -22,7 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kdmri.data.dataset import SliceDataset
 from kdmri.models import CascadedNetwork
 from kdmri.training.frozen_teacher import FrozenTeacher
-from tests.conftest import ROOT, TINY, Result
+from tests.conftest import Result
+from tests.processes import as_user, finish, kill_after_first_save, weights_of
 
 Run = Callable[..., Result]
 STAGES = ("teacher", "student", "student_long", "feature", "kd")
@@ -218,32 +213,6 @@ def test_complex_images_train_complex_networks(
     folder = next(runs.glob("complex_kd*"))
     with h5py.File(folder / "results" / "a.h5") as file:
         assert file["reconstruction"].dtype == np.complex64
-
-
-def as_user(tmp_path: Path, *overrides: str) -> dict[str, Any]:
-    """Say how to run `train.py` in a process of its own."""
-    return {
-        "args": [sys.executable, str(ROOT / "train.py"), *TINY, *overrides],
-        "cwd": tmp_path,
-        "env": os.environ | {"PYTHONPATH": str(ROOT)},
-    }
-
-
-def finish(call: dict[str, Any]) -> None:
-    done = subprocess.run(**call, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout
-
-
-def kill_after_first_save(call: dict[str, Any], folder: Path) -> None:
-    with subprocess.Popen(**call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not (folder / "model.pt").exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert not json.loads((folder / "stage.json").read_text())["finished"]
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "best_model.pt", weights_only=True)["weights"]
 
 
 @pytest.mark.parametrize("minutes", ["null", "0"])
