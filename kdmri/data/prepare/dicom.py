@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kdmri.data.geometry import Geometry
 from kdmri.data.prepare.naming import UNREADABLE, natural, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.data.prepare.subjects import pseudonym
@@ -117,7 +118,7 @@ class Dicom(Reader):
                         subject=subject,
                         files=tuple(dict.fromkeys(frame.path for frame in frames)),
                         slices=partial(_slices, frames),
-                        spacing=_spacing(frames),
+                        geometry=_geometry(frames),
                         split=split_of(frames[0].path, source),
                     )
         for n, (path, reason) in enumerate(broken, start=1):
@@ -285,11 +286,13 @@ def _places(frames: list[_Frame]) -> list[float] | None:
     return [float(normal @ frame.position) for frame in frames] if normal.any() else None
 
 
-def _spacing(frames: list[_Frame]) -> tuple[float, float, float] | None:
+def _geometry(frames: list[_Frame]) -> Geometry | None:
     spacing, places = frames[0].spacing, _places(frames) or ()
     if len(places) > 1:
         spacing = (*spacing[:2], float(np.median(np.diff(places))))
-    return (spacing[0], spacing[1], abs(spacing[2])) if len(spacing) == 3 and all(spacing) else None
+    if len(spacing) < 3 or not all(spacing):
+        return None
+    return Geometry.of_spacing((spacing[0], spacing[1], abs(spacing[2])))
 
 
 def _slices(frames: list[_Frame]) -> Iterator[SourceSlice]:

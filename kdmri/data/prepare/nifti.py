@@ -14,6 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
 from kdmri.data.embedded import ORIENTATIONS
+from kdmri.data.geometry import Geometry
 from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of, subject_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError, DataError
@@ -76,13 +77,16 @@ def nifti_volumes(
         return
     across, down, along = _axes(orientation, axis)
     zooms = _zooms(image, turn)
+    geometry = None
+    if zooms is not None:
+        geometry = Geometry.of_spacing((zooms[down], zooms[along], zooms[across]))
     for frame in range(image.shape[3]) if len(image.shape) == 4 else [None]:
         yield SourceVolume(
             name=name if frame is None else f"{name}_frame{frame + 1:02d}",
             subject=subject,
             files=(path,),
             slices=partial(_slices, path, orientation, axis, frame),
-            spacing=None if zooms is None else (zooms[down], zooms[along], zooms[across]),
+            geometry=geometry,
             split=split,
         )
 

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from kdmri.data.geometry import Geometry, Spacing
 from kdmri.errors import DataError
 
 BELOW_ZERO = 0.1
@@ -46,7 +47,7 @@ class SourceVolume:
         files: what the volume is read from.
         slices: reads the slices in anatomical order; can be called more than once; raises
             DataError, which names the file, where one cannot be read.
-        spacing: distances in mm between rows, columns and slices; None where unknown.
+        geometry: where the images that `slices` gives lie; None where nothing is known.
         split: "train", "validation" or "test" where the owner's release fixes it, else None.
         shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
             k-space covers more.
@@ -57,10 +58,15 @@ class SourceVolume:
     subject: str
     files: tuple[Path, ...]
     slices: Callable[[], Iterator[SourceSlice]]
-    spacing: tuple[float, float, float] | None = None
+    geometry: Geometry | None = None
     split: str | None = None
     shown: tuple[int, int] | None = None
     scaled: bool = False
+
+    @property
+    def spacing(self) -> Spacing | None:
+        """Distances in mm between rows, columns and slices; None where unknown."""
+        return None if self.geometry is None else self.geometry.spacing
 
 
 class Extent:
