@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from kdmri.__main__ import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"
@@ -77,7 +79,7 @@ def commands() -> str:
     for path in sorted(CONFIGS.glob("*.yaml"), key=lambda p: (p.stem != "config", p.stem)):
         called = _called(path)
         told = _load(HELP / f"{_help_of(path)}.yaml")
-        lines += ["", f"## {called.removeprefix('python ').removeprefix('-m ')}", "", "```output"]
+        lines += ["", f"## {called}", "", "```output"]
         lines += [told["header"].strip(), "", told["footer"].strip(), "```", ""]
         lines += _told(path)
     return "\n".join(lines) + "\n"
@@ -125,12 +127,10 @@ def _used(path: Path) -> Iterator[tuple[str, str | None]]:
 def _called(path: Path) -> str:
     """Give the command of a primary configuration, by the module that names it."""
     named = f'@entry_point("{path.stem}"'
-    sources = [ROOT / "train.py", *sorted((ROOT / "kdmri").rglob("*.py"))]
-    script = next(source for source in sources if named in source.read_text())
-    parts = script.relative_to(ROOT).with_suffix("").parts
-    if len(parts) == 1:
-        return f"python {script.name}"
-    return f"python -m {'.'.join(part for part in parts if part != '__main__')}"
+    modules = {
+        name: ROOT / f"{module.replace('.', '/')}.py" for name, (module, _) in COMMANDS.items()
+    }
+    return next(f"kdmri {n}" for n, source in modules.items() if named in source.read_text())
 
 
 def _told(path: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One table of all that was measured: `python -m kdmri.collect experiments=DIR`."""
+"""One table of all that was measured: `kdmri collect experiments=DIR`."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Compare methods over seeds, fairly: `python -m kdmri.compare experiments=DIR`."""
+"""Compare methods over seeds, fairly: `kdmri compare experiments=DIR`."""
 
 import time
 from pathlib import Path

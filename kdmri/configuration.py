@@ -126,7 +126,9 @@ CHECKS: dict[str, Check] = {
 NAMED = {"teacher": "architecture", "student": "architecture", "distillation": "distillation"}
 """Which choices need a `name`, and of what group they are."""
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+_PACKAGE = Path(__file__).parent
+CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
+"""The files of all choices: in the package where it was installed, beside it in a clone."""
 
 
 def register_resolvers() -> None:
@@ -261,6 +263,6 @@ def _check_sampling(config: DictConfig, shipped: DictConfig) -> None:
     for key in {**known, **given}:
         if given.get(key) != known.get(key):
             raise ConfigurationError(
-                f"task.sampling.{key}: follows other settings; change those that `python train.py "
+                f"task.sampling.{key}: follows other settings; change those that `kdmri train "
                 "--help` shows under task and dataset.mask, or add a file to configs/task"
             )

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from kdmri.composition import told
-from kdmri.configuration import CONFIGS
+from kdmri.configuration import CONFIGS, register_resolvers
 from kdmri.errors import KdmriError
 
 Parameters = ParamSpec("Parameters")
@@ -51,6 +51,7 @@ def entry_point(
 
         @functools.wraps(main)
         def command() -> Result:
+            register_resolvers()
             if check is not None:
                 one_line_errors(check)(sys.argv[1:])
             return run()

@@ -1,4 +1,4 @@
-"""Write a trained network as a file that other programs run: `python -m kdmri.export --help`."""
+"""Write a trained network as a file that other programs run: `kdmri export --help`."""
 
 import shutil
 import tempfile

@@ -1,8 +1,7 @@
-"""Take over a checkpoint of the original project: `python -m kdmri.import_original --help`."""
+"""Take over a checkpoint of the original project: `kdmri import --help`."""
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdmri import configuration, stages
 from kdmri.claims import claim
+from kdmri.command import command_line
 from kdmri.composition import check_words
 from kdmri.console import console, entry_point
 from kdmri.data.masks import MaskFile
@@ -19,8 +19,6 @@ from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
 from kdmri.stages import RECORD, Stage
 from kdmri.training.facts import checkpoint_facts
-
-configuration.register_resolvers()
 
 
 @entry_point("import_original", check_words)
@@ -94,7 +92,7 @@ def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int
         "stage": stage.name,
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
-        "command": shlex.join(["python", "-m", "kdmri.import_original", *sys.argv[1:]]),
+        "command": shlex.join(command_line("import")),
         "original": original.told,
         "parameters": _parameters(original),
         "finished": True,

@@ -1,4 +1,4 @@
-"""Bring MR data to the h5 layout: `python -m kdmri.prepare --help`."""
+"""Bring MR data to the h5 layout: `kdmri prepare --help`."""
 
 import sys
 import time

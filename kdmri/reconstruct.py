@@ -1,4 +1,4 @@
-"""Reconstruct scans with a trained network: `python -m kdmri.reconstruct --help`."""
+"""Reconstruct scans with a trained network: `kdmri reconstruct --help`."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Show a tree of experiments in one HTML file: `python -m kdmri.report --help`."""
+"""Show a tree of experiments in one HTML file: `kdmri report --help`."""
 
 from pathlib import Path
 

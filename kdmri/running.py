@@ -21,13 +21,13 @@ from kdmri.training.run import Job, launch
 from kdmri.training.schedules import pace, schedule_of
 
 
-def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[str, Any]:
+def run(config: DictConfig, stages: Mapping[str, Stage], command: list[str]) -> dict[str, Any]:
     """Train the stages that the configuration asks for and that are not done.
 
     Args:
         config: the configuration in use.
         stages: what `plan` gave.
-        command: the command line, kept in each stage's record.
+        command: the words of the command line, kept in each stage's record.
 
     Returns:
         The best figures (epoch, score, metrics) of the last stage.
@@ -59,7 +59,7 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
     return chosen[-1].record["best"]
 
 
-def _find(need: Need, stage: Stage, wait: bool, command: str) -> None:
+def _find(need: Need, stage: Stage, wait: bool, command: list[str]) -> None:
     """See that what a stage needs of one that is not asked for is there, and of the same data."""
     needed = need.stage
     if wait and not needed.finished and is_claimed(needed.directory):
@@ -95,7 +95,7 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _job(stage: Stage, command: str) -> Job:
+def _job(stage: Stage, command: list[str]) -> Job:
     resolved = _resolved(stage.config, {"run_name": stage.directory.name})
     resolved.scheduler = schedule_of(stage.config, stage.name)
     resolved.stage.plan[stage.name].method.scheduler_every = pace(stage.config, stage.name)
@@ -109,7 +109,7 @@ def _job(stage: Stage, command: str) -> Job:
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
         "needs": {role: identity.file_digest(path) for role, path in needs.items()},
-        "command": command,
+        "command": shlex.join(command),
         "begun": asdict(Command.this()),
         "finished": False,
     }
@@ -124,7 +124,7 @@ def _resolved(config: DictConfig, changes: dict[str, Any]) -> DictConfig:
     return resolved
 
 
-def _command_of(command: str, stage: str) -> str:
+def _command_of(command: list[str], stage: str) -> str:
     """Turn this run's command into the one that trains another stage."""
-    words = [word for word in shlex.split(command) if not word.startswith("stage.run=")]
+    words = [word for word in command if not word.startswith("stage.run=")]
     return shlex.join([*words, f"stage.run=[{stage}]"])

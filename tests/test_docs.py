@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from kdmri.__main__ import COMMANDS
 from tests.conftest import ROOT
 
 PAGES = ROOT / "docs" / "pages"
@@ -188,8 +189,8 @@ def test_every_choice_and_every_module_has_its_place(site: Path) -> None:
         assert str(name.name) in place, path
         assert last in place, path
     assert "by default mni" in choices
-    for module in ("train.py", "kdmri.prepare", "kdmri.benchmark.recovery"):
-        assert f"python {'-m ' * (module != 'train.py')}{module}" in commands
+    for name in COMMANDS:
+        assert f"kdmri {name}" in commands
     shown = "".join(Loaded(page).text for page in (site / "api").glob("*.html"))
     for path in (ROOT / "kdmri").rglob("*.py"):
         if path.name != "__init__.py":

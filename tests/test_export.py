@@ -22,8 +22,7 @@ from kdmri.exporting.checking import Bound, Compared
 from kdmri.models import load_network
 from kdmri.models.stored import build_network
 from kdmri.physics import CentralKspace
-from tests.conftest import Result
-from tests.inference.expected import CENTRE, LINES
+from tests.conftest import CENTRE, LINES, Result
 
 Run = Callable[..., Result]
 D5C5 = {"_target_": "kdmri.models.DCCNN", "cascades": 5, "depth": 5}

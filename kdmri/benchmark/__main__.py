@@ -1,4 +1,4 @@
-"""Measure how fast the suite is here: `python -m kdmri.benchmark --help`."""
+"""Measure how fast the suite is here: `kdmri benchmark --help`."""
 
 import json
 import os

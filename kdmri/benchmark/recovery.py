@@ -1,4 +1,4 @@
-"""Kill a training at random moments: `python -m kdmri.benchmark.recovery --help`.
+"""Kill a training at random moments: `kdmri recovery --help`.
 
 A chain of stages is trained twice by `train.py` with the same settings: once without interruption,
 once killed (SIGKILL to all its processes) again and again and resumed by the same command. Both
@@ -22,6 +22,7 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
+from kdmri.benchmark.chains import TRAIN, environment
 from kdmri.console import console, entry_point
 from kdmri.errors import ConfigurationError, KdmriError
 from kdmri.models.stored import read_checkpoint
@@ -30,7 +31,6 @@ from kdmri.reporting.tables import Table
 from kdmri.stages import RECORD
 from kdmri.training.callbacks import BEST
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 POLL_SECONDS = 0.02
 
 
@@ -57,7 +57,7 @@ class Chain:
         self.folder = folder
         folder.mkdir()
         options_first = sorted(words, key=lambda word: not word.startswith("-"))
-        self._command = [sys.executable, str(TRAIN), *options_first]
+        self._command = [*TRAIN, *options_first]
         self._log = folder / "log"
 
     def run(self, seconds: float | None = None) -> float | None:
@@ -72,7 +72,12 @@ class Chain:
         began = time.monotonic()
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                self._command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                cwd=self.folder,
+                env=environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
             try:
                 status = process.wait(seconds)

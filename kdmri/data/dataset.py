@@ -173,7 +173,7 @@ def _scaled(volume: Volume, largest: float) -> float:
     if not low <= largest <= high:
         raise DataError(
             f"{volume.path}: {volume.target_key} reaches {largest:g}; volumes go from 0 to 1, to "
-            "which python -m kdmri.prepare format=layout source=... name=... scales them"
+            "which kdmri prepare format=layout source=... name=... scales them"
         )
     return largest
 

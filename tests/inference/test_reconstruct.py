@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from tests.inference.expected import CENTRE, LINES, Run, by_hand, reconstruction
+from tests.conftest import CENTRE, LINES
+from tests.inference.expected import Run, by_hand, reconstruction
 
 
 def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> None:

@@ -97,7 +97,7 @@ def _add(
     if data.get("one_subject") is True:
         notes.append("One subject, splits apart in space: no statement about other people.")
     if not figures:
-        notes.append("No figures yet: python evaluate.py with the same settings measures it.")
+        notes.append("No figures yet: kdmri evaluate with the same settings measures it.")
     title = f"{_dataset(anchor)}, {_task(anchor)}: {anchor.variant}"
     found.experiments.append({"title": title, "rows": rows, "notes": notes})
 
