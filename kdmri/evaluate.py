@@ -2,19 +2,18 @@
 
 from omegaconf import DictConfig
 
-from kdmri import configuration, evaluation, stages
+from kdmri import evaluation
 from kdmri.composition import check_words
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
+from kdmri.planning import make_plan
 
 
 @entry_point("config", check_words)
 def main(config: DictConfig) -> None:
     """Measure the finished stages of a plan, by default those of `stage=all`."""
     keep_freed_memory()
-    configuration.check(config)
-    plan = stages.plan(config, configuration.shipped(config))
-    evaluation.report(config, plan)
+    evaluation.report(make_plan(config))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri import configuration, stages
 from kdmri.claims import claim
 from kdmri.command import command_line
 from kdmri.composition import check_words
@@ -17,6 +16,7 @@ from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.files import write_text, written_aside
 from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
+from kdmri.planning import Plan, make_plan
 from kdmri.stages import RECORD, Stage
 from kdmri.training.facts import checkpoint_facts
 
@@ -28,8 +28,7 @@ def main(config: DictConfig) -> None:
         raise ConfigurationError("checkpoint: name the file, checkpoint=.../best_model.pt")
     path = Path(config.checkpoint)
     original = read_original(path)
-    plan = stages.plan(config, configuration.shipped(config))
-    stage = _stage(config, plan, original, path)
+    stage = _stage(make_plan(config), original, path)
     size = _slice_size(config)
     with claim(stage.directory, stage.name, wait=False):
         if not config.overwrite and (stage.record or stage.checkpoint.exists()):
@@ -42,22 +41,23 @@ def main(config: DictConfig) -> None:
     console().print(_sentence(original), highlight=False, markup=False, soft_wrap=True)
 
 
-def _stage(config: DictConfig, plan: dict[str, Stage], original: Original, path: Path) -> Stage:
+def _stage(plan: Plan, original: Original, path: Path) -> Stage:
     """Choose the stage that the network becomes; raises CheckpointError where it does not fit."""
+    config, stages = plan.config, plan.stages
     networks = {
         role: OmegaConf.to_container(OmegaConf.create(network_settings(config[role])))
         for role in ("teacher", "student")
     }
     name = config.into or ("teacher" if original.network == networks["teacher"] else "student")
-    if name not in plan:
-        raise ConfigurationError(f"into={name}: known are {', '.join(plan)}")
-    role = plan[name].network
+    if name not in stages:
+        raise ConfigurationError(f"into={name}: known are {', '.join(stages)}")
+    role = stages[name].network
     if original.network != networks[role]:
         raise CheckpointError(
             f"{path}: is {original.network}, the {role} of stage {name} is {networks[role]}; "
             f"choose the same with task=... or architecture@{role}=..."
         )
-    return plan[name]
+    return stages[name]
 
 
 def _slice_size(config: DictConfig) -> tuple[int, int]:

@@ -4,13 +4,13 @@ import math
 
 from omegaconf import DictConfig
 
-from kdmri import configuration, evaluation, processes, running, stages
+from kdmri import evaluation, processes, running
 from kdmri.collect import SweepTable
 from kdmri.command import Command, command_line
 from kdmri.composition import check_words
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
-from kdmri.training.rehearsal import rehearse
+from kdmri.planning import make_plan
 
 
 @entry_point("config", check_words)
@@ -26,13 +26,10 @@ def train(config: DictConfig) -> float:
         return math.nan
     keep_freed_memory()
     with processes.leading(tasks):
-        configuration.check(config)
-        plan = stages.plan(config, configuration.shipped(config))
-        rehearse(config)
-        evaluation.check(config)
-        best = running.run(config, plan, command=command_line("train"))
-        evaluation.report(config, plan)
-    reported = config.stage.plan[config.stage.run[-1]].reported
+        plan = make_plan(config)
+        best = running.train(plan, command_line("train"))
+        evaluation.report(plan)
+    reported = plan.asked[-1].definition.reported
     return best["metrics"]["val/psnr"] if reported else -best["score"]
 
 

@@ -17,11 +17,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from kdmri import configuration, stages
+from kdmri import configuration
 from kdmri.command import COMMAND
 from kdmri.data.embedded import find_mni
 from kdmri.data.layout import write_volume
 from kdmri.models.stored import build_network
+from kdmri.planning import lay_out
+from kdmri.stages import Stage
 
 ROOT = Path(__file__).parents[1]
 RULE = {
@@ -53,9 +55,9 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def plan(*overrides: str) -> dict[str, stages.Stage]:
+def plan(*overrides: str) -> dict[str, Stage]:
     chosen = [word for word in overrides if word.split("=")[0] in configuration.PATH_CHOICES]
-    return stages.plan(compose("config", list(overrides)), compose("config", chosen))
+    return lay_out(compose("config", list(overrides)), compose("config", chosen))
 
 
 @dataclass

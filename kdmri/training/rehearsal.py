@@ -49,7 +49,7 @@ def rehearse(config: DictConfig) -> None:
                 "output before its last; give 0"
             )
         teacher = networks["teacher"] if "teacher" in definition.needs else None
-        method = build_method(config, name, networks[definition.network], teacher)
+        method = build_method(config, name, networks[definition.network], teacher, {})
         if isinstance(method, Distillation):
             _check_weights(config, name, method)
             if method.weights.attention:
