@@ -1,0 +1,299 @@
+"""What the header of a DICOM file says: whether it holds MR images, where and of what they are."""
+
+import logging
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.misc import is_dicom
+from pydicom.uid import (
+    UID,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+)
+
+from kdmri.data.prepare.naming import UNREADABLE
+
+PYDICOM = (BytesLengthException, InvalidDicomError, struct.error, zlib.error)
+"""What pydicom and its decoders raise for files that are damaged or that they do not know."""
+
+DAMAGED = (*UNREADABLE, *PYDICOM, AttributeError, TypeError, RuntimeError)
+
+MR_CLASSES = {
+    MRImageStorage,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+}
+
+NO_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
+"""Values of ImageType and ComplexImageComponent (PS3.3 C.8.13.3.1.1) that are no magnitude."""
+
+FRAMES_IN_TIME = {0x00181063, 0x00181065}
+"""FrameTime and FrameTimeVector, where FrameIncrementPointer names them (PS3.3 C.7.6.6)."""
+
+ECHOES = ("EffectiveEchoTime", "EchoTime", "EchoNumbers")
+
+TIMES: dict[str, tuple[str, ...]] = {
+    "temporal position": ("TemporalPositionIndex", "TemporalPositionIdentifier"),
+    "trigger time": ("NominalCardiacTriggerDelayTime", "TriggerTime"),
+    "inversion time": ("InversionTimes", "InversionTime"),
+    "acquisition number": ("AcquisitionNumber",),
+}
+"""What tells images of one contrast and place apart, with the attributes that hold it."""
+
+B_VALUES = (
+    (0x0019, "SIEMENS MR HEADER", (0x0C,)),
+    (0x2001, "Philips Imaging DD 001", (0x03,)),
+    (0x0043, "GEMS_PARM_01", (0x39,)),
+    (0x0065, "Image Private Header", (0x09,)),
+)
+"""Where vendors keep the b-value: group, private creator, elements; United Imaging last."""
+
+DIRECTIONS = (
+    (0x0019, "SIEMENS MR HEADER", (0x0E,)),
+    (0x2005, "Philips MR Imaging DD 001", (0xB0, 0xB1, 0xB2)),
+    (0x0019, "GEMS_ACQU_01", (0xBB, 0xBC, 0xBD)),
+    (0x0065, "Image Private Header", (0x37,)),
+)
+"""Where vendors keep the direction of the diffusion gradient."""
+
+
+class Contrast(NamedTuple):
+    """What an image shows. Images that differ in it never share a volume.
+
+    Attributes:
+        kind: ImageType, or FrameType in enhanced files.
+        echo: echo times in ms and echo numbers, as far as told.
+        b_value: in s/mm2; empty where not told.
+        direction: of the diffusion gradient.
+        pixel: distances in mm between rows and between columns.
+    """
+
+    kind: tuple[str, ...]
+    echo: tuple[float, ...]
+    b_value: tuple[float, ...]
+    direction: tuple[Any, ...]
+    pixel: tuple[float, ...]
+
+
+class Frame(NamedTuple):
+    """An image in a file.
+
+    Attributes:
+        path: the file.
+        number: of the frame in it, from 0.
+        shape: (H, W).
+        orientation: direction cosines of a row and of a column, in patient coordinates (LPS).
+        position: of the first sample in mm, LPS.
+        contrast: what it shows.
+        times: values of `TIMES`, in their order; empty tuples where not told.
+        order: what orders images that nothing else tells apart; the InstanceNumber first.
+        slope: takes stored values to those of the image, with `intercept`.
+        intercept: see `slope`.
+        spacing: distances in mm between rows, between columns and between slices, as far as told.
+        study: StudyInstanceUID.
+    """
+
+    path: Path
+    number: int
+    shape: tuple[int, int]
+    orientation: tuple[float, ...]
+    position: tuple[float, ...]
+    contrast: Contrast
+    times: tuple[tuple[float, ...], ...]
+    order: tuple[Any, ...]
+    slope: float
+    intercept: float
+    spacing: tuple[float, ...]
+    study: str
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom: what it warns of quotes header values, which may tell who was scanned."""
+    log = logging.getLogger("pydicom")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
+            yield
+    finally:
+        log.disabled = before
+
+
+def read_header(path: Path) -> Dataset | None:
+    """Read what stands before the pixel data; None where the file is no DICOM file, or an index."""
+    if not is_dicom(path):
+        return None
+    header = dcmread(path, stop_before_pixels=True)
+    return None if _class_of(header) == MediaStorageDirectoryStorage else header
+
+
+def other_kind(header: Dataset) -> str:
+    """Name what a file holds in the place of MR images in grey; empty where it holds these.
+
+    Images of private classes, and of files that tell no class, count by their Modality.
+    """
+    uid = _class_of(header)
+    known = uid.name if uid.name != uid else "private class"
+    burned = str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES"
+    private = uid not in MR_CLASSES and (not uid or uid.is_private)
+    if uid not in MR_CLASSES and not (private and header.get("Modality") == "MR"):
+        modality = f", Modality {header.get('Modality') or 'not told'}" if private else ""
+        return f"{known}{modality}{' with burned-in annotation' if burned else ''}"
+    if burned:
+        return f"{known} with burned-in annotation"
+    colour = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
+    return "" if "MONOCHROME" in colour else f"{known} in colour"
+
+
+def check_kind(header: Dataset) -> None:
+    """Refuse MR images that cannot be read for what they are.
+
+    Raises:
+        ValueError: the file is cut off, or holds several slices as tiles of one picture.
+    """
+    if not header.get("Rows") or not header.get("Columns"):
+        raise ValueError("an image without Rows and Columns; is the file cut off?")
+    kinds = set(several([header], "ImageType"))
+    tiles = _private(header, 0x0019, "SIEMENS MR HEADER", 0x0A)
+    if "MOSAIC" in kinds or _is_several(tiles):
+        raise ValueError("a mosaic of slices, which is not read; convert it to NIfTI (dcm2niix)")
+    maker = str(header.get("Manufacturer") or "").upper()
+    tiles = header[0x0065, 0x1050].value if (0x0065, 0x1050) in header else None
+    united = "UIH" in maker or "UNITED IMAGING" in maker
+    if "VFRAME" in kinds or (united and _is_several(tiles)):
+        raise ValueError(
+            "slices as tiles of one picture (VFRAME), which is not read; convert it to NIfTI "
+            "(dcm2niix)"
+        )
+
+
+def frames_of(header: Dataset, path: Path) -> list[Frame]:
+    """Describe the magnitude images in a file, in stored order.
+
+    Raises:
+        ValueError: the functional groups do not belong to the frames.
+    """
+    frames = []
+    for number, scopes in enumerate(_scopes(header)):
+        kinds = several(scopes, "FrameType") or several(scopes, "ImageType")
+        if NO_MAGNITUDE.intersection(several(scopes, "ComplexImageComponent") or kinds):
+            continue
+        numbers = partial(_numbers, scopes)
+        distance = numbers("SpacingBetweenSlices") or numbers("SliceThickness")
+        pixel = numbers("PixelSpacing")
+        frame = Frame(
+            path=path,
+            number=number,
+            shape=(header.Rows, header.Columns),
+            orientation=numbers("ImageOrientationPatient"),
+            position=numbers("ImagePositionPatient"),
+            contrast=Contrast(
+                kind=tuple(str(kind) for kind in kinds),
+                echo=tuple(round(v, 3) for keyword in ECHOES for v in numbers(keyword)),
+                pixel=tuple(round(v, 4) for v in pixel),
+                **_diffusion(scopes),
+            ),
+            times=tuple(
+                next(filter(None, (numbers(keyword) for keyword in keywords)), ())
+                for keywords in TIMES.values()
+            ),
+            order=(numbers("InstanceNumber"), numbers("DimensionIndexValues"), number),
+            slope=(numbers("RescaleSlope") or (1.0,))[0],
+            intercept=(numbers("RescaleIntercept") or (0.0,))[0],
+            spacing=pixel + distance,
+            study=str(header.get("StudyInstanceUID") or ""),
+        )
+        frames.append(frame)
+    return frames
+
+
+def several(scopes: Sequence[Any], keyword: str) -> tuple[Any, ...]:
+    """Return the values of an attribute in the first of the scopes that tells any."""
+    for value in (scope.get(keyword) for scope in scopes):
+        if value not in (None, ""):
+            many = isinstance(value, Sequence) and not isinstance(value, str)
+            return tuple(value) if many else (value,)
+    return ()
+
+
+def _class_of(header: Dataset) -> UID:
+    return UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
+
+
+def _scopes(header: Dataset) -> Iterator[list[Any]]:
+    """Give for each frame where `get(keyword)` finds its attributes, its own first (C.7.6.16)."""
+    total = int(header.get("NumberOfFrames") or 1)
+    groups = header.get("PerFrameFunctionalGroupsSequence") or ()
+    if groups and len(groups) != total:
+        raise ValueError(f"has {total} frames, but functional groups for {len(groups)}")
+    shared = header.get("SharedFunctionalGroupsSequence") or ()
+    in_time = FRAMES_IN_TIME.intersection(several([header], "FrameIncrementPointer"))
+    for number in range(total):
+        own = [{"TemporalPositionIndex": number} if in_time else {"ImagePositionPatient": ()}]
+        items = (*groups[number : number + 1], *shared[:1])
+        parts = [part.value[0] for item in items for part in item if part.VR == "SQ" and part.value]
+        gradients = [p.get("DiffusionGradientDirectionSequence") for p in (*parts, header)]
+        parts += [gradient[0] for gradient in gradients if gradient]
+        yield [*(own if total > 1 and not groups else ()), *parts, header]
+
+
+def _numbers(scopes: Sequence[Any], keyword: str) -> tuple[float, ...]:
+    return tuple(float(value) for value in several(scopes, keyword))
+
+
+def _diffusion(scopes: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
+    """Tell the b-value and, where there is one, what is told of the gradient's direction."""
+    b_value = _numbers(scopes, "DiffusionBValue")[:1] or _of_vendors(scopes, B_VALUES)[:1]
+    b_value = tuple(float(round(value)) for value in b_value)
+    if not any(b_value):
+        return {"b_value": b_value, "direction": ()}
+    numbers = _numbers(scopes, "DiffusionGradientOrientation") or _of_vendors(scopes, DIRECTIONS)
+    kind = tuple(str(v) for v in several(scopes, "DiffusionDirectionality"))
+    return {"b_value": b_value, "direction": (kind, tuple(round(v, 4) for v in numbers))}
+
+
+def _of_vendors(
+    scopes: Sequence[Any], places: Sequence[tuple[int, str, tuple[int, ...]]]
+) -> tuple[float, ...]:
+    for scope in (scope for scope in scopes if isinstance(scope, Dataset)):
+        for group, creator, elements in places:
+            found = [_private(scope, group, creator, element) for element in elements]
+            values = [v for one in found for v in (one if _is_list(one) else [one])]
+            if values and all(_is_number(value) for value in values):
+                return tuple(float(value) for value in values)
+    return ()
+
+
+def _private(header: Dataset, group: int, creator: str, element: int) -> Any:
+    """Return the value of a private element; None where there is no such one."""
+    try:
+        return header.private_block(group, creator)[element].value
+    except KeyError:
+        return None
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_several(value: Any) -> bool:
+    return _is_number(value) and float(value) > 1
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return value is not None and math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
