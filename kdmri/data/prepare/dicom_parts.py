@@ -96,9 +96,9 @@ def _difference(part: Part, others: list[Part]) -> str:
             kept = values[:1] if name == "echo" else values
             said.append(f"{attribute} {' '.join(kept) or 'none'}")
     for index, name in enumerate(TIMES):
-        values = {frame.times[index] for frame in part.frames}
-        others_values = {frame.times[index] for other in others for frame in other.frames}
-        if len(values) == 1 and others_values != values and one.times[index]:
+        mine = {frame.times[index] for frame in part.frames}
+        all_times = {frame.times[index] for other in others for frame in other.frames}
+        if len(mine) == 1 and all_times != mine and one.times[index]:
             said.append(f"{name} {one.times[index][0]:g}")
     return f" ({'; '.join(said)})" if said else ""
 

@@ -23,7 +23,10 @@ SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 SLOPE, INTERCEPT = 0.5, 3.0
 ROW, COLUMN, NORMAL = np.array([[0.8, 0.6, 0], [0, 0, -1], [-0.6, 0.8, 0]])
 STEP = 2.5
-"""Between slices, in mm; slices are also shifted within their plane, as oblique stacks are."""
+"""Between slices, in mm, along their normal."""
+SHIFT = 2.0
+"""Between slices, in mm, along their rows, as in slanted stacks."""
+APART = float(np.hypot(STEP, SHIFT))
 
 
 def expected(stored: np.ndarray) -> np.ndarray:
@@ -38,7 +41,7 @@ def dataset(**values: Any) -> Dataset:
 
 
 def position(place: float) -> list[float]:
-    return [round(float(v), 6) for v in [9, -20, 5] + place * (STEP * NORMAL + 2 * ROW)]
+    return [round(float(v), 6) for v in [9, -20, 5] + place * (STEP * NORMAL + SHIFT * ROW)]
 
 
 def image(stored: np.ndarray, place: float = 0, **values: Any) -> Dataset:

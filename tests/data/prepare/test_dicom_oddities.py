@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom import config
 from pydicom.pixels import get_decoder
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from kdmri.errors import DataError
 from tests.conftest import ROOT
@@ -69,9 +70,18 @@ def test_shipped_variants_hold_the_same_image(name: str) -> None:
     np.testing.assert_array_equal(read_one(path), plain)
 
 
-def test_deflated_file() -> None:
-    path = SHIPPED / "image_dfl.dcm"
-    np.testing.assert_array_equal(read_one(path)[:, :, 0], pydicom.dcmread(path).pixel_array)
+def deflated(path: Path) -> Path:
+    """Write the image that pydicom ships with a deflated data set."""
+    made = pydicom.dcmread(SHIPPED / "MR_small.dcm")
+    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    made.save_as(path)
+    return path
+
+
+def test_deflated_file(tmp_path: Path) -> None:
+    path = deflated(tmp_path / "deflated")
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    np.testing.assert_array_equal(read_one(path), read_one(SHIPPED / "MR_small.dcm"))
 
 
 def test_odd_values_are_read_in_silence(
@@ -102,9 +112,10 @@ def test_slices_are_read_as_their_turn_comes(
         next(slices)
 
 
-@pytest.mark.parametrize("name", ["MR_small", *SAME_IMAGES[:5], "image_dfl"])
+@pytest.mark.parametrize("name", ["MR_small", *SAME_IMAGES[:5], "deflated"])
 def test_cut_files_never_give_an_image(tmp_path: Path, name: str) -> None:
-    whole = (SHIPPED / f"{name}.dcm").read_bytes()
+    made = deflated(tmp_path / name) if name == "deflated" else SHIPPED / f"{name}.dcm"
+    whole = made.read_bytes()
     path = tmp_path / "cut"
     for share in np.linspace(0.1, 0.95, 12):
         path.write_bytes(whole[: int(share * len(whole))])
