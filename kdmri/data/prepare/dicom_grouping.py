@@ -152,14 +152,15 @@ def _blocks(images: list[Image], counts: Counter[int]) -> list[object] | None:
     """Tell times from InstanceNumbers that count slices, then times, or times, then slices.
 
     Returns:
-        The number of the time of each image; None where they count otherwise, or both ways do.
+        The number of the time of each image; None where they count otherwise, or in several ways,
+        such as where the first or the last image is the lost one.
     """
     if not all(frame.order[0] for _, frame in images):
         return None
     slices, times = len(counts), max(counts.values())
     numbers = [int(frame.order[0][0]) for _, frame in images]
     found: list[list[object]] = []
-    for first in sorted({1, min(numbers)}):
+    for first in sorted({min(numbers), max(numbers) - slices * times + 1}):
         offsets = [number - first for number in numbers]
         for size, is_time_outside in ((slices, True), (times, False)):
             inside, outside = [n % size for n in offsets], [n // size for n in offsets]
