@@ -145,9 +145,10 @@ def other_kind(header: Dataset) -> str:
     Images of private classes, and of files that tell no class, count by their Modality.
     """
     uid = _class_of(header)
-    known = uid.name if uid.name != uid else "private class"
+    known = uid.name if uid.name != uid else "a private SOP class"
     burned = str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES"
     private = uid not in MR_CLASSES and (not uid or uid.is_private)
+    known = known if uid else "no SOP class"
     if uid not in MR_CLASSES and not (private and header.get("Modality") == "MR"):
         modality = f", Modality {header.get('Modality') or 'not told'}" if private else ""
         return f"{known}{modality}{' with burned-in annotation' if burned else ''}"
