@@ -14,7 +14,13 @@ from kdmri.errors import DataError
 
 MISSING = ""
 try:
-    from kdmri.data.prepare import dicom_frames, dicom_grouping, dicom_pixels, dicom_series
+    from kdmri.data.prepare import (
+        dicom_frames,
+        dicom_grouping,
+        dicom_headers,
+        dicom_pixels,
+        dicom_series,
+    )
     from kdmri.data.prepare.dicom_geometry import geometry
     from kdmri.data.prepare.dicom_parts import Part
     from kdmri.data.prepare.dicom_series import Found
@@ -90,21 +96,21 @@ class Dicom(Reader):
         paths = [source] if source.is_file() else source.rglob("*")
         for path in sorted((path for path in paths if path.is_file()), key=natural):
             try:
-                with dicom_frames.quiet():
-                    header = dicom_frames.read_header(path)
+                with dicom_headers.quiet():
+                    header = dicom_headers.read_header(path)
                     if header is None:
                         continue
-                    if other := dicom_frames.other_kind(header):
+                    if other := dicom_headers.other_kind(header):
                         found.others[other].append(path)
                         continue
-                    dicom_frames.check_kind(header)
+                    dicom_headers.check_kind(header)
                     frames = dicom_frames.frames_of(header, path)
                     if not frames:
                         found.others["phase, real or imaginary images"].append(path)
                         continue
                     key, description = _key(header), str(header.get("SeriesDescription") or "")
                     uid = str(header.get("SOPInstanceUID") or path)
-            except dicom_frames.DAMAGED as error:
+            except dicom_headers.DAMAGED as error:
                 found.broken.append((path, error))
                 continue
             descriptions.add(description)
@@ -134,7 +140,7 @@ def _volume(name: str, subject: str, part: "Part", source: Path) -> SourceVolume
     frames, files = part.frames, tuple(dict.fromkeys(frame.path for frame in part.frames))
     split = split_of(frames[0].path, source)
     if part.lacks:
-        refused = unreadable(frames[0].path, part.lacks)
+        refused = unreadable(frames[0].path, f"volume {name} {part.lacks}")
         return replace(refused, name=name, subject=subject, files=files, split=split)
     return SourceVolume(
         name=name,
@@ -143,10 +149,5 @@ def _volume(name: str, subject: str, part: "Part", source: Path) -> SourceVolume
         slices=partial(dicom_pixels.read_slices, frames),
         geometry=geometry(frames),
         split=split,
-        notes=tuple(_of_volume(name, note) for note in part.notes),
+        notes=(*(f"{name}: {note}" for note in part.notes), *part.shared),
     )
-
-
-def _of_volume(name: str, note: str) -> str:
-    """Name the volume in a note that is of it alone."""
-    return note if note.startswith("the ") else f"{name}: {note}"

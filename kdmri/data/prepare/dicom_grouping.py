@@ -183,13 +183,13 @@ def _by_rank(images: list[Image], counts: Counter[int]) -> list[Part]:
         frames.sort(key=lambda frame: (frame.times, frame.order, frame.path))
     whole = [place for place in sorted(at) if len(at[place]) == usual]
     found = [
-        Part([at[place][n] for place in whole], whole, notes=_told_by_rank(images))
+        Part([at[place][n] for place in whole], whole, shared=_told_by_rank(images))
         for n in range(usual)
     ]
     for place in sorted(set(at) - set(whole)):
         why = (
-            f"this slice has {len(at[place])} images where others of its series have {usual}, and "
-            "nothing tells which is of which time; the slice is left out"
+            f"holds a slice with {len(at[place])} images where others of its series have {usual}, "
+            "and nothing tells which is of which time; the slice is left out"
         )
         found.append(Part(at[place], [place] * len(at[place]), why))
     return found

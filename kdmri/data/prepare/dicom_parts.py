@@ -21,14 +21,17 @@ class Part:
     Attributes:
         frames: in the order of their places.
         places: numbers of their places in the stack.
-        lacks: why it is no whole volume; empty where it is one.
-        notes: what the user should know, without the name of the volume.
+        lacks: why it is no whole volume, a sentence of which the volume is the subject; empty where
+            it is one.
+        notes: what the user should know of it.
+        shared: what the user should know of all parts of its kind.
     """
 
     frames: list[Frame]
     places: list[int]
     lacks: str = ""
     notes: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 def find_lacking(
@@ -53,7 +56,7 @@ def find_lacking(
             names = ", ".join(_slice_name(place, told) for place in missing[:5])
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             part.lacks = (
-                f"its volume{_difference(part, whole)} has {len(mine)} slices, others of its "
+                f"{_difference(part, whole)}has {len(mine)} slices, others of its "
                 f"series {len(wanted)}: there is no image of {names}{more}; the volume is left out"
             )
 
@@ -100,7 +103,7 @@ def _difference(part: Part, others: list[Part]) -> str:
         all_times = {frame.times[index] for other in others for frame in other.frames}
         if len(mine) == 1 and all_times != mine and one.times[index]:
             said.append(f"{name} {one.times[index][0]:g}")
-    return f" ({'; '.join(said)})" if said else ""
+    return f"({'; '.join(said)}) " if said else ""
 
 
 def _flat(values: tuple[Any, ...]) -> list[Any]:

@@ -9,7 +9,8 @@ from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import get_decoder, iter_pixels
 
-from kdmri.data.prepare.dicom_frames import DAMAGED, Frame, quiet
+from kdmri.data.prepare.dicom_frames import Frame
+from kdmri.data.prepare.dicom_headers import DAMAGED, quiet
 from kdmri.data.prepare.source import SourceSlice
 from kdmri.errors import DataError
 

@@ -174,7 +174,7 @@ def test_prepare_says_what_it_leaves_out(
     printed = " ".join(result.out.split())
     assert "left out 1 DICOM file(s): CT Image Storage (ct)" in printed
     assert printed.count("left out 1 DICOM file(s)") == 1
-    assert "its volume (EchoTime 80) has 2 slices, others of its series 3" in printed
+    assert "_007_t02 (EchoTime 80) has 2 slices, others of its series 3" in printed
     assert "4 volumes written" in printed
     assert "1 left out" in printed
     written = [path.stem for path in (tmp_path / "datasets" / "study").rglob("*.h5")]
