@@ -26,7 +26,7 @@ from kdmri.data.prepare.naming import UNREADABLE
 PYDICOM = (BytesLengthException, InvalidDicomError, struct.error, zlib.error)
 """What pydicom and its decoders raise for files that are damaged or that they do not know."""
 
-DAMAGED = (*UNREADABLE, *PYDICOM, AttributeError, TypeError, RuntimeError)
+DAMAGED = (*UNREADABLE, *PYDICOM, ArithmeticError, AttributeError, TypeError, RuntimeError)
 
 MR_CLASSES = {
     MRImageStorage,
@@ -81,7 +81,8 @@ def check_kind(header: Dataset) -> None:
     Raises:
         ValueError: the file is cut off, or holds several slices as tiles of one picture.
     """
-    if not header.get("Rows") or not header.get("Columns"):
+    sizes = header.get("Rows"), header.get("Columns")
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError("an image without Rows and Columns; is the file cut off?")
     kinds = set(several([header], "ImageType"))
     tiles = private(header, 0x0019, "SIEMENS MR HEADER", 0x0A)

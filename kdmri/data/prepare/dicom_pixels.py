@@ -8,6 +8,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.uid import RLELossless
 
 from kdmri.data.prepare.dicom_frames import Frame
 from kdmri.data.prepare.dicom_headers import DAMAGED, quiet
@@ -54,7 +55,10 @@ def _decode(path: Path, frames: list[int]) -> Iterator[np.ndarray]:
         told = f"; {syntax.name}" + (f", could also be decoded by: {others}" if others else "")
         if syntax.is_encapsulated and "PixelData" not in dcmread(path, defer_size=1):
             raise EOFError("the file ends before them")  # decoders would fill up what is cut off
-        yield from iter_pixels(dcmread(path) if syntax.is_deflated else path, indices=frames)
+        # pylibjpeg's decoder of run lengths ends damaged data in a panic, which is no Exception
+        plugin = "pydicom" if syntax == RLELossless else ""
+        source = dcmread(path) if syntax.is_deflated else path
+        yield from iter_pixels(source, indices=frames, decoding_plugin=plugin)
     except DAMAGED as error:
         reason = " ".join(str(error).split())
         raise DataError(

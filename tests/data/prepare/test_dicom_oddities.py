@@ -123,6 +123,21 @@ def test_cut_files_never_give_an_image(tmp_path: Path, name: str) -> None:
             read_one(path)
 
 
+def test_damaged_run_lengths_end_in_no_panic(tmp_path: Path) -> None:
+    """pylibjpeg-rle 2.2 panics at this byte, which no `except Exception` catches.
+
+    Run lengths have no checksum: an image of other values is what any decoder can give.
+    """
+    whole = bytearray((SHIPPED / "MR_small_RLE.dcm").read_bytes())
+    item = bytes.fromhex("feff00e0")
+    frame = whole.index(item, whole.index(item, whole.index(bytes.fromhex("e07f1000"))) + 1) + 8
+    whole[frame + 1896] = 191
+    (tmp_path / "a").write_bytes(whole)
+    damaged, plain = read_one(tmp_path / "a"), read_one(SHIPPED / "MR_small.dcm")
+    assert damaged.shape == plain.shape
+    assert (damaged != plain).any()
+
+
 def test_cut_header_leaves_the_others(tmp_path: Path, stored: np.ndarray) -> None:
     paths = save_series(tmp_path, stored[:, :, :5])
     cut(paths[2], 600)
