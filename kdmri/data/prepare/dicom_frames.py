@@ -114,7 +114,7 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
             position=numbers("ImagePositionPatient"),
             contrast=Contrast(
                 kind=tuple(str(kind) for kind in kinds),
-                echo=tuple(round(v, 3) for keyword in ECHOES for v in numbers(keyword)),
+                echo=tuple(round(v, 2) for keyword in ECHOES for v in numbers(keyword)),
                 pixel=tuple(round(v, 4) for v in pixel),
                 **_diffusion(scopes),
             ),

@@ -8,7 +8,7 @@ import numpy as np
 
 from kdmri.data.prepare.dicom_frames import TIMES, Contrast, Frame
 from kdmri.data.prepare.dicom_geometry import places
-from kdmri.data.prepare.dicom_parts import Part, find_lacking, note_gaps
+from kdmri.data.prepare.dicom_parts import Part, find_lacking, note_oddities
 
 SAME_PLACE = 1e-2
 """Images closer than this along their normal, in mm, are one slice under several conditions."""
@@ -64,7 +64,7 @@ def parts(stack: Sequence[Frame]) -> list[Part]:
     for contrast in sorted(by_contrast):
         found += _in_time(sorted(by_contrast[contrast], key=lambda image: image[0]))
     find_lacking(found, numbered, distances)
-    note_gaps(found)
+    note_oddities(found)
     return found
 
 

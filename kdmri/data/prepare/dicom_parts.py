@@ -14,6 +14,10 @@ CONTRASTS = ("ImageType", "EchoTime", "b-value", "gradient direction", "PixelSpa
 """What a user knows the fields of `Contrast` as."""
 
 
+FEW = 3
+"""So many slices at least that are a volume each are told."""
+
+
 @dataclass
 class Part:
     """Images of one contrast and time.
@@ -110,12 +114,24 @@ def _flat(values: tuple[Any, ...]) -> list[Any]:
     return [v for value in values for v in (_flat(value) if isinstance(value, tuple) else [value])]
 
 
-def note_gaps(found: Sequence[Part]) -> None:
-    """Note of whole parts where their slices are not evenly spaced.
+def note_oddities(found: Sequence[Part]) -> None:
+    """Note of whole parts where their slices are not evenly spaced, or each slice is a part.
 
     Args:
         found: parts of a stack.
     """
+    covered = [part.places for part in found]
+    alone = all(len(mine) == 1 for mine in covered)
+    if alone and len({place for (place,) in covered}) == len(found) >= FEW:
+        contrasts = [part.frames[0].contrast for part in found]
+        differs = [
+            attribute
+            for name, attribute in zip(Contrast._fields, CONTRASTS, strict=True)
+            if len({getattr(contrast, name) for contrast in contrasts}) > 1
+        ]
+        found[0].notes += (
+            f"{len(found)} slices differ in {', '.join(differs)}: each is a volume of its own",
+        )
     for part in found:
         along = places(part.frames)
         if not part.lacks and along and (after := gaps(along)):

@@ -18,6 +18,7 @@ from pydicom.uid import (
 
 from kdmri.data.prepare.dicom import Dicom
 from kdmri.data.prepare.source import SourceVolume
+from kdmri.errors import DataError
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 SLOPE, INTERCEPT = 0.5, 3.0
@@ -118,6 +119,17 @@ def read(volume: SourceVolume) -> np.ndarray:
     assert all(item.kspace_coils is None and item.sensitivities is None for item in slices)
     assert {item.image.dtype for item in slices} == {np.dtype(np.float32)}
     return np.stack([item.image for item in slices], axis=-1)
+
+
+def whole(found: list[SourceVolume]) -> list[np.ndarray | str]:
+    """Give the values of volumes, or why they are none."""
+    values: list[np.ndarray | str] = []
+    for volume in found:
+        try:
+            values.append(read(volume))
+        except DataError as error:
+            values.append(str(error))
+    return values
 
 
 def read_one(source: Path) -> np.ndarray:

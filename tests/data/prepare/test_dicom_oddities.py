@@ -138,6 +138,23 @@ def test_damaged_run_lengths_end_in_no_panic(tmp_path: Path) -> None:
     assert (damaged != plain).any()
 
 
+def test_header_values_that_are_no_numbers_of_images_are_named(
+    tmp_path: Path, stored: np.ndarray
+) -> None:
+    save(image(stored[:, :, 0], Rows=[48, 40]), tmp_path / "a")
+    save(image(stored[:, :, 0], 0, InstanceNumber=777), tmp_path / "b")
+    whole = (tmp_path / "b").read_bytes()
+    (tmp_path / "b").write_bytes(whole.replace(b"IS\x04\x00777 ", b"IS\x04\x00inf "))
+    assert (tmp_path / "b").read_bytes() != whole
+    save_series(tmp_path / "c", stored[:, :, :3])
+    found, *broken = volumes(tmp_path)
+    np.testing.assert_array_equal(read(found), expected(stored[:, :, :3]))
+    assert [volume.files[0].name for volume in broken] == ["a", "b"]
+    for volume in broken:
+        with pytest.raises(DataError, match=rf"{volume.files[0]}: "):
+            read(volume)
+
+
 def test_cut_header_leaves_the_others(tmp_path: Path, stored: np.ndarray) -> None:
     paths = save_series(tmp_path, stored[:, :, :5])
     cut(paths[2], 600)
