@@ -4,7 +4,8 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 import hydra
@@ -18,6 +19,7 @@ from rich.markup import escape
 
 from kdmri.composition import told
 from kdmri.configuration import CONFIGS, register_resolvers
+from kdmri.data.prepare.source import SourceVolume
 from kdmri.errors import KdmriError
 
 Parameters = ParamSpec("Parameters")
@@ -131,6 +133,18 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
             os.environ.pop(OWN_ERROR, None)
 
     return wrapped
+
+
+def print_notes(volumes: Iterable[SourceVolume]) -> None:
+    """Print what readers note of volumes, each sentence once.
+
+    Args:
+        volumes: of a source.
+    """
+    for note, count in Counter(note for volume in volumes for note in volume.notes).items():
+        times = f" ({count} volumes)" if count > 1 else ""
+        line = f"[yellow]note[/]{times}: {escape(note)}"
+        console().print(line, highlight=False, soft_wrap=True)
 
 
 def _print_error(text: str) -> None:

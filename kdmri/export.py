@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri.console import console, entry_point
+from kdmri.console import console, entry_point, print_notes
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.exporting.card import card
@@ -91,6 +91,7 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
     else:
         source = Path(config.slices)
         volumes = find_volumes(find_reader(None, source), source)
+        print_notes(volumes)
         found = read_slices(volumes, trained, count)
     if len(found) < count and config.precision == "int8":
         raise DataError(f"slices: {len(found)} there, int8 needs {count} to check and calibrate")

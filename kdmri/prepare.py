@@ -12,10 +12,16 @@ from rich.markup import escape
 from rich.progress import track
 
 from kdmri.configuration import COUNT, NAME, Check, check_values, is_number, is_whole
-from kdmri.console import console, entry_point
+from kdmri.console import console, entry_point, print_notes
 from kdmri.data.masks import MaskFile, MaskRule
 from kdmri.data.prepare.checking import check
-from kdmri.data.prepare.pipeline import Outcome, Preparation, prepare, store_undersampled
+from kdmri.data.prepare.pipeline import (
+    Outcome,
+    Preparation,
+    find_volumes,
+    prepare,
+    store_undersampled,
+)
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.writing import Form
 from kdmri.errors import ConfigurationError, KdmriError
@@ -70,10 +76,12 @@ def run(config: DictConfig) -> int:
     """Write what is missing; returns the number of volumes that could not be used."""
     preparation = _preparation(config)
     began = time.monotonic()
-    count, outcomes = prepare(preparation)
+    volumes = find_volumes(preparation)
+    print_notes(volumes)
+    outcomes = prepare(preparation, volumes)
     done: list[Outcome] = []
     terminal = console()
-    shown = track(outcomes, "preparing", total=count, console=terminal, transient=True)
+    shown = track(outcomes, "preparing", total=len(volumes), console=terminal, transient=True)
     for outcome in shown:
         done.append(outcome)
         if outcome.error:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import Progress
 
-from kdmri.console import console, entry_point
+from kdmri.console import console, entry_point, print_notes
 from kdmri.data.prepare.source import Reader
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
@@ -38,6 +38,7 @@ def main(config: DictConfig) -> None:
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)
     volumes = find_volumes(reader, source)
+    print_notes(volumes)
     found = targets(output, config.write, reader, volumes)
     check_free(found, config.overwrite)
 

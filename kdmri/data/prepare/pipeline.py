@@ -77,21 +77,24 @@ class Outcome:
         self.slices = self.entry.shape[2] if self.entry else 0
 
 
-def prepare(preparation: Preparation) -> tuple[int, Iterator[Outcome]]:
+def prepare(preparation: Preparation, volumes: list[SourceVolume]) -> Iterator[Outcome]:
     """Prepare a data set.
 
+    Args:
+        preparation: what is made.
+        volumes: those of its source, as `find_volumes` lists them.
+
     Returns:
-        The number of volumes, and an iterator that does the work and gives outcomes as they end.
+        An iterator that does the work and gives outcomes as they end.
 
     Raises:
-        DataError: the source has nothing of the format, or the folder holds other data; from the
-            iterator, with `strict`, for the first file that cannot be used.
+        DataError: the folder holds other data; from the iterator, with `strict`, for the first
+            file that cannot be used.
         KdmriError: from the iterator, if nothing can be written.
     """
-    volumes = find_volumes(preparation)
     manifest = Manifest.open(preparation.folder, preparation.settings())
     splits = assign(volumes, preparation.ratios, preparation.seed, manifest.splits)
-    return len(volumes), _outcomes(preparation, volumes, splits, manifest)
+    return _outcomes(preparation, volumes, splits, manifest)
 
 
 def find_volumes(preparation: Preparation) -> list[SourceVolume]:

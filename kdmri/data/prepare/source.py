@@ -52,6 +52,8 @@ class SourceVolume:
         shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
             k-space covers more.
         scaled: whether the largest magnitude is 1 already.
+        notes: what the user should know of it although it is no error; sentences that name what
+            they are about. Every command prints them, each once, before it reads slices.
     """
 
     name: str
@@ -62,6 +64,7 @@ class SourceVolume:
     split: str | None = None
     shown: tuple[int, int] | None = None
     scaled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def spacing(self) -> Spacing | None:
