@@ -18,7 +18,7 @@ from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, SliceTable
 from kdmri.physics import magnitude
 from kdmri.reporting.figures import Pane, SliceRow, save_comparison
-from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling
+from kdmri.reporting.statistics import GapBootstrap, Resampling, subject_notes
 from kdmri.reporting.tables import Table, with_deviation
 
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f", "hfn": ".4f", "vif": ".4f"}
@@ -113,16 +113,14 @@ class Comparison:
             and self._config.evaluation.detailed
         ):
             notes.append("VIF needs slices of at least 41 pixels along each axis.")
-        if self._config.dataset.one_subject:
-            notes.append("One subject, splits apart in space: no statement about other people.")
+        by_block = bootstrap is not None and bootstrap.resampling.by_block
+        notes += subject_notes(self._config.dataset.one_subject, by_block)
         if bootstrap is not None:
             unit = bootstrap.resampling.describe(self._config.evaluation.block)
             notes.append(
                 "Gap recovered: share of the PSNR between student and teacher, 95 % interval by "
                 f"bootstrap over {unit}."
             )
-            if bootstrap.resampling.by_block and not self._config.dataset.one_subject:
-                notes.append(FEW_SUBJECTS)
         return notes
 
     def _csv(self) -> str:

@@ -12,7 +12,7 @@ from kdmri.metrics import SliceTable
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.naming import variant
 from kdmri.reporting.records import Record
-from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling, interval
+from kdmri.reporting.statistics import GapBootstrap, Resampling, interval, subject_notes
 from kdmri.reporting.tables import Table, with_deviation
 
 FEWEST_FOR_TEST = 6
@@ -225,11 +225,7 @@ class PairedComparison:
             f"Training min: of the student in all its stages + of its teacher, {trained}; ms: "
             f"median of a slice, {timed}.",
         ]
-        if told.one_subject:
-            notes.append("One subject, splits apart in space: no statement about other people.")
-        elif self._resampling.by_block:
-            notes.append(FEW_SUBJECTS)
-        return notes
+        return notes + subject_notes(told.one_subject, self._resampling.by_block)
 
 
 class Compared(NamedTuple):

@@ -14,6 +14,8 @@ FEWEST_SUBJECTS = 5
 FEWEST_BLOCKS = 5
 """With fewer blocks than this nothing is resampled, and intervals are unknown."""
 
+ONE_SUBJECT = "One subject, splits apart in space: no statement about other people."
+"""Said where all slices are of one subject."""
 
 FEW_SUBJECTS = f"Fewer than {FEWEST_SUBJECTS} subjects: no statement about other people."
 """Said where blocks of slices are drawn, though the slices are of several subjects."""
@@ -161,6 +163,18 @@ def _drawn(
         return total(c["ssim"]) / total(np.ones_like(c["ssim"]))
     largest = c["data_range"][rows[0]]
     return 10 * np.log10(largest**2 * total(c["pixels"]) / total(c["squared_error"]))
+
+
+def subject_notes(one_subject: bool, by_block: bool) -> list[str]:
+    """Return what a table has to say of whom its slices show.
+
+    Args:
+        one_subject: whether all slices are of one subject.
+        by_block: whether blocks of slices were drawn, see `Resampling`.
+    """
+    if one_subject:
+        return [ONE_SUBJECT]
+    return [FEW_SUBJECTS] if by_block else []
 
 
 ENDS = {"student": "0 %", "teacher": "100 %"}

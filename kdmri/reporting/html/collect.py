@@ -17,6 +17,7 @@ from kdmri.reporting.html.images import Gallery
 from kdmri.reporting.html.measured import Figures
 from kdmri.reporting.html.rebuild import open_reference
 from kdmri.reporting.html.tree import Experiment, Run, mapping, number, select, text
+from kdmri.reporting.statistics import ONE_SUBJECT
 
 NO_DATA = "targets, zero-filled images and residues are left out"
 
@@ -95,7 +96,7 @@ def _add(
     data = mapping(anchor.config.get("dataset"))
     notes = []
     if data.get("one_subject") is True:
-        notes.append("One subject, splits apart in space: no statement about other people.")
+        notes.append(ONE_SUBJECT)
     if not figures:
         notes.append("No figures yet: python evaluate.py with the same settings measures it.")
     title = f"{_dataset(anchor)}, {_task(anchor)}: {anchor.variant}"
