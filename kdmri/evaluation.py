@@ -16,12 +16,12 @@ from kdmri.errors import CheckpointError
 from kdmri.execution import all_digits, describe
 from kdmri.files import write_text
 from kdmri.identity import comparison_name
-from kdmri.metrics import SliceTable, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
 from kdmri.reporting.comparison import Comparison, Measured, find_slices, report_line
-from kdmri.reporting.records import FIGURES, Measurements
+from kdmri.reporting.records import Measurements
 from kdmri.stages import Stage
 from kdmri.training.devices import first_device
 from kdmri.training.run import build_datamodule
@@ -118,7 +118,7 @@ def _record(
     """Leave in each stage's directory what tables of many experiments need of it."""
     evaluation = data.dataset("evaluation")
     means = {
-        method.label: {metric: method.table.mean(metric) for metric in FIGURES}
+        method.label: {metric: method.table.mean(metric) for metric in MAIN_METRICS}
         for method in measured
     }
     times: dict[str, float] = {}

@@ -18,6 +18,7 @@ from kdmri.inference.checkpoint import Trained, open_checkpoint
 from kdmri.inference.pipeline import Done, reconstruct
 from kdmri.inference.sources import detect, find_volumes
 from kdmri.inference.writing import check_free, targets
+from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.reporting.tables import Table
 
 ROWS = 12
@@ -109,23 +110,19 @@ def _table(trained: Trained, done: Done) -> Table:
     rows = []
     for volume in known if len(known) <= ROWS else []:
         for label, table in measured.items():
-            cells = [f"{table.measure(m, volume):.{d}f}" for m, d in METRICS.items()]
+            cells = [f"{table.measure(m, volume):{FORMATS[m].spec}}" for m in MAIN_METRICS]
             rows.append([f"{done.names[volume]}: {label.lower()}", *cells])
     if len(known) > 1:
         for label, table in measured.items():
-            means = {m: sum(table.measure(m, v) for v in known) / len(known) for m in METRICS}
-            cells = [f"{means[m]:.{d}f}" for m, d in METRICS.items()]
+            means = {m: sum(table.measure(m, v) for v in known) / len(known) for m in MAIN_METRICS}
+            cells = [f"{means[m]:{FORMATS[m].spec}}" for m in MAIN_METRICS]
             rows.append([f"mean of {len(known)}: {label.lower()}", *cells])
     return Table(
         title=trained.label(),
-        header=["", "PSNR dB", "SSIM", "NMSE"],
+        header=["", *(FORMATS[metric].label for metric in MAIN_METRICS)],
         rows=rows,
         notes=["Against the fully sampled images; data range: largest magnitude of each volume"],
     )
-
-
-METRICS = {"psnr": 2, "ssim": 4, "nmse": 4}
-"""Metrics of the table and their decimals."""
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from kdmri.errors import CheckpointError, ConfigurationError
-from kdmri.metrics import SliceTable
+from kdmri.metrics import FORMATS, SliceTable
 from kdmri.reporting.methods import Method, by_method
 from kdmri.reporting.naming import variant
 from kdmri.reporting.records import Record
@@ -25,10 +25,8 @@ and 5 seeds about 50, 73 and 83 % in place of 95)."""
 HEADER = [
     "",
     "seeds",
-    "PSNR dB",
-    "SSIM",
-    "Δ PSNR dB",
-    "Δ SSIM",
+    *(FORMATS[metric].label for metric in ("psnr", "ssim")),
+    *(f"Δ {FORMATS[metric].label}" for metric in ("psnr", "ssim")),
     "p",
     "gap recovered",
     "parameters",
@@ -89,10 +87,10 @@ class PairedComparison:
         return [
             method.name,
             self._seeds(method),
-            with_deviation(method.figures("psnr"), ".2f"),
-            with_deviation(method.figures("ssim"), ".4f"),
-            _with_interval(against["psnr"], "+.2f"),
-            _with_interval(against["ssim"], "+.4f"),
+            with_deviation(method.figures("psnr"), FORMATS["psnr"].spec),
+            with_deviation(method.figures("ssim"), FORMATS["ssim"].spec),
+            _with_interval(against["psnr"], "+" + FORMATS["psnr"].spec),
+            _with_interval(against["ssim"], "+" + FORMATS["ssim"].spec),
             self._significance(method),
             self._share(method),
             f"{told.parameters:,}",

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.metrics import SliceTable
+from kdmri.metrics import MAIN_METRICS, SliceTable
 
 RECORD = "metrics.json"
 SLICES = "slices.csv"
-FIGURES = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f"}
-"""Metrics of a record with the digits that are shown."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _read(path: Path) -> Record:
     try:
         told = Measurements(**json.loads(path.read_text()))
         for figures in (told.figures, *told.baselines.values()):
-            if {type(figures[name]) for name in FIGURES} != {float}:
+            if {type(figures[name]) for name in MAIN_METRICS} != {float}:
                 raise ValueError("figures that are no numbers")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(_damaged(path, error)) from error

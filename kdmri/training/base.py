@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
 from kdmri.errors import DivergedError
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, VolumeMetrics
 from kdmri.models import CascadedNetwork
 from kdmri.physics import magnitude
 
@@ -190,7 +190,7 @@ class TrainingMethod(pl.LightningModule):
         table = self.val_metrics.table()
         self.val_metrics.reset()
         self.log("val/l1", table.mean_absolute_error())
-        for metric in ("psnr", "ssim", "nmse"):
+        for metric in MAIN_METRICS:
             self.log(f"val/{metric}", table.mean(metric), prog_bar=metric == "psnr")
 
     def configure_optimizers(self) -> Any:

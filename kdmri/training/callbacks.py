@@ -20,6 +20,7 @@ from kdmri.console import console
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.files import written_aside
+from kdmri.metrics import FORMATS
 from kdmri.physics import magnitude
 from kdmri.training.base import TrainingMethod
 
@@ -245,9 +246,9 @@ def _show(trainer: pl.Trainer, name: str, pane: torch.Tensor) -> None:
 
 def announce(title: str, best: Mapping[str, Any], seconds: float) -> None:
     """Print one line about a stage that has ended."""
-    metrics = best["metrics"]
+    psnr, ssim = (f"{best['metrics'][f'val/{m}']:{FORMATS[m].spec}}" for m in ("psnr", "ssim"))
     console().print(
-        f"[bold]{title}[/]: best epoch {best['epoch']}, validation PSNR "
-        f"{metrics['val/psnr']:.2f} dB, SSIM {metrics['val/ssim']:.4f} ({seconds:.0f} s)",
+        f"[bold]{title}[/]: best epoch {best['epoch']}, validation PSNR {psnr} dB, SSIM {ssim} "
+        f"({seconds:.0f} s)",
         highlight=False,
     )

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,7 @@ import matplotlib
 import numpy as np
 
 from kdmri.errors import DataError, KdmriError
+from kdmri.metrics import FORMATS
 from kdmri.reporting.html.collect import Collection
 from kdmri.reporting.html.curves import Curve, thin
 from kdmri.reporting.html.images import Gallery, Pictures
@@ -23,14 +25,6 @@ TEXT_SHARE = 0.4
 """Share of the file that curves and figures may take before they are thinned."""
 POINTS = (400, 200, 100, 50, 20)
 """Points of a curve, tried in this order."""
-
-METRICS = [
-    {"key": "psnr", "label": "PSNR dB", "digits": 2, "higher": True, "spread": True},
-    {"key": "ssim", "label": "SSIM", "digits": 4, "higher": True, "spread": True},
-    {"key": "nmse", "label": "NMSE", "digits": 4, "higher": False, "spread": False},
-    {"key": "hfn", "label": "HFN", "digits": 4, "higher": False, "spread": False},
-    {"key": "vif", "label": "VIF", "digits": 4, "higher": True, "spread": False},
-]
 
 
 def render(collection: Collection, limit: int) -> str:
@@ -59,7 +53,7 @@ def _values(collection: Collection) -> dict[str, Any]:
     """Bring everything but pictures to what JSON can hold."""
     colours = np.asarray(matplotlib.colormaps["inferno"](np.arange(256), bytes=True))[:, :3]
     return {
-        "metrics": METRICS,
+        "metrics": [{"key": key, **asdict(written)} for key, written in FORMATS.items()],
         "rows": [row | {"curves": _plain_curves(row, POINTS[0])} for row in collection.rows],
         "experiments": [dict(experiment) for experiment in collection.experiments],
         "settings": _differences(collection.settings),
