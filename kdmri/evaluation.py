@@ -1,6 +1,7 @@
 """Measures trained networks on slices that neither trained them nor chose their weights."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +124,11 @@ def _record(
     }
     times: dict[str, float] = {}
     if config.evaluation.latency:
-        batch = next(_batches(config, data, first_device(config.trainer)))
+        device = first_device(config.trainer)
+        batch = next(_batches(config, data, device))
         inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
-        times = latencies(networks, inputs, config.evaluation.latency)
+        runs = {name: partial(network, *inputs) for name, network in networks.items()}
+        times = latencies(runs, config.evaluation.latency, device)
     for stage, method in zip(stages, measured[-len(stages) :], strict=True):
         Measurements(
             dataset=config.dataset.title,

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kdmri.console import console, entry_point
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.exporting.card import card
-from kdmri.exporting.checking import Bound, Compared, Runner, compare, latencies
+from kdmri.exporting.checking import Bound, Compared, Runner, compare
 from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import (
     need_packages,
@@ -29,6 +30,7 @@ from kdmri.exporting.slices import as_inputs, head_slices, line_axis, read_slice
 from kdmri.files import write_text
 from kdmri.inference.checkpoint import Trained, open_checkpoint
 from kdmri.inference.sources import find_volumes
+from kdmri.models.cost import latencies
 from kdmri.reconstruct import find_reader
 from kdmri.reporting.tables import Table
 
@@ -162,7 +164,10 @@ def _export(
     last = compared[list(runners)[-1]]
     Bound(**config.bounds[precision]).check(last, f"{config.format.name} {precision}")
     plain.unlink(missing_ok=True)
-    table = _table(compared, sizes, latencies(runners, checked[0], config.repeats), checked)
+    taken = latencies(
+        {key: partial(run, checked[0]) for key, run in runners.items()}, config.repeats
+    )
+    table = _table(compared, sizes, taken, checked)
     console().print(table.to_rich())
     console().print(f"{list(runners)[-1]}: {last.told()}", highlight=False)
     text = card(trained, network, name, precision, checked[0], last, len(checked), table)

@@ -1,9 +1,7 @@
-"""Whether an exported network still does what the network does, and how fast each of them is."""
+"""Whether an exported network still does what the network does."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import torch
@@ -93,19 +91,3 @@ def _psnr(output: np.ndarray, batch: Batch) -> float:
     error = float((images[0] - images[1]).double().square().mean())
     peak = float(batch.data_range)
     return 10 * float(np.log10(peak**2 / error)) if error else float("inf")
-
-
-def latencies(runners: Mapping[str, Runner], batch: Batch, repeats: int) -> dict[str, float]:
-    """Measure all in turns, so that what else the machine does falls on all of them.
-
-    Returns:
-        Median of each, ms a batch, after two runs to warm up.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in runners}
-    for number in range(repeats + 2):
-        for name, run in runners.items():
-            began = time.perf_counter()
-            run(batch)
-            if number >= 2:
-                taken[name].append(1000 * (time.perf_counter() - began))
-    return {name: median(values) for name, values in taken.items()}
