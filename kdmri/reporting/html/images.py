@@ -1,6 +1,5 @@
 """Which slices of an experiment a page shows, in which size, for a given number of bytes."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from kdmri.data.layout import open_volume
+from kdmri.data.prepare.naming import natural
 from kdmri.errors import DataError
 from kdmri.metrics.slices import SSIM_WINDOW, structural_similarity
 from kdmri.reporting.html.coding import encode, reduce
@@ -104,7 +104,9 @@ class Gallery:
         common = set.intersection(*names)
         if reference is not None:
             common &= reference.slices.keys()
-        shapes = {name: self._shape(name) for name in sorted(common, key=_natural)}
+        shapes = {
+            name: self._shape(name) for name in sorted(common, key=lambda name: natural(Path(name)))
+        }
         self.size = next((shape[1:] for shape in shapes.values() if all(shape)), (0, 0))
         self.volumes = {name: s[0] for name, s in shapes.items() if s[1:] == self.size and all(s)}
         if not self.volumes:
@@ -281,9 +283,3 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
     """Take so many, evenly spaced, none at the very ends."""
     count = min(count, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
-
-
-def _natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Order numbers within names by their value."""
-    pieces = re.split(r"(\d+)", name)
-    return tuple((int(p), "") if p.isdigit() else (-1, p) for p in pieces)
