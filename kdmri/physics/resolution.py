@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.data.cropping import fit_centre_tensor
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import ifft2, to_channels
 from kdmri.physics.noise import SimulatedKspace
@@ -204,19 +205,13 @@ def _image(kspace: Tensor, channels: int) -> Tensor:
 
 def _spread(centre: Tensor, size: Size) -> Tensor:
     """Put weights (h, w) around the zero frequency of k-space (H, W), zero frequency at corner."""
-    padding = []
-    for kept, whole in zip(reversed(centre.shape), reversed(size), strict=True):
-        before = whole // 2 - kept // 2
-        padding += [before, whole - kept - before]
-    return torch.fft.ifftshift(F.pad(centre, padding))
+    return torch.fft.ifftshift(fit_centre_tensor(centre, size))
 
 
 def _centre_of(kspace: Tensor, kept: Size) -> Tensor:
     """Cut the central (h, w) out of k-space (..., H, W); zero frequency at the corner in both."""
     shifted = torch.fft.fftshift(kspace, dim=(-2, -1))
-    for axis, count in zip((-2, -1), kept, strict=True):
-        shifted = shifted.narrow(axis, kspace.shape[axis] // 2 - count // 2, count)
-    return torch.fft.ifftshift(shifted, dim=(-2, -1))
+    return torch.fft.ifftshift(fit_centre_tensor(shifted, kept), dim=(-2, -1))
 
 
 def _repeat(field: Tensor, times: int, items: int) -> Tensor:

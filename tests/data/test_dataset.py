@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from kdmri.data.batch import collate
-from kdmri.data.cropping import fit_centre
+from kdmri.data.cropping import fit_centre, fit_centre_tensor
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import inspect, write_volume
 from kdmri.data.masks import GaussianLines
@@ -25,6 +25,8 @@ def test_centre_stays_at_the_centre(have: int, want: int) -> None:
     fitted = fit_centre(image, (want, want))
     assert fitted.shape == (want, want)
     assert fitted[want // 2, want // 2] == 1
+    several = torch.from_numpy(np.stack([image, image]))
+    assert torch.equal(fit_centre_tensor(several, (want, want))[1], torch.from_numpy(fitted))
 
 
 def test_slices_come_volume_by_volume(own: Path, anatomy: np.ndarray) -> None:
