@@ -12,7 +12,7 @@ from kdmri.command import Command
 from kdmri.composition import check_words
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
-from kdmri.training.rehearsal import rehearse
+from kdmri.training.preflight import preflight
 
 configuration.register_resolvers()
 
@@ -32,7 +32,7 @@ def main(config: DictConfig) -> float:
     with processes.leading(tasks):
         configuration.check(config)
         plan = stages.plan(config, configuration.shipped(config))
-        rehearse(config)
+        preflight(config)
         evaluation.check(config)
         best = running.run(config, plan, command=shlex.join(["python", *sys.argv]))
         evaluation.report(config, plan)

@@ -89,7 +89,7 @@ class Distillation(TrainingMethod):
             self.teacher_taps if weights.attention else (),
             with_output=weights.imitation > 0,
             condense=distillation.condense,
-            room=int(teacher_cache_gib * 2**30),
+            cache_bytes=int(teacher_cache_gib * 2**30),
             task=teacher_task,
         )
         if weights.reconstruction == weights.imitation == 0:
