@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
     keep_freed_memory()
     configuration.check(config)
     plan = stages.plan(config, configuration.shipped(config))
-    evaluation.report(config, plan)
+    evaluation.evaluate(config, plan)
 
 
 if __name__ == "__main__":

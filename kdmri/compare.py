@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from kdmri.console import console, entry_point
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.files import write_text
-from kdmri.reporting.paired import compare
+from kdmri.reporting.paired import compare_methods
 from kdmri.reporting.records import find_records
 from kdmri.reporting.sweeps import SweepSummary
 
@@ -53,7 +53,7 @@ def show(root: Path, reference: str, block: int, resamples: int, since: float = 
     records = find_records(root, since)
     if not records:
         raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
-    tables, errors = compare(records, reference, block, resamples)
+    tables, errors = compare_methods(records, reference, block, resamples)
     for table in tables:
         console().print(table.to_rich())
     if errors:

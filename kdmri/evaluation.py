@@ -21,7 +21,7 @@ from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
-from kdmri.reporting.comparison import Comparison, Measured, find_slices, report_line
+from kdmri.reporting.comparison import Comparison, MeasuredMethod, find_slices, report_line
 from kdmri.reporting.records import Measurements
 from kdmri.stages import Stage
 from kdmri.training.devices import first_device
@@ -39,7 +39,7 @@ def check(config: DictConfig) -> None:
         find_slices(config.evaluation.slices, volumes)
 
 
-def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
+def evaluate(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     """Measure the stages asked for that are finished, and write all that a user looks at.
 
     Each stage's directory gets `results/*.h5`, `report.txt`, `metrics.json` and `slices.csv`; with
@@ -114,7 +114,7 @@ def _record(
     plan: Mapping[str, Stage],
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
-    measured: list[Measured],
+    measured: list[MeasuredMethod],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
     evaluation = data.dataset("evaluation")
@@ -165,7 +165,7 @@ def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> I
 @torch.inference_mode()
 def _measure_baselines(
     config: DictConfig, data: MRIDataModule, device: torch.device
-) -> list[Measured]:
+) -> list[MeasuredMethod]:
     """Measure what the task offers without a network, such as the zero-filled image."""
     metrics: dict[str, VolumeMetrics] = {}
     for batch in _batches(config, data, device):
@@ -174,28 +174,28 @@ def _measure_baselines(
                 label, VolumeMetrics(config.evaluation.detailed).to(device)
             )
             _update(collected, image, batch)
-    return [Measured(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
+    return [MeasuredMethod(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
 
 
 @torch.inference_mode()
 def _measure_stage(
     config: DictConfig, data: MRIDataModule, stage: Stage, network: CascadedNetwork
-) -> Measured:
+) -> MeasuredMethod:
     """Reconstruct every evaluation slice once; write the volumes and the line of figures."""
     device = next(network.parameters()).device
     names = [volume.name for volume in data.dataset("evaluation").volumes]
     results = stage.directory / "results"
     batches = _batches(config, data, device)
-    table = reconstruct(network, batches, names, results, config.evaluation.detailed)
+    table = reconstruct_and_measure(network, batches, names, results, config.evaluation.detailed)
     write_text(stage.directory / "report.txt", report_line(table) + "\n")
     parameters = sum(p.numel() for p in network.parameters())
     label = config.stage.plan[stage.name].label
-    return Measured(label, stage.name, parameters, table, results)
+    return MeasuredMethod(label, stage.name, parameters, table, results)
 
 
 @all_digits()
 @torch.inference_mode()
-def reconstruct(
+def reconstruct_and_measure(
     network: CascadedNetwork,
     batches: Iterable[Batch],
     names: Sequence[str],

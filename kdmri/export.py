@@ -16,7 +16,7 @@ from kdmri.console import console, entry_point
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.exporting.card import card
-from kdmri.exporting.checking import Bound, Compared, Runner, compare
+from kdmri.exporting.checking import Agreement, Bound, Runner, compare_outputs
 from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import (
     need_packages,
@@ -159,7 +159,8 @@ def _export(
         runners[f"ONNX {precision}"] = _onnx_runner(path, network)
     sizes[list(runners)[-1]] = path.stat().st_size
     compared = {
-        key: compare(run, runners["PyTorch float32"], checked) for key, run in runners.items()
+        key: compare_outputs(run, runners["PyTorch float32"], checked)
+        for key, run in runners.items()
     }
     last = compared[list(runners)[-1]]
     Bound(**config.bounds[precision]).check(last, f"{config.format.name} {precision}")
@@ -169,7 +170,7 @@ def _export(
     )
     table = _table(compared, sizes, taken, checked)
     console().print(table.to_rich())
-    console().print(f"{list(runners)[-1]}: {last.told()}", highlight=False)
+    console().print(f"{list(runners)[-1]}: {last.describe()}", highlight=False)
     text = card(trained, network, name, precision, checked[0], last, len(checked), table)
     write_text(folder / "README.md", text)
 
@@ -178,8 +179,8 @@ def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list
     """Run a file of somebody else beside the network; raises KdmriError where they differ."""
     path = Path(config.verify)
     run = _onnx_runner(path, Exportable(trained.network, axis))
-    compared = compare(run, _network_runner(trained), batches)
-    console().print(f"{path}: {compared.told()}", highlight=False, soft_wrap=True)
+    compared = compare_outputs(run, _network_runner(trained), batches)
+    console().print(f"{path}: {compared.describe()}", highlight=False, soft_wrap=True)
     Bound(**config.bounds[config.precision]).check(compared, str(path))
 
 
@@ -209,7 +210,7 @@ def _arrays(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def _table(
-    compared: dict[str, Compared],
+    compared: dict[str, Agreement],
     sizes: dict[str, int],
     taken: dict[str, float],
     batches: list[Batch],

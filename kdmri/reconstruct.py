@@ -15,7 +15,7 @@ from kdmri.console import console, entry_point
 from kdmri.data.prepare.source import Reader
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
-from kdmri.inference.pipeline import Done, reconstruct
+from kdmri.inference.pipeline import Done, reconstruct_volumes
 from kdmri.inference.sources import detect, find_volumes
 from kdmri.inference.writing import check_free, targets
 from kdmri.metrics import FORMATS, MAIN_METRICS
@@ -49,11 +49,11 @@ def main(config: DictConfig) -> None:
         def progress(name: str, done: int, total: int) -> None:
             bar.update(task, description=escape(name), completed=done, total=total)
 
-        done = reconstruct(trained, reader, found, batch_size, padded, device, progress)
+        done = reconstruct_volumes(trained, reader, found, batch_size, padded, device, progress)
     seconds = time.monotonic() - began
     if not done.names:
         raise DataError("; ".join(done.errors))
-    report(trained, done, output, seconds)
+    print_summary(trained, done, output, seconds)
     if done.errors:
         sys.exit(2)
 
@@ -86,7 +86,7 @@ def _size(value: object) -> tuple[int, int] | None:
     raise ConfigurationError(f"image_size={value}: must be null or [H,W]")
 
 
-def report(trained: Trained, done: Done, output: Path, seconds: float) -> None:
+def print_summary(trained: Trained, done: Done, output: Path, seconds: float) -> None:
     """Print what was done, and how good it is where there are targets."""
     terminal = console()
     for error in done.errors:

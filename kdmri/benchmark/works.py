@@ -15,7 +15,7 @@ from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import inspect, write_undersampled, write_volume
 from kdmri.data.masks import GaussianLines
 from kdmri.distillation import AttentionTransfer
-from kdmri.evaluation import reconstruct
+from kdmri.evaluation import reconstruct_and_measure
 from kdmri.training import Distillation, Supervised
 from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import LossWeights
@@ -253,7 +253,9 @@ class Evaluation(Work):
         steps = torch.arange(len(dataset)).split(EVALUATED_AT_ONCE)
         slices = (dataset.__getitems__(items.tolist()).to(self._device) for items in steps)
         batches = (self._task(chosen) for chosen in slices)
-        reconstruct(self._network, batches, ["1"], self._path.parent / "results", detailed=True)
+        reconstruct_and_measure(
+            self._network, batches, ["1"], self._path.parent / "results", detailed=True
+        )
 
 
 def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import torch
 
 from kdmri.data.batch import Batch
-from kdmri.exporting.checking import Compared
+from kdmri.exporting.checking import Agreement
 from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import OPSET, SMALLEST
 from kdmri.inference.checkpoint import Trained
@@ -21,7 +21,7 @@ def card(
     name: str,
     precision: str,
     batch: Batch,
-    compared: Compared,
+    compared: Agreement,
     slices: int,
     table: Table,
 ) -> str:
@@ -73,7 +73,7 @@ multiply the output by it.
 
 ## How good it is
 Validation of the network: {told or "not told by the checkpoint"}.
-On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {compared.told()}.
+On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {compared.describe()}.
 
 {table.to_markdown()}
 ## Licence

@@ -15,7 +15,7 @@ Runner = Callable[[Batch], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Compared:
+class Agreement:
     """An exported network beside the network, on the same slices.
 
     Attributes:
@@ -36,7 +36,7 @@ class Compared:
         """PSNR gained, dB; below 0 where it was lost."""
         return self.psnr - self.reference
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Say it in one sentence."""
         return (
             f"largest difference {self.difference:.2g}, PSNR {self.psnr:.2f} dB "
@@ -56,7 +56,7 @@ class Bound:
     difference: float | None
     psnr: float
 
-    def check(self, compared: Compared, what: str) -> None:
+    def check(self, compared: Agreement, what: str) -> None:
         """Refuse what differs by more.
 
         Raises:
@@ -67,12 +67,12 @@ class Bound:
             return
         limit = "" if self.difference is None else f"difference up to {self.difference:g}, "
         raise KdmriError(
-            f"{what}: differs from the network by more than allowed: {compared.told()}; bounds: "
+            f"{what}: differs from the network by more than allowed: {compared.describe()}; bounds: "
             f"{limit}loss up to {self.psnr:g} dB"
         )
 
 
-def compare(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Compared:
+def compare_outputs(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Agreement:
     """Compare outputs on slices with targets."""
     largest, figures, finite = 0.0, [], True
     for batch in batches:
@@ -83,7 +83,7 @@ def compare(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Compare
         largest = max(largest, float(np.abs(given - wanted).max()))
         figures.append([_psnr(image, batch) for image in (given, wanted)])
     psnr, original = np.mean(figures, axis=0)
-    return Compared(largest, float(psnr), float(original), finite)
+    return Agreement(largest, float(psnr), float(original), finite)
 
 
 def _psnr(output: np.ndarray, batch: Batch) -> float:

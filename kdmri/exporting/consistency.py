@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     imag: Tensor
 
 
-class Measured:
+class SharedSamples:
     """What the consistency of every cascade shares during one call of the network.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measured:
 class LineConsistency(nn.Module):
     """Data consistency under a mask of whole lines along one axis."""
 
-    def __init__(self, measured: Measured, axis: int) -> None:
+    def __init__(self, measured: SharedSamples, axis: int) -> None:
         """Take what the call fills, and the undersampled axis: 0 (rows) or 1 (columns)."""
         super().__init__()
         self._measured, self._axis = measured, axis
@@ -66,7 +66,7 @@ class LineConsistency(nn.Module):
 class MaskConsistency(nn.Module):
     """Data consistency under any mask, by whole transforms."""
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: SharedSamples) -> None:
         """Take what the call fills."""
         super().__init__()
         self._measured = measured
@@ -125,7 +125,7 @@ class Exportable(nn.Module):
             ConfigurationError: there is none that could be.
         """
         super().__init__()
-        self._measured, self.axis = Measured(), axis
+        self._measured, self.axis = SharedSamples(), axis
         self.network = copy.deepcopy(network)
         self.is_consistent = False
         for parent in list(self.network.modules()):

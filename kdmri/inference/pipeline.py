@@ -41,7 +41,7 @@ class Done:
     errors: list[str]
 
 
-def reconstruct(
+def reconstruct_volumes(
     trained: Trained,
     reader: Reader,
     found: list[Target],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdmri.metrics import FORMATS, MAIN_METRICS
-from kdmri.reporting.naming import told_apart, variant
+from kdmri.reporting.naming import distinct_label, without_seed
 from kdmri.reporting.records import find_records
 from kdmri.reporting.tables import Table, with_deviation
 
@@ -57,11 +57,13 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
         for label, figures in told.baselines.items():
             known = baselines[*cell, label]
             if not any(_alike(figures, other) for other in known):  # of another mask or noise
-                of_input = variant(directory) if known else ""
+                of_input = without_seed(directory) if known else ""
                 found.append(Summary(*cell, label, of_input, 0, 0, figures))
                 known.append(figures)
         found.append(
-            Summary(*cell, told.label, variant(directory), told.parameters, told.seed, told.figures)
+            Summary(
+                *cell, told.label, without_seed(directory), told.parameters, told.seed, told.figures
+            )
         )
     return found
 
@@ -94,7 +96,7 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
             [
                 dataset,
                 task,
-                told_apart(method, name, names[dataset, task, method]),
+                distinct_label(method, name, names[dataset, task, method]),
                 f"{parameters:,}" if parameters else "–",
                 *(
                     with_deviation([s.figures[m] for s in seeds], FORMATS[m].spec)

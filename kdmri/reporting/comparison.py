@@ -23,7 +23,7 @@ from kdmri.reporting.tables import Table, with_deviation
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredMethod:
     """A method and how well it did.
 
     Attributes:
@@ -51,7 +51,7 @@ class Comparison:
     """Measured methods of one data set and task."""
 
     def __init__(
-        self, config: DictConfig, data: MRIDataModule, methods: Sequence[Measured]
+        self, config: DictConfig, data: MRIDataModule, methods: Sequence[MeasuredMethod]
     ) -> None:
         """Take what was measured; nothing is written before `save`."""
         self.methods = methods
@@ -219,7 +219,7 @@ def _cell(metric: str, values: np.ndarray) -> str:
     return f"{values.mean():{written.spec}}"
 
 
-def _gap_cell(bootstrap: GapBootstrap, method: Measured) -> str:
+def _gap_cell(bootstrap: GapBootstrap, method: MeasuredMethod) -> str:
     if method.stage == "baseline":
         return "–"
     return bootstrap.cell(method.stage, bootstrap.resampling.figures(method.table))

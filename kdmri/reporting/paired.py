@@ -10,7 +10,7 @@ from scipy.stats import wilcoxon
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import FORMATS, SliceTable
 from kdmri.reporting.methods import Method, by_method
-from kdmri.reporting.naming import variant
+from kdmri.reporting.naming import without_seed
 from kdmri.reporting.records import Record
 from kdmri.reporting.statistics import GapBootstrap, Resampling, interval, subject_notes
 from kdmri.reporting.tables import Table, with_deviation
@@ -92,7 +92,7 @@ class PairedComparison:
             _with_interval(against["psnr"], "+" + FORMATS["psnr"].spec),
             _with_interval(against["ssim"], "+" + FORMATS["ssim"].spec),
             self._significance(method),
-            self._share(method),
+            self._gap_cell(method),
             f"{told.parameters:,}",
             f"{told.flops / 1e9:.2f}",
             "–" if told.milliseconds is None else f"{told.milliseconds:.1f}",
@@ -122,7 +122,7 @@ class PairedComparison:
             (
                 other
                 for other in self._by_directory.values()
-                if variant(other.directory) == words and other.told.seed == record.told.seed
+                if without_seed(other.directory) == words and other.told.seed == record.told.seed
             ),
             None,
         )
@@ -169,7 +169,7 @@ class PairedComparison:
         of_subjects = [gain[group].mean() for group in self._resampling.groups]
         return f"{wilcoxon(of_subjects).pvalue if any(of_subjects) else 1.0:.2g}"
 
-    def _share(self, method: Method) -> str:
+    def _gap_cell(self, method: Method) -> str:
         told = method.any.told
         found = self._pairs(method, "student", "teacher")
         if not found:
@@ -226,14 +226,16 @@ class PairedComparison:
         return notes + subject_notes(told.one_subject, self._resampling.by_block)
 
 
-class Compared(NamedTuple):
+class ComparisonTables(NamedTuple):
     """Tables of data sets and tasks, and what is wrong with those that have none."""
 
     tables: list[Table]
     errors: list[str]
 
 
-def compare(records: Iterable[Record], reference: str, block: int, resamples: int) -> Compared:
+def compare_methods(
+    records: Iterable[Record], reference: str, block: int, resamples: int
+) -> ComparisonTables:
     """Lay out one table for each data set and task; see `PairedComparison`.
 
     Raises:
@@ -242,7 +244,7 @@ def compare(records: Iterable[Record], reference: str, block: int, resamples: in
         ConfigurationError: no data set has such a reference.
     """
     records = list(records)
-    known = {variant(record.directory) for record in records}
+    known = {without_seed(record.directory) for record in records}
     known |= {stage for r in records for stage in (r.told.stage, *r.told.beside)}
     if reference not in known:
         raise ConfigurationError(
@@ -251,7 +253,7 @@ def compare(records: Iterable[Record], reference: str, block: int, resamples: in
     cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         cells[record.told.dataset, record.told.task].append(record)
-    found = Compared([], [])
+    found = ComparisonTables([], [])
     for cell in cells.values():
         try:
             found.tables.append(PairedComparison(cell, reference, block, resamples).table)

@@ -25,7 +25,7 @@ FEWEST_FOR_COVERAGE = 20
 
 
 @dataclass(frozen=True)
-class Share:
+class GapShare:
     """Share of the PSNR gap between student and teacher, 0 at the student and 1 at the teacher.
 
     Attributes:
@@ -189,15 +189,15 @@ class GapBootstrap:
         self.resampling = resampling
         self._student, self._teacher = student, teacher
 
-    def share(self, figures: np.ndarray) -> Share:
+    def share(self, figures: np.ndarray) -> GapShare:
         """Compare a method's figures on the same resamples with student and teacher."""
         gap = self._teacher - self._student
         if gap[0] <= 0:
-            return Share(np.nan, np.nan, np.nan)
+            return GapShare(np.nan, np.nan, np.nan)
         shares = (figures - self._student)[gap > 0] / gap[gap > 0]
         if np.mean(~(gap > 0)) > 0.025:
-            return Share(float(shares[0]), np.nan, np.nan)
-        return Share(float(shares[0]), *interval(shares))
+            return GapShare(float(shares[0]), np.nan, np.nan)
+        return GapShare(float(shares[0]), *interval(shares))
 
     def cell(self, stage: str, figures: np.ndarray) -> str:
         """Write the share of a stage for a table; student and teacher are the ends of a gap."""

@@ -31,8 +31,8 @@ class FrozenTeacher:
     """Runs a teacher without gradient, and keeps what it made of inputs that come again.
 
     That is exact: an input comes again where split, volume, slice and variant (see `Batch`) are
-    the same. What does not fit into `cache_bytes` is computed anew each time; what lies behind the last
-    tap is not computed where nobody learns from the output.
+    the same. What does not fit into `cache_bytes` is computed anew each time; what lies behind the
+    last tap is not computed where nobody learns from the output.
     """
 
     def __init__(

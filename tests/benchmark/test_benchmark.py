@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdmri.benchmark.measuring import Measured, Plan
+from kdmri.benchmark.measuring import Plan, Repetitions
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import FileStep, SuiteStep, build
 from kdmri.errors import KdmriError
@@ -81,10 +81,10 @@ def test_unusable_settings(run: Callable[..., Result], word: str, said: str) -> 
 def test_a_work_that_fails_leaves_what_was_measured_before_it(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(plan: Plan, work: str, arms: list[str]) -> dict[str, Measured]:
+    def failing(plan: Plan, work: str, arms: list[str]) -> dict[str, Repetitions]:
         if work == "kd step":
             raise KdmriError("kd step: a process failed")
-        return dict.fromkeys(arms, Measured([0.5] * 3))
+        return dict.fromkeys(arms, Repetitions([0.5] * 3))
 
     monkeypatch.setattr("kdmri.benchmark.measuring.measure", failing)
     words = ("works=[student step,kd step,loading]", *TINY)
@@ -179,5 +179,5 @@ def test_evaluation_leaves_a_volume(setting: Setting, tmp_path: Path) -> None:
 
 
 def test_median_and_quartiles() -> None:
-    measured = Measured([4.0, 1.0, 2.0, 3.0, 100.0], slices=4)
+    measured = Repetitions([4.0, 1.0, 2.0, 3.0, 100.0], slices=4)
     assert (measured.median, measured.quartiles, measured.a_slice) == (3.0, (2.0, 4.0), 0.75)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kdmri.metrics import SliceTable
-from kdmri.reporting.statistics import GapBootstrap, Resampling, Share, interval
+from kdmri.reporting.statistics import GapBootstrap, GapShare, Resampling, interval
 from kdmri.reporting.tables import Table
 
 
@@ -24,7 +24,7 @@ def table(psnr: np.ndarray, slices: int = 20) -> SliceTable:
 
 def shares(
     student: np.ndarray, teacher: np.ndarray, method: np.ndarray, by_block: bool = False
-) -> Share:
+) -> GapShare:
     """Share of volumes' PSNR that 20 slices each, in blocks of 5, give."""
     resampling = Resampling(table(student), by_block, 5, 200)
     student, teacher, method = (resampling.figures(table(v)) for v in (student, teacher, method))

@@ -99,7 +99,7 @@ def _add(
         notes.append(ONE_SUBJECT)
     if not figures:
         notes.append("No figures yet: python evaluate.py with the same settings measures it.")
-    title = f"{_dataset(anchor)}, {_task(anchor)}: {anchor.variant}"
+    title = f"{_dataset(anchor)}, {_task(anchor)}: {anchor.common_name}"
     found.experiments.append({"title": title, "rows": rows, "notes": notes})
 
 
@@ -107,7 +107,7 @@ def _common(run: Run, label: str, volumes: Mapping[str, Mapping[str, float]]) ->
     return {
         "dataset": _dataset(run),
         "task": _task(run),
-        "run": run.variant,
+        "run": run.common_name,
         "label": label,
         "stage": None,
         "seed": None,

@@ -54,7 +54,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ViewerContent:
     """What the viewer of one experiment shows.
 
     Attributes:
@@ -145,7 +145,7 @@ class Gallery:
                 f"{self.runs[-1].stage} has {found:.2f} dB, its figure is {measured:.2f} dB"
             )
 
-    def fit(self, size: int) -> Pictures:
+    def fit(self, size: int) -> ViewerContent:
         """Choose and code as many slices as there is room for.
 
         Args:
@@ -177,7 +177,7 @@ class Gallery:
         first = self._panes(strips[0].volume, strips[0].index)
         target = ["Target"] if self.reference is not None else []
         height, width = (n // reduction for n in self.size)
-        return Pictures(
+        return ViewerContent(
             panes=[*target, *first[1]],
             has_target=self.reference is not None,
             size=(height, width),

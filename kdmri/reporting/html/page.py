@@ -16,7 +16,7 @@ from kdmri.errors import DataError, KdmriError
 from kdmri.metrics import FORMATS
 from kdmri.reporting.html.collect import Collection
 from kdmri.reporting.html.curves import Curve, thin
-from kdmri.reporting.html.images import Gallery, Pictures
+from kdmri.reporting.html.images import Gallery, ViewerContent
 
 SCRIPTS = ("dom.js", "table.js", "plot.js", "charts.js", "pixels.js", "viewer.js", "runs.js")
 MARGIN = 4096
@@ -143,7 +143,7 @@ def _cost(strip: str) -> int:
     return len(strip) + len(_strip_element(0, "")) + 8
 
 
-def _viewer(pictures: Pictures, first: int) -> dict[str, Any]:
+def _viewer(pictures: ViewerContent, first: int) -> dict[str, Any]:
     def rounded(numbers: list[float | None]) -> list[float | None]:
         return [None if n is None else round(n, 4) for n in numbers]
 

@@ -63,9 +63,9 @@ class Run:
         return comparison_name(self.directory.name, name, self.stage)
 
     @property
-    def variant(self) -> str:
+    def common_name(self) -> str:
         """Directory name without the stage: what is common to the stages of one experiment."""
-        return variant(self.comparison)
+        return common_name(self.comparison)
 
     @property
     def reported(self) -> bool:
@@ -188,7 +188,7 @@ def _members(here: list[Run], anchors: list[Run], measured: set[str] | None) -> 
     return sorted(chosen.values(), key=lambda run: run.order)
 
 
-def variant(comparison: str) -> str:
+def common_name(comparison: str) -> str:
     """Name what the stages of a comparison have in common: its name without that word."""
     return comparison.replace("_comparison", " ", 1).replace(" _", " ").strip()
 
