@@ -67,8 +67,8 @@ class Bound:
             return
         limit = "" if self.difference is None else f"difference up to {self.difference:g}, "
         raise KdmriError(
-            f"{what}: differs from the network by more than allowed: {compared.describe()}; bounds: "
-            f"{limit}loss up to {self.psnr:g} dB"
+            f"{what}: differs from the network by more than allowed: {compared.describe()}; "
+            f"bounds: {limit}loss up to {self.psnr:g} dB"
         )
 
 
