@@ -129,6 +129,7 @@ class VolumeMetrics(Metric):
         data_range: Tensor,
         volume: Tensor,
         slice: Tensor,
+        counts: Tensor | None = None,
     ) -> None:
         """Add a batch.
 
@@ -138,6 +139,7 @@ class VolumeMetrics(Metric):
             data_range: largest value of each item's target volume, (B,).
             volume: index of each item's volume, (B,).
             slice: index of each item's slice, (B,).
+            counts: whether each item counts, bool (B,), see `kdmri.data.batch`; None: all.
         """
         p, t, largest = prediction[:, 0].double(), target[:, 0].double(), data_range.double()
         error = p - t
@@ -153,17 +155,21 @@ class VolumeMetrics(Metric):
             structural_similarity(p, t, largest),
             high_frequency_norm(p, t) if self._detailed else unknown,
             visual_fidelity(p, t, largest) if self._detailed else unknown,
+            torch.ones_like(largest) if counts is None else counts.double(),
         )
         self.rows.append(torch.stack(values, dim=1))
 
     def compute(self) -> Tensor:
-        """Gather the rows of all processes, (N, columns) float64, in no order."""
+        """Gather the rows of all processes, (N, columns + 1) float64, in no order.
+
+        The last column says whether a row counts.
+        """
         rows: Sequence[Tensor] | Tensor = self.rows  # one tensor after a reduction over processes
         return rows if isinstance(rows, Tensor) else torch.cat(list(rows))
 
     def table(self) -> SliceTable:
-        """Order the rows of all processes by volume and slice, without repetitions or stand-ins."""
+        """Order all processes' rows by volume and slice, without repetitions and padding items."""
         rows = self.compute().cpu().numpy()
-        rows = rows[rows[:, 0] >= 0]
+        rows = rows[rows[:, -1] > 0, :-1]
         _, first = np.unique(rows[:, :2], axis=0, return_index=True)
         return SliceTable(dict(zip(_COLUMNS, rows[first].T, strict=True)))

@@ -135,8 +135,9 @@ class CentralKspace(Task):
             raise ConfigurationError(
                 f"task.patch_size={list(self._patch)}: larger than the slices, which are {size}"
             )
-        lasting = batch[:-1]  # without the variant, since a patch may never come again
-        batch = Batch(*(_repeat(field, self._patches, len(batch.volume)) for field in lasting))
+        lasting = batch._replace(variant=None)  # since a patch may never come again
+        repeated = (_repeat(field, self._patches, len(batch.volume)) for field in lasting)
+        batch = Batch(*repeated)  # type: ignore[arg-type]
         count = len(batch.volume)
         tops, lefts = (
             torch.randint(whole - n + 1, (count,)).tolist()
@@ -214,6 +215,8 @@ def _centre_of(kspace: Tensor, kept: Size) -> Tensor:
     return torch.fft.ifftshift(fit_centre_tensor(shifted, kept), dim=(-2, -1))
 
 
-def _repeat(field: Tensor, times: int, items: int) -> Tensor:
+def _repeat(field: Tensor | None, times: int, items: int) -> Tensor | None:
     """Repeat each item of a batch; what all items share stays as it is."""
-    return field.repeat_interleave(times, dim=0) if len(field) == items else field
+    if field is None or len(field) != items:
+        return field
+    return field.repeat_interleave(times, dim=0)

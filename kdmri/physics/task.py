@@ -45,6 +45,7 @@ class Task(nn.Module):
             volume=slices.volume,
             slice=slices.slice,
             variant=slices.variant,
+            counts=slices.counts,
         )
 
     @abstractmethod

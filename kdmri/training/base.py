@@ -114,7 +114,7 @@ class TrainingMethod(pl.LightningModule):
         self._skip |= self._unusable(loss, batch)
         if self.trainer.world_size == 1:
             return loss
-        items = self._items(batch)
+        items = batch.items
         total = self.trainer.strategy.reduce(items.clone(), reduce_op="sum")
         return loss * items * self.trainer.world_size / total
 
@@ -132,8 +132,9 @@ class TrainingMethod(pl.LightningModule):
             return False
         self._skipped_in_a_row += 1
         if self._skipped_in_a_row > self._skip_nonfinite:
-            slices = zip(batch.volume.tolist(), batch.slice.tolist(), strict=True)
-            raise DivergedError(self.global_step + 1, [s for s in slices if s[0] >= 0])
+            counts = slice(None) if batch.counts is None else batch.counts
+            volumes, slices = (numbers[counts].tolist() for numbers in (batch.volume, batch.slice))
+            raise DivergedError(self.global_step + 1, list(zip(volumes, slices, strict=True)))
         self._skipped_steps += 1
         return True
 
@@ -162,11 +163,6 @@ class TrainingMethod(pl.LightningModule):
             loss = loss + self._supervision * within
         return loss
 
-    @staticmethod
-    def _items(batch: Batch) -> Tensor:
-        """Count the items that are no stand-ins, float32 ()."""
-        return (batch.volume >= 0).sum().float()
-
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
         return self.network(batch.image, batch.kspace, batch.mask)
@@ -183,6 +179,7 @@ class TrainingMethod(pl.LightningModule):
             data_range=batch.data_range,
             volume=batch.volume,
             slice=batch.slice,
+            counts=batch.counts,
         )
 
     def on_validation_epoch_end(self) -> None:
@@ -224,7 +221,7 @@ class TrainingMethod(pl.LightningModule):
             on_epoch=True,
             prog_bar=progress,
             # Lightning adds values up over processes, but takes the mean of their numbers of items.
-            batch_size=int(self._items(batch)) * processes,
+            batch_size=int(batch.items) * processes,
             sync_dist=True,
         )
 
