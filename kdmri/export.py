@@ -84,7 +84,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
-    """Give the slices of check and calibration, the former first."""
+    """Return the slices of check and calibration, the former first."""
     count = config.check_slices
     if config.precision == "int8" and config.verify is None:
         count += config.calibration_slices
@@ -106,7 +106,7 @@ def _beside(trained: Trained, config: DictConfig) -> Path:
 
 @contextmanager
 def _made_aside(folder: Path) -> Iterator[Path]:
-    """Give a folder that takes the place of `folder` when the block ends well."""
+    """Yield a folder that takes the place of `folder` when the block ends well."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -59,7 +59,7 @@ def main(config: DictConfig) -> None:
 
 
 def find_reader(config: DictConfig | None, source: Path) -> Reader:
-    """Give the reader that the user chose (`format`), else the one that the files ask for."""
+    """Return the reader that the user chose (`format`), else the one that the files ask for."""
     if not source.exists():
         raise DataError(f"input={source}: there is no such file or directory")
     if config is not None and not OmegaConf.is_missing(config, "_target_"):
@@ -68,7 +68,7 @@ def find_reader(config: DictConfig | None, source: Path) -> Reader:
 
 
 def choose_device(name: str) -> torch.device:
-    """Give the device that a configuration names; "auto" is the GPU where there is one."""
+    """Return the device that a configuration names; "auto" is the GPU where there is one."""
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here; use device=cpu")

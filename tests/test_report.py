@@ -67,7 +67,7 @@ def test_slider_and_keys_move_the_picture(page: Path, browse: Browse) -> None:
     wait(browser, SHOWN, "2")
     assert "volume a, slice 3 of 5" in browser.find_element("id", "place").text
     first = browser.execute_script(PIXELS)
-    assert len(first) == 12, "six panes, five residues, and the scale of their colours"
+    assert len(first) == 12, "six panes, five error maps, and the scale of their colours"
 
     slider = browser.find_element("id", "slice")
     slider.send_keys(Keys.ARROW_RIGHT)
@@ -87,7 +87,7 @@ def test_slider_and_keys_move_the_picture(page: Path, browse: Browse) -> None:
     assert_quiet(browser)
 
 
-def test_window_and_level_change_images_but_not_residues(page: Path, browse: Browse) -> None:
+def test_window_and_level_change_images_but_not_error_maps(page: Path, browse: Browse) -> None:
     browser = browse(page)
     wait(browser, SHOWN, "2")
     before = browser.execute_script(PIXELS)
@@ -98,8 +98,8 @@ def test_window_and_level_change_images_but_not_residues(page: Path, browse: Bro
     assert dragged[0] != before[0]
     assert [dragged[n] == before[n] for n in (1, 3, 5)] == [True] * 3
     assert float(browser.find_element("id", "window").get_attribute("value")) < 1
-    residue = browser.find_element("css selector", ".frame.residue")
-    ActionChains(browser).drag_and_drop_by_offset(residue, 40, 0).perform()
+    error = browser.find_element("css selector", ".frame.error")
+    ActionChains(browser).drag_and_drop_by_offset(error, 40, 0).perform()
     settled(browser)
     scaled = browser.execute_script(PIXELS)
     assert scaled[0] == dragged[0]

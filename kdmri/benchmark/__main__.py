@@ -133,7 +133,7 @@ def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
 
 
 def _comparable(work: str, arm: Repetitions) -> float:
-    """Give seconds of a slice; of a whole step, start or chain."""
+    """Return seconds of a slice; of a whole step, start or chain."""
     return arm.median if "step" in work or work in CHAINS else arm.a_slice
 
 

@@ -94,7 +94,7 @@ class MRIDataModule(pl.LightningDataModule):
         return self._splits
 
     def dataset(self, split: str) -> SliceDataset:
-        """Give a split's slices; `split` is "train", "selection" or "evaluation".
+        """Return a split's slices; `split` is "train", "selection" or "evaluation".
 
         Raises:
             DataError: a file of the split cannot be used.

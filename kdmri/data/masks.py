@@ -221,7 +221,7 @@ def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | No
 
 
 def denser(rule: DrawnLines, acceleration: float | None) -> DrawnLines | None:
-    """Give a rule at another acceleration, whose lines are measured besides; None for none."""
+    """Return a rule at another acceleration, whose lines are measured besides; None for none."""
     return None if acceleration is None else replace(rule, acceleration=acceleration)
 
 

@@ -179,7 +179,7 @@ def transform(image: Pair, inverse: bool) -> Pair:
 
 
 def projection(lines: Tensor) -> Pair:
-    """Give F^-1 diag(lines) F as a circulant matrix, each part float32 (N, N)."""
+    """Return F^-1 diag(lines) F as a circulant matrix, each part float32 (N, N)."""
     count = lines.shape[0]
     cosine, sine = _matrix(count, lines.device)
     places = torch.arange(count, device=lines.device)
@@ -189,7 +189,7 @@ def projection(lines: Tensor) -> Pair:
 
 
 def _matrix(count: int, device: torch.device) -> Pair:
-    """Give cosine and sine of 2 pi j k / N over sqrt(N); exact products, one table of N values."""
+    """Return cosine and sine of 2 pi j k / N over sqrt(N): exact products, a table of N values."""
     places = torch.arange(count, device=device)
     angle = places.float() * (2 * math.pi / count)
     index = (places[:, None] * places) % (places[-1] + 1)
@@ -197,5 +197,5 @@ def _matrix(count: int, device: torch.device) -> Pair:
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
-    """Give `table[index]`, of which ONNX makes an operator that is ten times as fast."""
+    """Return `table[index]`, of which ONNX makes an operator that is ten times as fast."""
     return table.index_select(0, index.flatten()).view(index.shape)

@@ -82,7 +82,7 @@ class Feed:
         )
 
     def mask(self) -> Tensor:
-        """Give what was measured, float32 (1, 1, H, W); the user's mask where there is one."""
+        """Return what was measured, float32 (1, 1, H, W); the user's mask where there is one."""
         task = self.trained.task
         if self.trained.mask_given and isinstance(task, CartesianUndersampling):
             return task.mask(self.survey.size)

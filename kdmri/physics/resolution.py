@@ -73,7 +73,7 @@ class CentralKspace(Task):
         self._weights(4)  # names an unknown window before any data is read
 
     def centre(self, size: Size) -> Size:
-        """Give how many samples (h, w) of a slice of a size (H, W) are kept.
+        """Return how many samples (h, w) of a slice of a size (H, W) are kept.
 
         Raises:
             ConfigurationError: more than there are.
@@ -87,7 +87,7 @@ class CentralKspace(Task):
         return kept
 
     def filters(self, size: Size, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """Give mask and window of a size, both float32 (1, 1, H, W), zero frequency at the corner.
+        """Return mask and window of a size, float32 (1, 1, H, W) each, DC at index (0, 0).
 
         They are made once for each size and device; the window is 0 where the mask is.
         """
@@ -155,7 +155,7 @@ class CentralKspace(Task):
         return batch._replace(image=image, target=target)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
-        """Give the zero-filled and the bicubic image, (B, C, H, W), by their label."""
+        """Return the zero-filled and the bicubic image, (B, C, H, W), by their label."""
         return {"Zero-filled": batch.image, "Bicubic": self.bicubic(batch)}
 
     def bicubic(self, batch: Batch) -> Tensor:

@@ -199,8 +199,8 @@ class PairedComparison:
             return ", of one seed, which says nothing of others"
         if most < FEWEST_FOR_SEEDS:
             return (
-                f", and over seeds ({most} of them: what seeds add is told too small, since no "
-                "draw leaves the range of those seen)"
+                f", and over seeds ({most} of them: what seeds add is understated, since no draw "
+                "leaves the range of those seen)"
             )
         return ", and over seeds"
 

@@ -1,6 +1,7 @@
 """What evaluation leaves of a stage: `metrics.json`, and `slices.csv` with a row a slice."""
 
 import json
+import re
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,8 @@ from kdmri.metrics import MAIN_METRICS, SliceTable
 
 RECORD = "metrics.json"
 SLICES = "slices.csv"
+EARLIER_WORDS = re.compile(r"\b(\d+\.\d+)x in truth\b")
+"""How earlier versions described an effective acceleration: one input has one description."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def find_records(root: Path, since: float = 0.0) -> list[Record]:
 def _read(path: Path) -> Record:
     try:
         told = Measurements(**json.loads(path.read_text()))
+        told = replace(told, input=EARLIER_WORDS.sub(r"effective acceleration \1x", told.input))
         for figures in (told.figures, *told.baselines.values()):
             if {type(figures[name]) for name in MAIN_METRICS} != {float}:
                 raise ValueError("figures that are no numbers")
@@ -146,7 +150,7 @@ def _inputs_apart(records: list[Record]) -> list[Record]:
 
 
 def _of_input(told: Measurements) -> str:
-    return f"{told.task} ({told.input or 'input not told'})"
+    return f"{told.task} ({told.input or 'input not recorded'})"
 
 
 def _damaged(path: Path, error: Exception) -> str:

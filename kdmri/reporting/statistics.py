@@ -21,7 +21,7 @@ FEW_SUBJECTS = f"Fewer than {FEWEST_SUBJECTS} subjects: no statement about other
 """Said where blocks of slices are drawn, though the slices are of several subjects."""
 
 FEWEST_FOR_COVERAGE = 20
-"""With fewer units than this an interval is said to hold less often than in 95 % of cases."""
+"""With fewer units than this tables give the actual coverage of an interval, below 95 %."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Resampling:
 
     @property
     def coverage(self) -> float:
-        """Share of cases in which such intervals hold the truth, where units are independent.
+        """Actual coverage: how often such intervals hold the truth, where units are independent.
 
         An interval of percentiles is that of a normal distribution, and of the spread within the
         sample, in the place of Student's t: of 5 units it holds 85 %, of 10 90 %, not 95.
@@ -116,13 +116,13 @@ class Resampling:
         return float(2 * t.cdf(ends, self.units - 1) - 1)
 
     def describe(self, block: int) -> str:
-        """Say what is drawn, and how far few of them can be trusted."""
+        """Say what is drawn, and what intervals of few of them cover."""
         unit = f"blocks of {block} neighbouring slices" if self.by_block else "subjects"
         if not self.tells or self.units >= FEWEST_FOR_COVERAGE:
             return f"{self.units} {unit}"
         most = "at most " if self.by_block else ""  # neighbours are alike
-        share = f"{most}{100 * self.coverage:.0f} % of cases"
-        return f"{self.units} {unit}, so few that it holds in {share}"
+        coverage = f"{most}{100 * self.coverage:.0f} %"
+        return f"{self.units} {unit} (so few that the interval's actual coverage is {coverage})"
 
     def figures(self, table: SliceTable, metric: str = "psnr") -> np.ndarray:
         """Measure the mean over volumes: as measured, then on each resample.
@@ -206,6 +206,6 @@ class GapBootstrap:
 
 
 def interval(figures: np.ndarray) -> tuple[float, float]:
-    """Give the ends of the 95 % interval; the first figure is as measured, no resample."""
+    """Return the ends of the 95 % interval; the first figure is as measured, no resample."""
     low, high = np.percentile(figures[1:], (2.5, 97.5))
     return float(low), float(high)

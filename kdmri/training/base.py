@@ -78,7 +78,7 @@ class TrainingMethod(pl.LightningModule):
             self._averages[name] = averaged.requires_grad_(False)
 
     def measured(self, name: str) -> nn.Module:
-        """Give what is measured of a module: its average over the steps, or itself."""
+        """Return what is measured of a module: its average over the steps, or itself."""
         if name not in self._averages:
             return getattr(self, name)
         averaged = self._averages[name].module
@@ -106,7 +106,7 @@ class TrainingMethod(pl.LightningModule):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Give what a training step minimises: a scalar, the mean over the batch's items."""
+        """Return what a training step minimises: a scalar, the mean over the batch's items."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, weighted so that the mean over processes is the mean over all items."""

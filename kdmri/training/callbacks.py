@@ -197,7 +197,7 @@ class StageProgressBar(RichProgressBar):
 
 
 class Pictures(Callback):
-    """Shows input, reconstruction, target and residue of some selection slices in the logger."""
+    """Shows input, reconstruction, target and error map of some selection slices in the logger."""
 
     def __init__(self, count: int, every_epochs: int) -> None:
         """Say how many and how often.
@@ -209,7 +209,7 @@ class Pictures(Callback):
         self._count, self._every = count, every_epochs
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log a picture of each slice, four panes wide, the residue five times as bright."""
+        """Log a picture of each slice, four panes wide, the error map five times as bright."""
         epoch = trainer.current_epoch + 1
         due = epoch % self._every == 0 or epoch == trainer.max_epochs
         if not due or trainer.sanity_checking or not trainer.is_global_zero:
@@ -228,15 +228,15 @@ class Pictures(Callback):
         with torch.no_grad():
             output = pl_module.measured_network(batch.image, batch.kspace, batch.mask)
         shown, target = magnitude(output), magnitude(batch.target)
-        residue = 5 * (shown - target).abs()
-        panes = torch.cat((magnitude(batch.image), shown, target, residue), dim=-1)
+        error = 5 * (shown - target).abs()
+        panes = torch.cat((magnitude(batch.image), shown, target, error), dim=-1)
         panes = (panes / batch.data_range.view(-1, 1, 1, 1)).nan_to_num().clamp(0, 1).cpu()
         for index, pane in zip(chosen, panes, strict=True):
             _show(trainer, f"slice_{index}", pane)
 
 
 def _show(trainer: pl.Trainer, name: str, pane: torch.Tensor) -> None:
-    """Give a picture (1, H, W) in [0, 1] to every logger that takes pictures."""
+    """Hand a picture (1, H, W) in [0, 1] to every logger that takes pictures."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(name, pane, trainer.current_epoch + 1)

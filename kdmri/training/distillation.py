@@ -176,7 +176,7 @@ class Distillation(TrainingMethod):
         return torch.stack([getattr(weights, k) * v for k, v in terms.items()]).sum()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Give the weighted sum of the terms."""
+        """Return the weighted sum of the terms."""
         _, terms = self.compare(batch)
         loss = self.total(terms)
         for name, value in terms.items():

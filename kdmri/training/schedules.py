@@ -10,7 +10,7 @@ from kdmri.identity import LENGTH
 
 
 def pace(config: DictConfig, stage: str) -> float:
-    """Give the epochs of a stage in which its schedule moves on once.
+    """Return the epochs of a stage in which its schedule moves on once.
 
     A schedule that does not follow the length of training, such as one that counts epochs, is
     written for a stage of `trainer.max_epochs`; it is stretched to one that is longer.
@@ -23,7 +23,7 @@ def pace(config: DictConfig, stage: str) -> float:
 
 
 def schedule_of(config: DictConfig, stage: str) -> DictConfig:
-    """Give `config.scheduler`, resolved, with the length of a stage: how often it moves on."""
+    """Return `config.scheduler`, resolved, with the length of a stage: how often it moves on."""
     steps = math.ceil(config.stage.plan[stage].max_epochs / pace(config, stage))
     changed = OmegaConf.merge(config, {"trainer": {"max_epochs": steps}})
     found = OmegaConf.create(OmegaConf.to_container(changed.scheduler, resolve=True))

@@ -19,7 +19,7 @@ from kdmri.reporting.html.rebuild import open_reference
 from kdmri.reporting.html.tree import Experiment, Run, mapping, number, select, text
 from kdmri.reporting.statistics import ONE_SUBJECT
 
-NO_DATA = "targets, zero-filled images and residues are left out"
+NO_DATA = "targets, zero-filled images and error maps are left out"
 
 
 @dataclass
@@ -153,7 +153,7 @@ def _task(run: Run) -> str:
 
 
 def _measures(volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Give mean and one standard deviation over volumes of every metric, and each volume's own."""
+    """Return mean and standard deviation over volumes of every metric, and each volume's own."""
     measures = {}
     for metric in ALL_METRICS:
         values = [figures[metric] for figures in volumes.values() if metric in figures]

@@ -62,7 +62,7 @@ class ViewerContent:
         has_target: whether there is.
         size: (H, W) of a stored picture.
         reduction: pixels of a slice along each axis for one of the picture.
-        limit: residue that is shown brightest at first.
+        limit: error that is shown brightest at first.
         strips: slices in order.
         slices: how many there are in all.
     """
@@ -225,7 +225,7 @@ class Gallery:
     def _read(
         self, volume: str, index: int
     ) -> tuple[np.ndarray | None, dict[str, np.ndarray], float]:
-        """Give target, other panes by label (float64, (H, W)), and the largest value."""
+        """Return target, other panes by label (float64, (H, W)), and the largest value."""
         networks = {
             label: self._image(run, volume, index)
             for label, run in zip(self._labels, self.runs, strict=True)
@@ -238,16 +238,16 @@ class Gallery:
         return shown.target.astype(float), {**baselines, **networks}, shown.data_range
 
     def _limit(self, strips: Sequence[Strip]) -> float:
-        """Take what half a percent of the networks' residues on three slices exceed."""
-        residues = []
+        """Take what half a percent of the networks' errors on three slices exceed."""
+        errors = []
         for strip in _spread(list(strips), 3):
             target, panes, largest = self._panes(strip.volume, strip.index)
             if target is not None:
-                residues += [np.abs(panes[n] - target) / largest for n in self._labels]
-        return float(np.percentile(residues, 99.5)) if residues else 0.1
+                errors += [np.abs(panes[n] - target) / largest for n in self._labels]
+        return float(np.percentile(errors, 99.5)) if errors else 0.1
 
     def _image(self, run: Run, volume: str, index: int) -> np.ndarray:
-        """Give a reconstructed slice, float64 (H, W); what is not finite is shown as 0."""
+        """Return a reconstructed slice, float64 (H, W); what is not finite is shown as 0."""
         path = self._folder(run) / f"{volume}.h5"
         with open_volume(path) as file:
             try:
@@ -258,7 +258,7 @@ class Gallery:
         return np.nan_to_num(image.astype(float), posinf=0, neginf=0)
 
     def _shape(self, volume: str) -> tuple[int, ...]:
-        """Give the shape (S, H, W) that all stages agree on; zeros where they do not."""
+        """Return the shape (S, H, W) that all stages agree on; zeros where they do not."""
         shapes = set()
         for run in self.runs:
             with open_volume(self._folder(run) / f"{volume}.h5") as file:

@@ -63,7 +63,7 @@ def _values(collection: Collection) -> dict[str, Any]:
 
 
 def _plain_curves(row: dict[str, Any], points: int) -> dict[str, list[list[float]]]:
-    """Give epochs and values of each curve of a row."""
+    """Return epochs and values of each curve of a row."""
     found: dict[str, Curve] = row.get("curves", {})
     thinned = {name: thin(curve, points) for name, curve in found.items()}
     return {

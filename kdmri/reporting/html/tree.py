@@ -214,18 +214,18 @@ def select(tree: Any, *keys: str) -> Any:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """Give a mapping with text as keys; empty for anything else."""
+    """Return a mapping with text as keys; empty for anything else."""
     return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
 
 
 def number(value: Any) -> float | None:
-    """Give a finite number; None for anything else."""
+    """Return a finite number; None for anything else."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return value if good else None
 
 
 def text(value: Any) -> str | None:
-    """Give text that is not empty; None for anything else."""
+    """Return text that is not empty; None for anything else."""
     return value if isinstance(value, str) and value else None
 
 
