@@ -193,6 +193,27 @@ def test_charts_and_configurations_follow_the_experiment(page: Path, browse: Bro
     assert_quiet(browser)
 
 
+def test_a_curve_of_fewer_points_than_epochs_says_so(
+    tree: Path, browse: Browse, run: Callable[..., Result]
+) -> None:
+    """As `logger=csv` leaves a long training."""
+    summary = tree / "experiments" / "own" / "acc_4x" / "tiny_kd" / "summary"
+    shutil.rmtree(summary)
+    summary.mkdir()
+    lines = [f"{epoch},{epoch},{20 + epoch / 100}" for epoch in range(1000)]
+    (summary / "metrics.csv").write_text("\n".join(["epoch,step,val/psnr", *lines, ""]))
+    result = run("kdmri/report.py", f"experiments={tree}/experiments", "output=r.html")
+    assert result.code == 0, result.err
+    browser = browse(Path("r.html").absolute())
+    note = browser.find_element("id", "curves-note")
+    assert note.text == "Student + KD: curve shows 400 of 1000 points."
+    assert "thinned to 400 points" in browser.find_element("id", "all-notes").text
+    buttons = browser.find_elements("css selector", "#curves-legend button")
+    next(button for button in buttons if "Student + KD" in button.text).click()
+    assert note.text == "", "it is switched off"
+    assert_quiet(browser)
+
+
 @pytest.mark.parametrize("width", [360, 768, 1400])
 def test_nothing_is_wider_than_the_window_and_everything_has_a_name(
     page: Path, browse: Browse, width: int
