@@ -5,19 +5,18 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from kdmri.console import console, entry_point
-from kdmri.errors import CheckpointError, ConfigurationError
+from kdmri.errors import CheckpointError
 from kdmri.files import write_text
+from kdmri.reporting.experiments import find_records
 from kdmri.reporting.paired import compare_methods
-from kdmri.reporting.records import find_records
+from kdmri.reporting.statistics import check_draws
 from kdmri.reporting.sweeps import SweepSummary
 
 
 @entry_point("compare")
 def main(config: DictConfig) -> None:
     """Print a table for each data set and task, and write them below the directory."""
-    for key in ("block", "resamples"):
-        if isinstance(config[key], bool) or not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")
+    check_draws(config.block, config.resamples)
     show(Path(config.experiments), config.reference, config.block, config.resamples)
 
 

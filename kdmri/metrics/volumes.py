@@ -67,6 +67,14 @@ class SliceTable:
         """Keep some rows, by index or by a boolean mask."""
         return SliceTable({name: values[rows] for name, values in self.columns.items()})
 
+    def is_of_same_slices(self, other: "SliceTable") -> bool:
+        """Whether volumes, slices and targets agree; sums over targets but for rounding."""
+        columns = ("volume", "slice", "pixels", "squared_target")
+        return len(self.columns["volume"]) == len(other.columns["volume"]) and all(
+            np.allclose(self.columns[name], other.columns[name], rtol=1e-6, atol=0)
+            for name in columns
+        )
+
     def measure(self, metric: str, volume: int) -> float:
         """Measure one volume.
 

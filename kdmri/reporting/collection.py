@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdmri.metrics import FORMATS, MAIN_METRICS
+from kdmri.reporting.experiments import find_records
 from kdmri.reporting.naming import distinct_label, without_seed
-from kdmri.reporting.records import find_records
 from kdmri.reporting.tables import Table, with_deviation
 
 
@@ -52,9 +52,9 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
     """
     found: list[Summary] = []
     baselines: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
-    for directory, told in ((r.directory, r.told) for r in find_records(root, since)):
-        cell = told.dataset, told.task
-        for label, figures in told.baselines.items():
+    for directory, measured in ((r.directory, r.measured) for r in find_records(root, since)):
+        cell = measured.dataset, measured.task
+        for label, figures in measured.baselines.items():
             known = baselines[*cell, label]
             if not any(_alike(figures, other) for other in known):  # of another mask or noise
                 of_input = without_seed(directory) if known else ""
@@ -62,7 +62,12 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
                 known.append(figures)
         found.append(
             Summary(
-                *cell, told.label, without_seed(directory), told.parameters, told.seed, told.figures
+                *cell,
+                method=measured.label,
+                variant=without_seed(directory),
+                parameters=measured.parameters,
+                seed=measured.seed,
+                figures=measured.figures,
             )
         )
     return found

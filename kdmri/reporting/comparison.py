@@ -18,7 +18,7 @@ from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, FORMATS, MAIN_METRICS, SliceTable
 from kdmri.physics import magnitude
 from kdmri.reporting.figures import Pane, SliceRow, save_comparison
-from kdmri.reporting.statistics import GapBootstrap, Resampling, subject_notes
+from kdmri.reporting.statistics import GapBootstrap, Resampling, gap_note, subject_notes
 from kdmri.reporting.tables import Table, with_deviation
 
 
@@ -114,11 +114,7 @@ class Comparison:
         by_block = bootstrap is not None and bootstrap.resampling.by_block
         notes += subject_notes(self._config.dataset.one_subject, by_block)
         if bootstrap is not None:
-            unit = bootstrap.resampling.describe(self._config.evaluation.block)
-            notes.append(
-                "Gap recovered: share of the PSNR between student and teacher, 95 % interval by "
-                f"bootstrap over {unit}."
-            )
+            notes.append(gap_note(bootstrap.resampling, self._config.evaluation.block))
         return notes
 
     def _csv(self) -> str:

@@ -32,14 +32,14 @@ class Method:
 
     def figures(self, metric: str) -> list[float]:
         """Means over volumes of a metric, one a seed."""
-        return [record.told.figures[metric] for record in self.records.values()]
+        return [record.measured.figures[metric] for record in self.records.values()]
 
 
 def by_method(records: Sequence[Record]) -> list[Method]:
     """Put the seeds of a stage together; where settings differ, the words that differ join."""
     seeds: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
     for record in records:
-        seeds[record.told.label, without_seed(record.directory)][record.told.seed] = record
+        seeds[record.measured.label, without_seed(record.directory)][record.measured.seed] = record
     alike: dict[str, list[str]] = defaultdict(list)
     for label, name in seeds:
         alike[label].append(name)

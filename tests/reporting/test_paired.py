@@ -9,8 +9,9 @@ from scipy.stats import wilcoxon
 
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import SliceTable
+from kdmri.reporting.experiments import find_records
 from kdmri.reporting.paired import compare_methods
-from kdmri.reporting.records import Measurements, find_records
+from kdmri.reporting.records import Measurements
 
 SUBJECTS = 7
 """Few enough that the exact test of equal gains is quick."""

@@ -14,10 +14,9 @@ from kdmri.data.layout import open_volume
 from kdmri.data.prepare.naming import natural
 from kdmri.errors import DataError
 from kdmri.metrics.slices import SSIM_WINDOW, structural_similarity
+from kdmri.reporting.experiments import Figures, Run
 from kdmri.reporting.html.coding import encode, reduce
-from kdmri.reporting.html.measured import Figures
 from kdmri.reporting.html.rebuild import Reference
-from kdmri.reporting.html.tree import Run
 
 Item = TypeVar("Item")
 
