@@ -61,6 +61,8 @@ class SliceTable:
         rows = np.array([[float(word) for word in line.split(",")] for line in lines])
         if rows.ndim != 2 or rows.shape[1] != len(names):
             raise ValueError(f"{len(lines)} lines of uneven length")
+        if not np.isfinite(rows[:, :2]).all():
+            raise ValueError("volumes or slices that are no numbers")
         return cls(dict(zip(names, rows.T, strict=True)))
 
     def select(self, rows: np.ndarray) -> "SliceTable":

@@ -19,6 +19,9 @@ SLICES = "slices.csv"
 EARLIER_WORDS = re.compile(r"\b(\d+\.\d+)x in truth\b")
 """How earlier versions described an effective acceleration: one input has one description."""
 
+TEXTS = ("dataset", "task", "stage", "label", "device", "evaluated", "trained_on", "input")
+"""What of a record is text; subjects are, too."""
+
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What a file that is no record raises where it is read."""
 
@@ -98,6 +101,9 @@ class Record:
             for figures in (measured.figures, *measured.baselines.values()):
                 if {type(figures[name]) for name in MAIN_METRICS} != {float}:
                     raise ValueError("figures that are no numbers")
+            texts = [value for name, value in vars(measured).items() if name in TEXTS]
+            if not all(isinstance(text, str) for text in (*texts, *measured.subjects)):
+                raise ValueError("texts that are none")
             words = EARLIER_WORDS.sub(r"effective acceleration \1x", measured.input)
         except (OSError, *DAMAGED) as error:
             raise CheckpointError(_damaged(path, error)) from error

@@ -57,7 +57,7 @@ class Resampling:
     Attributes:
         by_block: whether blocks are drawn.
         units: how many subjects or blocks there are to draw from.
-        tells: whether there are enough of them to tell an interval: a volume of one block, which
+        enough: whether there are as many as an interval needs: a volume of one block, which
             counts as much as any other, would never vary.
         groups: indices of the volumes of each subject, or of each block where they are slices.
     """
@@ -96,7 +96,7 @@ class Resampling:
         drawn_from = [self.groups] if self._whole else self._blocks
         sizes = [len(units) for units in drawn_from]
         self.units = sum(sizes)
-        self.tells = self.units >= FEWEST_BLOCKS and min(sizes) > 1
+        self.enough = self.units >= FEWEST_BLOCKS and min(sizes) > 1
         generator = np.random.default_rng(0)
         counts = [len(self.groups)] if self._whole else [len(b) for b in self._blocks]
         drawn = [[generator.integers(n, size=n) for n in counts] for _ in range(resamples)]
@@ -119,7 +119,7 @@ class Resampling:
     def describe(self, block: int) -> str:
         """Say what is drawn, and what intervals of few of them cover."""
         unit = f"blocks of {block} neighbouring slices" if self.by_block else "subjects"
-        if not self.tells or self.units >= FEWEST_FOR_COVERAGE:
+        if not self.enough or self.units >= FEWEST_FOR_COVERAGE:
             return f"{self.units} {unit}"
         most = "at most " if self.by_block else ""  # neighbours are alike
         coverage = f"{most}{100 * self.coverage:.0f} %"
@@ -136,7 +136,7 @@ class Resampling:
             (1 + resamples,); resamples are NaN where there are too few blocks.
         """
         found = self._resampled(table, metric)
-        if not self.tells:
+        if not self.enough:
             found[1:] = np.nan
         return found
 

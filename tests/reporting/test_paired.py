@@ -1,5 +1,6 @@
 """Paired differences over seeds: exact where they can be, as sure as they say."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -210,7 +211,10 @@ def test_one_data_set_that_cannot_be_compared_leaves_the_others(tmp_path: Path) 
     assert "measured on other slices" in error
 
 
-@pytest.mark.parametrize("text", ["", "volume,slice\n1,2\n", "import os", "{}"])
+NO_NUMBER = ",".join(table(PSNR).columns) + "\nnan" + 9 * ",1" + "\n"
+
+
+@pytest.mark.parametrize("text", ["", "volume,slice\n1,2\n", "import os", "{}", NO_NUMBER])
 def test_damaged_slices_are_named(tmp_path: Path, text: str) -> None:
     leave(tmp_path, "kd", 1, PSNR)
     (tmp_path / "kd_seed-1" / "slices.csv").write_text(text)
@@ -224,6 +228,17 @@ def test_table_is_read_as_it_was_written() -> None:
     read = SliceTable.from_csv(written.to_csv())
     for name, values in written.columns.items():
         np.testing.assert_array_equal(read.columns[name], values)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"subjects": [["one"]]}, {"task": 4}, {"input": None}, {"figures": {"psnr": "high"}}]
+)
+def test_record_of_odd_values_is_named(tmp_path: Path, odd: dict[str, object]) -> None:
+    leave(tmp_path, "kd", 1, PSNR)
+    path = tmp_path / "kd_seed-1" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | odd))
+    with pytest.raises(CheckpointError, match=r"metrics\.json: not what evaluation writes"):
+        find_records(tmp_path)
 
 
 def test_record_of_something_else_is_named(tmp_path: Path) -> None:
