@@ -104,7 +104,7 @@ class StageCheckpoint(Checkpoint):
         if score < self.best["score"]:
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
             self._save_best(trainer, pl_module)
-        self._save_last(trainer)
+        self.save_last(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -124,9 +124,10 @@ class StageCheckpoint(Checkpoint):
             clock = torch.tensor(due and trainer.is_global_zero, device=pl_module.device)
             due = bool(trainer.strategy.reduce(clock.float(), reduce_op="sum"))
         if due:
-            self._save_last(trainer)
+            self.save_last(trainer)
 
-    def _save_last(self, trainer: pl.Trainer) -> None:
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Write `model.pt`, in which all processes take part."""
         self._saved = time.monotonic()
         if trainer.is_global_zero:
             with written_aside(self._directory / LAST) as aside:
@@ -191,9 +192,13 @@ class StageProgressBar(RichProgressBar):
             return metrics
         return {name: value for name, value in metrics.items() if name == "val/psnr"}
 
-    def _get_train_description(self, current_epoch: int) -> str:
+    def description(self, current_epoch: int, max_epochs: int | None) -> str:
+        """Name the stage and the epoch, which is counted from 0."""
         epoch = "" if self._narrow else "epoch "
-        return f"{self.stage}: {epoch}{current_epoch + 1}/{self.trainer.max_epochs}"
+        return f"{self.stage}: {epoch}{current_epoch + 1}/{max_epochs}"
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return self.description(current_epoch, self.trainer.max_epochs)
 
 
 class Pictures(Callback):

@@ -86,6 +86,12 @@ class FrozenTeacher:
         rows = (found[key] for key in keys)
         return self._as_output([torch.stack(items) for items in zip(*rows, strict=True)])
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of what is kept, at most `cache_bytes`."""
+        kept = (value for values in self._kept.values() for value in values)
+        return sum(value.untyped_storage().nbytes() for value in kept)
+
     def _values(self, batch: Batch, split: str, sizes: Sequence[Size]) -> list[Tensor]:
         """Run the network: its output, where that is wanted, then the condensed activations."""
         seen = batch if self._task is None else self._task.revealed(batch, split == "train")
