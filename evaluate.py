@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
     keep_freed_memory()
     configuration.check(config)
     plan = stages.plan(config, configuration.shipped(config))
-    evaluation.evaluate(config, plan)
+    evaluation.measure_stages(config, plan)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main(config: DictConfig) -> float:
         preflight(config)
         evaluation.check(config)
         best = running.run(config, plan, command=shlex.join(["python", *sys.argv]))
-        evaluation.evaluate(config, plan)
+        evaluation.measure_stages(config, plan)
     reported = config.stage.plan[config.stage.run[-1]].reported
     return best["metrics"]["val/psnr"] if reported else -best["score"]
 

@@ -39,7 +39,7 @@ def check(config: DictConfig) -> None:
         find_slices(config.evaluation.slices, volumes)
 
 
-def evaluate(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
+def measure_stages(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     """Measure the stages asked for that are finished, and write all that a user looks at.
 
     Each stage's directory gets `results/*.h5`, `report.txt`, `metrics.json` and `slices.csv`; with

@@ -1,4 +1,4 @@
-"""What stages are called in tables of many: short, and told apart."""
+"""What stages are called in tables of many: short, and distinct."""
 
 import re
 from collections.abc import Collection, Sequence
