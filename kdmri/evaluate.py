@@ -13,7 +13,7 @@ from kdmri.planning import make_plan
 def main(config: DictConfig) -> None:
     """Measure the finished stages of a plan, by default those of `stage=all`."""
     keep_freed_memory()
-    evaluation.report(make_plan(config))
+    evaluation.measure_stages(make_plan(config))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Measures trained networks on slices that neither trained them nor chose their weights."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,13 @@ from kdmri.errors import CheckpointError
 from kdmri.execution import all_digits, describe
 from kdmri.files import write_text
 from kdmri.identity import comparison_name
-from kdmri.metrics import SliceTable, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
 from kdmri.planning import Plan
-from kdmri.reporting.comparison import Comparison, Measured, find_slices, report_line
-from kdmri.reporting.records import FIGURES, Measurements
+from kdmri.reporting.comparison import Comparison, MeasuredMethod, find_slices, report_line
+from kdmri.reporting.records import Measurements
 from kdmri.stages import Stage
 from kdmri.training.devices import first_device
 from kdmri.training.run import build_datamodule
@@ -39,7 +40,7 @@ def check_slices(config: DictConfig) -> None:
         find_slices(config.evaluation.slices, volumes)
 
 
-def report(plan: Plan) -> Comparison | None:
+def measure_stages(plan: Plan) -> Comparison | None:
     """Measure the stages asked for that are finished, and write all that a user looks at.
 
     Each stage's directory gets `results/*.h5`, `report.txt`, `metrics.json` and `slices.csv`; with
@@ -111,19 +112,21 @@ def _record(
     data: MRIDataModule,
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
-    measured: list[Measured],
+    measured: list[MeasuredMethod],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
     config, evaluation = plan.config, data.dataset("evaluation")
     means = {
-        method.label: {metric: method.table.mean(metric) for metric in FIGURES}
+        method.label: {metric: method.table.mean(metric) for metric in MAIN_METRICS}
         for method in measured
     }
     times: dict[str, float] = {}
     if config.evaluation.latency:
-        batch = next(_batches(config, data, first_device(config.trainer)))
+        device = first_device(config.trainer)
+        batch = next(_batches(config, data, device))
         inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
-        times = latencies(networks, inputs, config.evaluation.latency)
+        runs = {name: partial(network, *inputs) for name, network in networks.items()}
+        times = latencies(runs, config.evaluation.latency, device)
     for stage, method in zip(stages, measured[-len(stages) :], strict=True):
         Measurements(
             dataset=config.dataset.title,
@@ -160,7 +163,7 @@ def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> I
 @torch.inference_mode()
 def _measure_baselines(
     config: DictConfig, data: MRIDataModule, device: torch.device
-) -> list[Measured]:
+) -> list[MeasuredMethod]:
     """Measure what the task offers without a network, such as the zero-filled image."""
     metrics: dict[str, VolumeMetrics] = {}
     for batch in _batches(config, data, device):
@@ -169,27 +172,27 @@ def _measure_baselines(
                 label, VolumeMetrics(config.evaluation.detailed).to(device)
             )
             _update(collected, image, batch)
-    return [Measured(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
+    return [MeasuredMethod(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
 
 
 @torch.inference_mode()
 def _measure_stage(
     config: DictConfig, data: MRIDataModule, stage: Stage, network: CascadedNetwork
-) -> Measured:
+) -> MeasuredMethod:
     """Reconstruct every evaluation slice once; write the volumes and the line of figures."""
     device = next(network.parameters()).device
     names = [volume.name for volume in data.dataset("evaluation").volumes]
     results = stage.directory / "results"
     batches = _batches(config, data, device)
-    table = reconstruct(network, batches, names, results, config.evaluation.detailed)
+    table = reconstruct_and_measure(network, batches, names, results, config.evaluation.detailed)
     write_text(stage.directory / "report.txt", report_line(table) + "\n")
     parameters = sum(p.numel() for p in network.parameters())
-    return Measured(stage.definition.label, stage.name, parameters, table, results)
+    return MeasuredMethod(stage.definition.label, stage.name, parameters, table, results)
 
 
 @all_digits()
 @torch.inference_mode()
-def reconstruct(
+def reconstruct_and_measure(
     network: CascadedNetwork,
     batches: Iterable[Batch],
     names: Sequence[str],

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kdmri.console import console, entry_point, print_notes
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.exporting.card import card
-from kdmri.exporting.checking import Bound, Compared, Runner, compare, latencies
+from kdmri.exporting.checking import Agreement, Bound, Runner, compare_outputs
 from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import (
     need_packages,
@@ -29,6 +30,7 @@ from kdmri.exporting.slices import as_inputs, head_slices, line_axis, read_slice
 from kdmri.files import write_text
 from kdmri.inference.checkpoint import Trained, open_checkpoint
 from kdmri.inference.sources import find_volumes
+from kdmri.models.cost import latencies
 from kdmri.reconstruct import find_reader
 from kdmri.reporting.tables import Table
 
@@ -82,7 +84,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
-    """Give the slices of check and calibration, the former first."""
+    """Return the slices of check and calibration, the former first."""
     count = config.check_slices
     if config.precision == "int8" and config.verify is None:
         count += config.calibration_slices
@@ -105,7 +107,7 @@ def _beside(trained: Trained, config: DictConfig) -> Path:
 
 @contextmanager
 def _made_aside(folder: Path) -> Iterator[Path]:
-    """Give a folder that takes the place of `folder` when the block ends well."""
+    """Yield a folder that takes the place of `folder` when the block ends well."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -158,14 +160,18 @@ def _export(
         runners[f"ONNX {precision}"] = _onnx_runner(path, network)
     sizes[list(runners)[-1]] = path.stat().st_size
     compared = {
-        key: compare(run, runners["PyTorch float32"], checked) for key, run in runners.items()
+        key: compare_outputs(run, runners["PyTorch float32"], checked)
+        for key, run in runners.items()
     }
     last = compared[list(runners)[-1]]
     Bound(**config.bounds[precision]).check(last, f"{config.format.name} {precision}")
     plain.unlink(missing_ok=True)
-    table = _table(compared, sizes, latencies(runners, checked[0], config.repeats), checked)
+    taken = latencies(
+        {key: partial(run, checked[0]) for key, run in runners.items()}, config.repeats
+    )
+    table = _table(compared, sizes, taken, checked)
     console().print(table.to_rich())
-    console().print(f"{list(runners)[-1]}: {last.told()}", highlight=False)
+    console().print(f"{list(runners)[-1]}: {last.describe()}", highlight=False)
     text = card(trained, network, name, precision, checked[0], last, len(checked), table)
     write_text(folder / "README.md", text)
 
@@ -174,8 +180,8 @@ def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list
     """Run a file of somebody else beside the network; raises KdmriError where they differ."""
     path = Path(config.verify)
     run = _onnx_runner(path, Exportable(trained.network, axis))
-    compared = compare(run, _network_runner(trained), batches)
-    console().print(f"{path}: {compared.told()}", highlight=False, soft_wrap=True)
+    compared = compare_outputs(run, _network_runner(trained), batches)
+    console().print(f"{path}: {compared.describe()}", highlight=False, soft_wrap=True)
     Bound(**config.bounds[config.precision]).check(compared, str(path))
 
 
@@ -205,7 +211,7 @@ def _arrays(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def _table(
-    compared: dict[str, Compared],
+    compared: dict[str, Agreement],
     sizes: dict[str, int],
     taken: dict[str, float],
     batches: list[Batch],

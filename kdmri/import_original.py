@@ -11,7 +11,7 @@ from kdmri.claims import claim
 from kdmri.command import command_line
 from kdmri.composition import check_words
 from kdmri.console import console, entry_point
-from kdmri.data.masks import MaskFile
+from kdmri.data.masks import MaskFile, mask_path
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.files import write_text, written_aside
 from kdmri.models.original import Original, read_original
@@ -64,7 +64,7 @@ def _slice_size(config: DictConfig) -> tuple[int, int]:
     """Tell the size (H, W) of the slices that the network was trained on."""
     mask = OmegaConf.select(config, "task.sampling.mask")
     if mask is not None:
-        file = Path(mask.file or Path(mask.folder) / f"mask_{mask.acceleration}.npy")
+        file = Path(mask.file) if mask.file else mask_path(mask.folder, mask.acceleration)
         if file.is_file():
             return MaskFile(file).size
     size = config.slice_size or config.dataset.image_size or config.dataset.prepared_size

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from kdmri.configuration import COUNT, NAME, Check, check_values, is_number, is_whole
 from kdmri.console import console, entry_point, print_notes
-from kdmri.data.masks import MaskFile, MaskRule
+from kdmri.data.masks import MaskFile, MaskRule, mask_path
 from kdmri.data.prepare.checking import check
 from kdmri.data.prepare.pipeline import (
     Outcome,
@@ -165,11 +165,11 @@ def _store_undersampled(config: DictConfig, folder: Path) -> None:
             raise ConfigurationError(f"mask={config.mask}: there is no such file")
         rule = MaskFile(Path(config.mask))
     name = config.acceleration.name
-    mask_path = Path(config.paths.masks) / folder.name / f"mask_{name}.npy"
-    count = store_undersampled(folder, rule, name, mask_path)
+    mask = mask_path(Path(config.paths.masks) / folder.name, name)
+    count = store_undersampled(folder, rule, name, mask)
     if not count:
         raise KdmriError(f"{folder}: no volumes to undersample")
-    console().print(f"{count} undersampled copies in {folder}/*/acc_{name}, mask {mask_path}")
+    console().print(f"{count} undersampled copies in {folder}/*/acc_{name}, mask {mask}")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from kdmri.console import console, entry_point, print_notes
 from kdmri.data.prepare.source import Reader
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
-from kdmri.inference.pipeline import Done, reconstruct
+from kdmri.inference.pipeline import Done, reconstruct_volumes
 from kdmri.inference.sources import detect, find_volumes
 from kdmri.inference.writing import check_free, targets
+from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.reporting.tables import Table
 
 ROWS = 12
@@ -49,17 +50,17 @@ def main(config: DictConfig) -> None:
         def progress(name: str, done: int, total: int) -> None:
             bar.update(task, description=escape(name), completed=done, total=total)
 
-        done = reconstruct(trained, reader, found, batch_size, padded, device, progress)
+        done = reconstruct_volumes(trained, reader, found, batch_size, padded, device, progress)
     seconds = time.monotonic() - began
     if not done.names:
         raise DataError("; ".join(done.errors))
-    report(trained, done, output, seconds)
+    print_summary(trained, done, output, seconds)
     if done.errors:
         sys.exit(2)
 
 
 def find_reader(config: DictConfig | None, source: Path) -> Reader:
-    """Give the reader that the user chose (`format`), else the one that the files ask for."""
+    """Return the reader that the user chose (`format`), else the one that the files ask for."""
     if not source.exists():
         raise DataError(f"input={source}: there is no such file or directory")
     if config is not None and not OmegaConf.is_missing(config, "_target_"):
@@ -68,7 +69,7 @@ def find_reader(config: DictConfig | None, source: Path) -> Reader:
 
 
 def choose_device(name: str) -> torch.device:
-    """Give the device that a configuration names; "auto" is the GPU where there is one."""
+    """Return the device that a configuration names; "auto" is the GPU where there is one."""
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here; use device=cpu")
@@ -86,7 +87,7 @@ def _size(value: object) -> tuple[int, int] | None:
     raise ConfigurationError(f"image_size={value}: must be null or [H,W]")
 
 
-def report(trained: Trained, done: Done, output: Path, seconds: float) -> None:
+def print_summary(trained: Trained, done: Done, output: Path, seconds: float) -> None:
     """Print what was done, and how good it is where there are targets."""
     terminal = console()
     for error in done.errors:
@@ -110,23 +111,19 @@ def _table(trained: Trained, done: Done) -> Table:
     rows = []
     for volume in known if len(known) <= ROWS else []:
         for label, table in measured.items():
-            cells = [f"{table.measure(m, volume):.{d}f}" for m, d in METRICS.items()]
+            cells = [f"{table.measure(m, volume):{FORMATS[m].spec}}" for m in MAIN_METRICS]
             rows.append([f"{done.names[volume]}: {label.lower()}", *cells])
     if len(known) > 1:
         for label, table in measured.items():
-            means = {m: sum(table.measure(m, v) for v in known) / len(known) for m in METRICS}
-            cells = [f"{means[m]:.{d}f}" for m, d in METRICS.items()]
+            means = {m: sum(table.measure(m, v) for v in known) / len(known) for m in MAIN_METRICS}
+            cells = [f"{means[m]:{FORMATS[m].spec}}" for m in MAIN_METRICS]
             rows.append([f"mean of {len(known)}: {label.lower()}", *cells])
     return Table(
         title=trained.label(),
-        header=["", "PSNR dB", "SSIM", "NMSE"],
+        header=["", *(FORMATS[metric].label for metric in MAIN_METRICS)],
         rows=rows,
         notes=["Against the fully sampled images; data range: largest magnitude of each volume"],
     )
-
-
-METRICS = {"psnr": 2, "ssim": 4, "nmse": 4}
-"""Metrics of the table and their decimals."""
 
 
 if __name__ == "__main__":

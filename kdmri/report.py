@@ -9,6 +9,7 @@ from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.reporting.html.collect import collect
 from kdmri.reporting.html.page import render
+from kdmri.reporting.statistics import check_draws
 
 SMALLEST_MIB = 0.25
 
@@ -19,8 +20,9 @@ def main(config: DictConfig) -> None:
     limit = config.limit_mib
     if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < SMALLEST_MIB:
         raise ConfigurationError(f"limit_mib={limit}: must be a number, at least {SMALLEST_MIB}")
+    check_draws(config.block, config.resamples)
     datasets = None if config.datasets is None else Path(config.datasets)
-    collection = collect(Path(config.experiments), datasets)
+    collection = collect(Path(config.experiments), datasets, config.block, config.resamples)
     output = Path(config.output)
     write_text(output, render(collection, int(limit * 2**20)))
     stages = sum(row["stage"] is not None for row in collection.rows)

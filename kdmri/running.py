@@ -18,7 +18,7 @@ from kdmri.files import clear_half_written
 from kdmri.planning import Plan
 from kdmri.stages import Need, Stage
 from kdmri.training.devices import advise
-from kdmri.training.rehearsal import rehearse
+from kdmri.training.preflight import preflight
 from kdmri.training.run import Job, launch
 from kdmri.training.schedules import pace, schedule_of
 
@@ -39,7 +39,7 @@ def train(plan: Plan, command: list[str]) -> dict[str, Any]:
         CheckpointError: a stage needs another that is neither done nor part of this run.
     """
     config, chosen = plan.config, plan.asked
-    rehearse(config)
+    preflight(config)
     check_slices(config)
     for stage in chosen:
         for need in stage.needs.values():

@@ -28,7 +28,7 @@ def train(config: DictConfig) -> float:
     with processes.leading(tasks):
         plan = make_plan(config)
         best = running.train(plan, command_line("train"))
-        evaluation.report(plan)
+        evaluation.measure_stages(plan)
     reported = plan.asked[-1].definition.reported
     return best["metrics"]["val/psnr"] if reported else -best["score"]
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from kdmri.benchmark import chains
-from kdmri.benchmark.measuring import Measured, Plan, measure
+from kdmri.benchmark.measuring import Plan, Repetitions, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
 from kdmri.console import console, entry_point
@@ -33,7 +33,7 @@ ALLOWED = {
     "device": ("cpu", "cuda"),
     "precision": ("32-true", "bf16-mixed"),
 }
-Arms = dict[str, Measured]
+Arms = dict[str, Repetitions]
 
 
 @entry_point("benchmark")
@@ -126,18 +126,18 @@ def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
             _time(work, suite),
             _time(work, plain) if plain else "–",
             f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
-            _share(setting, work, arms),
+            _of_the_bound(setting, work, arms),
             " / ".join(memory),
         )
     return table
 
 
-def _comparable(work: str, arm: Measured) -> float:
-    """Give seconds of a slice; of a whole step, start or chain."""
+def _comparable(work: str, arm: Repetitions) -> float:
+    """Return seconds of a slice; of a whole step, start or chain."""
     return arm.median if "step" in work or work in CHAINS else arm.a_slice
 
 
-def _time(work: str, arm: Measured) -> str:
+def _time(work: str, arm: Repetitions) -> str:
     """Write milliseconds, such as 29.1 (28.8–30.2)."""
     share = 1e3 * _comparable(work, arm) / arm.median
     digits = 0 if share * arm.median > 100 else 1 if share * arm.median > 1 else 2
@@ -146,7 +146,7 @@ def _time(work: str, arm: Measured) -> str:
     )
 
 
-def _share(setting: Setting, work: str, arms: Arms) -> str:
+def _of_the_bound(setting: Setting, work: str, arms: Arms) -> str:
     """Say how near the suite comes to what bounds it."""
     if "bound" not in arms:
         return "–"

@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from kdmri.benchmark.measuring import Measured
+from kdmri.benchmark.measuring import Repetitions
 from kdmri.errors import KdmriError
 
 TRAIN = [sys.executable, "-m", "kdmri", "train"]
@@ -37,26 +37,26 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([here, *([before] if before else [])])}
 
 
-def start_up() -> Measured:
+def start_up() -> Repetitions:
     """Start the student's training, to its first step; once more to make the data."""
     end = f"+callbacks.end._target_={__name__}.{EndAfterFirstStep.__name__}"
     with tempfile.TemporaryDirectory() as folder:
         return _train(folder, ["stage=student", "overwrite=true", end], STARTS + 1, warm_up=1)
 
 
-def demo() -> Measured:
+def demo() -> Repetitions:
     """Train and measure all stages of the demo, once."""
     with tempfile.TemporaryDirectory() as folder:
         return _train(folder, [], 1)
 
 
-def _train(folder: str, arguments: list[str], times: int, warm_up: int = 0) -> Measured:
+def _train(folder: str, arguments: list[str], times: int, warm_up: int = 0) -> Repetitions:
     command = [
         *(*TRAIN, "experiment=demo"),
         *(f"paths.datasets={folder}/datasets", f"paths.experiments={folder}/experiments"),
         *arguments,
     ]
-    measured = Measured()
+    measured = Repetitions()
     for number in range(times):
         with tempfile.TemporaryFile() as said:
             began = time.perf_counter()

@@ -206,7 +206,7 @@ def differences(one: Chain, other: Chain) -> list[str]:
 
 
 def _best(record: dict[str, Any]) -> dict[str, Any]:
-    """Give epoch, score and validation figures of the best weights.
+    """Return epoch, score and validation figures of the best weights.
 
     Training losses are left out: that of an epoch which was cut is a mean over the rest of it.
     """

@@ -106,7 +106,7 @@ def line_axis(mask: Tensor) -> int | None:
 
 
 def as_inputs(network: Exportable, batch: Batch) -> dict[str, Tensor]:
-    """Give what an exported network takes of a batch, by name."""
+    """Return what an exported network takes of a batch, by name."""
     inputs = {"image": batch.image}
     if "kspace" in network.inputs:
         inputs["kspace"] = torch.cat((batch.kspace.real, batch.kspace.imag), dim=1)

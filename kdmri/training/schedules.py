@@ -11,7 +11,7 @@ from kdmri.identity import LENGTH
 
 
 def pace(config: DictConfig, stage: str) -> float:
-    """Give the epochs of a stage in which its schedule moves on once.
+    """Return the epochs of a stage in which its schedule moves on once.
 
     A schedule that does not follow the length of training, such as one that counts epochs, is
     written for a stage of `trainer.max_epochs`; it is stretched to one that is longer.
