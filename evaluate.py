@@ -3,14 +3,13 @@
 from omegaconf import DictConfig
 
 from kdmri import configuration, evaluation, stages
-from kdmri.composition import check_words
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
 
 configuration.register_resolvers()
 
 
-@entry_point("config", check_words)
+@entry_point("config", configuration.CHECKS)
 def main(config: DictConfig) -> None:
     """Measure the finished stages of a plan, by default those of `stage=all`."""
     keep_freed_memory()

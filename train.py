@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 from kdmri import configuration, evaluation, processes, running, stages
 from kdmri.collect import SweepTable
 from kdmri.command import Command
-from kdmri.composition import check_words
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
 from kdmri.training.rehearsal import rehearse
@@ -17,7 +16,7 @@ from kdmri.training.rehearsal import rehearse
 configuration.register_resolvers()
 
 
-@entry_point("config", check_words)
+@entry_point("config", configuration.CHECKS)
 def main(config: DictConfig) -> float:
     """Train what is not done yet and report; returns the figure that a sweeper maximises.
 

@@ -8,19 +8,19 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from kdmri.console import console, entry_point
-from kdmri.errors import CheckpointError, ConfigurationError
+from kdmri.errors import CheckpointError
 from kdmri.files import write_text
 from kdmri.processes import find_tasks
 from kdmri.reporting.paired import compare
 from kdmri.reporting.records import find_records
+from kdmri.values import COUNT, TEXT
 
 
-@entry_point("compare")
+@entry_point(
+    "compare", {"experiments": TEXT, "reference": TEXT, "block": COUNT, "resamples": COUNT}
+)
 def main(config: DictConfig) -> None:
     """Print a table for each data set and task, and write them below the directory."""
-    for key in ("block", "resamples"):
-        if isinstance(config[key], bool) or not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")
     show(Path(config.experiments), config.reference, config.block, config.resamples)
 
 

@@ -31,9 +31,19 @@ from kdmri.inference.checkpoint import Trained, open_checkpoint
 from kdmri.inference.sources import find_volumes
 from kdmri.reconstruct import find_reader
 from kdmri.reporting.tables import Table
+from kdmri.values import COUNT, TEXT, Kinds, number, or_null
+
+CHECKS: Kinds = {
+    **dict.fromkeys(("checkpoint", "output", "verify", "slices", "mask"), or_null(TEXT)),
+    **dict.fromkeys(("check_slices", "calibration_slices", "repeats"), COUNT),
+    "sr_scale": or_null(number(least=1)),
+    "bounds.*.difference": or_null(number(least=0)),
+    "bounds.*.psnr": number(),
+}
+"""Which values are allowed, by key."""
 
 
-@entry_point("export")
+@entry_point("export", CHECKS)
 def main(config: DictConfig) -> None:
     """Export and check, or verify a file that is there."""
     _check(config)
@@ -70,9 +80,6 @@ def _check(config: DictConfig) -> None:
                 f"bounds.{precision}={bound}: has two parts, such as "
                 f"bounds.{precision}.difference=1e-3 and bounds.{precision}.psnr=0.1"
             )
-    for key in ("check_slices", "calibration_slices", "repeats"):
-        if not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")
     if config.verify is not None and str(config.verify).endswith(".pt2"):
         raise ConfigurationError(
             f"verify={config.verify}: opening a .pt2 file unpickles parts of it (torch.export.load "
@@ -82,7 +89,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
-    """Give the slices of check and calibration, the former first."""
+    """Return the slices of check and calibration, the former first."""
     count = config.check_slices
     if config.precision == "int8" and config.verify is None:
         count += config.calibration_slices
@@ -104,7 +111,7 @@ def _beside(trained: Trained, config: DictConfig) -> Path:
 
 @contextmanager
 def _made_aside(folder: Path) -> Iterator[Path]:
-    """Give a folder that takes the place of `folder` when the block ends well."""
+    """Yield a folder that takes the place of `folder` when the block ends well."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdmri import configuration, stages
 from kdmri.claims import claim
-from kdmri.composition import check_words
 from kdmri.console import console, entry_point
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
@@ -19,11 +18,19 @@ from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
 from kdmri.stages import RECORD, Stage
 from kdmri.training.facts import checkpoint_facts
+from kdmri.values import TEXT, Kinds, or_null, size
 
 configuration.register_resolvers()
 
+CHECKS: Kinds = {
+    **configuration.CHECKS,
+    "checkpoint": or_null(TEXT),
+    "into": or_null(TEXT),
+    "slice_size": or_null(size(1)),
+}
 
-@entry_point("import_original", check_words)
+
+@entry_point("import_original", CHECKS)
 def main(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     if config.checkpoint is None:

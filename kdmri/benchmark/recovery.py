@@ -23,12 +23,13 @@ from omegaconf import DictConfig
 from rich.progress import Progress
 
 from kdmri.console import console, entry_point
-from kdmri.errors import ConfigurationError, KdmriError
+from kdmri.errors import KdmriError
 from kdmri.models.stored import read_checkpoint
 from kdmri.reporting.records import RECORD as MEASURED
 from kdmri.reporting.tables import Table
 from kdmri.stages import RECORD
 from kdmri.training.callbacks import BEST
+from kdmri.values import COUNT, whole
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 POLL_SECONDS = 0.02
@@ -104,11 +105,9 @@ class Chain:
         return f"in {open_stages[0]}" if open_stages else f"after {len(records)} stages"
 
 
-@entry_point("recovery")
+@entry_point("recovery", {"kills": COUNT, "seed": whole(0)})
 def main(config: DictConfig) -> None:
     """Print a row for each kill and whether both ends are the same; exit code 1 where not."""
-    if isinstance(config.kills, bool) or not isinstance(config.kills, int) or config.kills < 1:
-        raise ConfigurationError(f"kills={config.kills}: must be a whole number, at least 1")
     with (
         tempfile.TemporaryDirectory(prefix="kdmri-recovery-") as folder,
         Progress(console=console(), transient=True) as bar,
@@ -201,7 +200,7 @@ def differences(one: Chain, other: Chain) -> list[str]:
 
 
 def _best(record: dict[str, Any]) -> dict[str, Any]:
-    """Give epoch, score and validation figures of the best weights.
+    """Return epoch, score and validation figures of the best weights.
 
     Training losses are left out: that of an epoch which was cut is a mean over the rest of it.
     """
