@@ -31,6 +31,12 @@ PLUGINS = {
 }
 """Hydra plugins by the extra of this project that installs them."""
 
+VALUED = (
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+)
+"""Options of Hydra whose value is the next word."""
+
 LOGGERS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 """Packages that Lightning's loggers need, which are the names of their extras as well."""
 
@@ -53,7 +59,7 @@ def check_words(words: Iterable[str]) -> None:
         word.partition("=")[0] for word in words
     )
     for before, word in zip(["", *words], words, strict=False):
-        if not word.startswith("-") and ("=" in word or not before.startswith("-")):
+        if not word.startswith("-") and before not in VALUED:
             _check_reading(word, is_sweep)
         group, given, value = word.lstrip("+").partition("=")
         folder = CONFIGS / group.partition("@")[0]

@@ -79,6 +79,14 @@ def run(config: DictConfig) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    shares = [o.entry.nan for o in done if o.entry and o.entry.nan]
+    if shares:
+        terminal.print(
+            f"format.nan=zero: NaN is 0 now in {len(shares)} volumes, {min(shares):.1%} to "
+            f"{max(shares):.1%} of their values",
+            highlight=False,
+            soft_wrap=True,
+        )
     if config.store_undersampled:
         _store_undersampled(config, preparation.folder)
     return failed

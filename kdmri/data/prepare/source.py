@@ -27,6 +27,7 @@ class SourceSlice(NamedTuple):
             corner, of `image`; None where the source has none.
         mask: 1 where k-space was measured, uint8 (H, W), where the source holds undersampled
             k-space alone: `image` is zero-filled then, and no target. None elsewhere.
+        nan: pixels of `image` that were NaN and are 0 now.
     """
 
     image: np.ndarray
@@ -34,6 +35,7 @@ class SourceSlice(NamedTuple):
     sensitivities: np.ndarray | None = None
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
+    nan: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class SourceVolume:
         shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
             k-space covers more.
         scaled: whether the largest magnitude is 1 already.
+        nan: "zero" where NaN of its images is background, "refuse" where it is not, None where its
+            reader has no such option.
     """
 
     name: str
@@ -62,6 +66,7 @@ class SourceVolume:
     split: str | None = None
     shown: tuple[int, int] | None = None
     scaled: bool = False
+    nan: str | None = None
 
     @property
     def spacing(self) -> Spacing | None:
@@ -111,7 +116,8 @@ class Reader:
     """Base of all readers; a subclass is a frozen dataclass of its options.
 
     A reader with an option `undersampled` gives undersampled k-space of one coil as it is where
-    that is true, and refuses it otherwise: no target can be made of it.
+    that is true, and refuses it otherwise: no target can be made of it. One whose files may have
+    NaN around the body has an option `nan`, "refuse" or "zero".
 
     Attributes:
         raw: whether it reads k-space, whose coils it combines to a magnitude image.
