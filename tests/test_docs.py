@@ -131,7 +131,8 @@ def messages() -> Iterator[str]:
                 text = "".join(
                     re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
                 )
-                yield rf"(\S+: )?{text}"  # what libraries say of a file is put behind its name
+                # What libraries say of a file is put behind its name, a kind of values behind its key.
+                yield rf"(\S+: |\S+=\S*: must be )?{text}"
 
 
 @pytest.fixture(scope="module")
