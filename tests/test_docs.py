@@ -131,7 +131,7 @@ def messages() -> Iterator[str]:
                 text = "".join(
                     re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
                 )
-                # What libraries say of a file is put behind its name, a kind of values behind its key.
+                # Libraries' words of a file stand behind its name, kinds of values behind a key.
                 yield rf"(\S+: |\S+=\S*: must be )?{text}"
 
 

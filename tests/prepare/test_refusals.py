@@ -67,7 +67,7 @@ def test_images_that_are_no_magnitudes_are_refused_by_name(
         ((*NUMPY, "source=nowhere"), "source=nowhere: there is no such file"),
         ((*NUMPY, "source=null"), "source: name the file or directory"),
         ((*NUMPY, "name=null"), "name: give the data set a name"),
-        ((*NUMPY, "name=2024"), "name=2024: must be text; a number needs quotes"),
+        ((*NUMPY, "name=2024"), "name=2024: must be null or text; a number needs quotes"),
         (("format=own",), "format: say which one"),
         (("check=empty",), "check=empty: no h5 files"),
         ((*NUMPY, "ratios={tests: 1}"), "ratios="),
