@@ -10,9 +10,10 @@ from kdmri.errors import CheckpointError
 from kdmri.files import write_text
 from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
 from kdmri.reporting.sweeps import SweepSummary
+from kdmri.values import TEXT
 
 
-@entry_point("collect")
+@entry_point("collect", {"experiments": TEXT})
 def main(config: DictConfig) -> None:
     """Print the table and write it below the directory, as Markdown, LaTeX and CSV."""
     root = Path(config.experiments)

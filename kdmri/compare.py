@@ -9,14 +9,15 @@ from kdmri.errors import CheckpointError
 from kdmri.files import write_text
 from kdmri.reporting.experiments import find_records
 from kdmri.reporting.paired import compare_methods
-from kdmri.reporting.statistics import check_draws
 from kdmri.reporting.sweeps import SweepSummary
+from kdmri.values import COUNT, TEXT
 
 
-@entry_point("compare")
+@entry_point(
+    "compare", {"experiments": TEXT, "reference": TEXT, "block": COUNT, "resamples": COUNT}
+)
 def main(config: DictConfig) -> None:
     """Print a table for each data set and task, and write them below the directory."""
-    check_draws(config.block, config.resamples)
     show(Path(config.experiments), config.reference, config.block, config.resamples)
 
 

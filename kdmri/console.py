@@ -17,10 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from kdmri.composition import told
+from kdmri.composition import check_packages, check_words, told
 from kdmri.configuration import CONFIGS, register_resolvers
 from kdmri.data.prepare.source import SourceVolume
 from kdmri.errors import KdmriError
+from kdmri.values import Kinds, check
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -32,30 +33,36 @@ OWN_ERROR = "KDMRI_FULL_ERROR"
 
 
 def console(stderr: bool = False) -> Console:
-    """Give a console as wide as the terminal, or wide enough for a table where there is none."""
+    """Return a console as wide as the terminal, or wide enough for a table where there is none."""
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
 
 
 def entry_point(
-    config: str, check: Callable[[list[str]], None] | None = None
+    config: str, table: Kinds
 ) -> Callable[[Callable[[DictConfig], Result]], Callable[[], Result]]:
     """Make a function a command, whose configuration Hydra composes and whose errors take a line.
 
+    Its words and values are checked before the function is called.
+
     Args:
         config: name of the file in `configs/` that the command's words override.
-        check: looks at the words before Hydra does.
+        table: which values its keys may have, where their shipped values do not say it.
     """
 
     def decorate(main: Callable[[DictConfig], Result]) -> Callable[[], Result]:
+        def checked(values: DictConfig) -> Result:
+            check(values, table)
+            check_packages(values)
+            return main(values)
+
         composed = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config)
-        run = _one_line_composition(composed(one_line_errors(main)))
+        run = _one_line_composition(composed(one_line_errors(functools.wraps(main)(checked))))
 
         @functools.wraps(main)
         def command() -> Result:
             register_resolvers()
-            if check is not None:
-                one_line_errors(check)(sys.argv[1:])
+            one_line_errors(check_words)(sys.argv[1:])
             return run()
 
         return command

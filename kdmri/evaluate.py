@@ -3,13 +3,13 @@
 from omegaconf import DictConfig
 
 from kdmri import evaluation
-from kdmri.composition import check_words
+from kdmri.configuration import CHECKS
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
 from kdmri.planning import make_plan
 
 
-@entry_point("config", check_words)
+@entry_point("config", CHECKS)
 def main(config: DictConfig) -> None:
     """Measure the finished stages of a plan, by default those of `stage=all`."""
     keep_freed_memory()

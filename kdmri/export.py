@@ -33,9 +33,19 @@ from kdmri.inference.sources import find_volumes
 from kdmri.models.cost import latencies
 from kdmri.reconstruct import find_reader
 from kdmri.reporting.tables import Table
+from kdmri.values import COUNT, TEXT, Kinds, number, or_null
+
+CHECKS: Kinds = {
+    **dict.fromkeys(("checkpoint", "output", "verify", "slices", "mask"), or_null(TEXT)),
+    **dict.fromkeys(("check_slices", "calibration_slices", "repeats"), COUNT),
+    "sr_scale": or_null(number(least=1)),
+    "bounds.*.difference": or_null(number(least=0)),
+    "bounds.*.psnr": number(),
+}
+"""Which values are allowed, by key."""
 
 
-@entry_point("export")
+@entry_point("export", CHECKS)
 def main(config: DictConfig) -> None:
     """Export and check, or verify a file that is there."""
     _check(config)
@@ -72,9 +82,6 @@ def _check(config: DictConfig) -> None:
                 f"bounds.{precision}={bound}: has two parts, such as "
                 f"bounds.{precision}.difference=1e-3 and bounds.{precision}.psnr=0.1"
             )
-    for key in ("check_slices", "calibration_slices", "repeats"):
-        if not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")
     if config.verify is not None and str(config.verify).endswith(".pt2"):
         raise ConfigurationError(
             f"verify={config.verify}: opening a .pt2 file unpickles parts of it (torch.export.load "

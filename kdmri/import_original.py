@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdmri.claims import claim
 from kdmri.command import command_line
-from kdmri.composition import check_words
+from kdmri.configuration import CHECKS as TRAINING
 from kdmri.console import console, entry_point
 from kdmri.data.masks import MaskFile, mask_path
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
@@ -19,9 +19,17 @@ from kdmri.models.stored import network_settings
 from kdmri.planning import Plan, make_plan
 from kdmri.stages import RECORD, Stage
 from kdmri.training.facts import checkpoint_facts
+from kdmri.values import TEXT, Kinds, or_null, size
+
+CHECKS: Kinds = {
+    **TRAINING,
+    "checkpoint": or_null(TEXT),
+    "into": or_null(TEXT),
+    "slice_size": or_null(size(1)),
+}
 
 
-@entry_point("import_original", check_words)
+@entry_point("import_original", CHECKS)
 def main(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     if config.checkpoint is None:

@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import track
 
-from kdmri.configuration import COUNT, NAME, Check, check_values, is_number, is_whole
 from kdmri.console import console, entry_point, print_notes
 from kdmri.data.masks import MaskFile, MaskRule, mask_path
 from kdmri.data.prepare.checking import check
@@ -25,12 +24,9 @@ from kdmri.data.prepare.pipeline import (
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.writing import Form
 from kdmri.errors import ConfigurationError, KdmriError
+from kdmri.values import COUNT, TEXT, Kind, Kinds, is_number, number, or_null, size, whole
 
 SPLITS = ("train", "validation", "test")
-
-
-def _is_truth(value: object) -> bool:
-    return isinstance(value, bool)
 
 
 def _are_ratios(value: object) -> bool:
@@ -44,29 +40,23 @@ def _are_ratios(value: object) -> bool:
     )
 
 
-CHECKS: dict[str, Check] = {
-    "image_size": (
-        lambda v: (
-            v is None
-            or (OmegaConf.is_list(v) and len(v) == 2 and all(is_whole(n) and n >= 1 for n in v))
-        ),
-        "null or [H,W]",
+CHECKS: Kinds = {
+    **dict.fromkeys(("source", "name", "check", "mask"), or_null(TEXT)),
+    **{f"paths.{key}": TEXT for key in ("datasets", "masks")},
+    "image_size": or_null(size(1)),
+    "ratios": Kind(
+        _are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"
     ),
-    "ratios": (_are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"),
-    "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "seed": whole(0),
     "processes": COUNT,
-    "strict": (_is_truth, "true or false"),
-    "store_undersampled": (_is_truth, "true or false"),
-    "simulation.phase": (_is_truth, "true or false"),
-    "simulation.snr": (lambda v: v is None or (is_number(v) and v > 0), "null or above 0"),
+    "simulation.snr": or_null(number(above=0)),
 }
 """Which values are allowed, by key."""
 
 
-@entry_point("prepare")
+@entry_point("prepare", CHECKS)
 def main(config: DictConfig) -> None:
     """Prepare a data set, or check one; the exit code is 2 where a file cannot be used."""
-    check_values(config, CHECKS)
     failed = run(config) if config.check is None else report_check(Path(config.check))
     if failed:
         sys.exit(2)
@@ -97,6 +87,14 @@ def run(config: DictConfig) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    shares = [o.entry.nan for o in done if o.entry and o.entry.nan]
+    if shares:
+        terminal.print(
+            f"format.nan=zero: NaN is 0 now in {len(shares)} volumes, {min(shares):.1%} to "
+            f"{max(shares):.1%} of their values",
+            highlight=False,
+            soft_wrap=True,
+        )
     if config.store_undersampled:
         _store_undersampled(config, preparation.folder)
     return failed
@@ -150,8 +148,6 @@ def _preparation(config: DictConfig) -> Preparation:
 
 def _name(config: DictConfig) -> str:
     if config.name is not None:
-        if not isinstance(config.name, str) or not config.name:
-            raise ConfigurationError(f"name={config.name}: must be {NAME}")
         return config.name
     if OmegaConf.is_missing(config.dataset, "name"):
         raise ConfigurationError("name: give the data set a name, name=mystudy")

@@ -20,22 +20,33 @@ from kdmri.inference.sources import detect, find_volumes
 from kdmri.inference.writing import check_free, targets
 from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.reporting.tables import Table
+from kdmri.values import COUNT, TEXT, number, one_of, or_null, size
 
 ROWS = 12
 """Volumes that a table lists; beyond them it gives the mean alone."""
 
 
-@entry_point("reconstruct")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@entry_point(
+    "reconstruct",
+    {
+        **dict.fromkeys(("checkpoint", "input", "output", "mask"), or_null(TEXT)),
+        "sr_scale": or_null(number(least=1)),
+        "image_size": or_null(size(1)),
+        "batch_size": COUNT,
+        "device": one_of(*DEVICES),
+    },
+)
 def main(config: DictConfig) -> None:
     """Reconstruct; the exit code is 2 where a volume cannot be used."""
     for key in ("input", "output"):
         if config[key] is None:
             raise ConfigurationError(f"{key}: is missing, {key}=FILE or {key}=DIR")
-    batch_size = config.batch_size
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ConfigurationError(f"batch_size={batch_size}: must be a whole number, at least 1")
     trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
-    device, padded = choose_device(config.device), _size(config.image_size)
+    device = choose_device(config.device)
+    padded = None if config.image_size is None else (config.image_size[0], config.image_size[1])
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)
     volumes = find_volumes(reader, source)
@@ -50,7 +61,9 @@ def main(config: DictConfig) -> None:
         def progress(name: str, done: int, total: int) -> None:
             bar.update(task, description=escape(name), completed=done, total=total)
 
-        done = reconstruct_volumes(trained, reader, found, batch_size, padded, device, progress)
+        done = reconstruct_volumes(
+            trained, reader, found, config.batch_size, padded, device, progress
+        )
     seconds = time.monotonic() - began
     if not done.names:
         raise DataError("; ".join(done.errors))
@@ -73,18 +86,7 @@ def choose_device(name: str) -> torch.device:
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here; use device=cpu")
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigurationError(f"device={name}: must be auto, cpu or cuda")
     return torch.device("cuda" if there and name != "cpu" else "cpu")
-
-
-def _size(value: object) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    if isinstance(plain, list) and len(plain) == 2 and all(isinstance(n, int) for n in plain):
-        return plain[0], plain[1]
-    raise ConfigurationError(f"image_size={value}: must be null or [H,W]")
 
 
 def print_summary(trained: Trained, done: Done, output: Path, seconds: float) -> None:

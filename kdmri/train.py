@@ -7,13 +7,13 @@ from omegaconf import DictConfig
 from kdmri import evaluation, processes, running
 from kdmri.collect import SweepTable
 from kdmri.command import Command, command_line
-from kdmri.composition import check_words
+from kdmri.configuration import CHECKS
 from kdmri.console import entry_point
 from kdmri.execution import keep_freed_memory
 from kdmri.planning import make_plan
 
 
-@entry_point("config", check_words)
+@entry_point("config", CHECKS)
 def train(config: DictConfig) -> float:
     """Train what is not done yet and report; returns the figure that a sweeper maximises.
 

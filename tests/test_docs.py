@@ -132,7 +132,8 @@ def messages() -> Iterator[str]:
                 text = "".join(
                     re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
                 )
-                yield rf"(\S+: )?{text}"  # what libraries say of a file is put behind its name
+                # Libraries' words of a file stand behind its name, kinds of values behind a key.
+                yield rf"(\S+: |\S+=\S*: must be )?{text}"
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from kdmri.console import console, entry_point
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.models import network_settings
+from kdmri.values import COUNT, TEXT, Kinds, one_of, or_null, size, whole
 
 CHAINS = {"start-up": chains.start_up, "demo": chains.demo}
 WORKS = (
@@ -28,15 +29,22 @@ WORKS = (
     *("student step, files", "loading", "teacher evaluation", "student evaluation"),
     *CHAINS,
 )
-ALLOWED = {
-    "against": ("reference", None),
-    "device": ("cpu", "cuda"),
-    "precision": ("32-true", "bf16-mixed"),
+CHECKS: Kinds = {
+    "against": or_null(one_of("reference")),
+    "device": one_of("cpu", "cuda"),
+    "precision": one_of("32-true", "bf16-mixed"),
+    "json": or_null(TEXT),
+    "size": size(1),
+    **dict.fromkeys(("batch_size", "slices", "rounds"), COUNT),
+    **{key: whole(0) for key in ("warm_up", "seed")},
+    "threads": or_null(COUNT),
 }
+"""Which values are allowed, by key."""
+
 Arms = dict[str, Repetitions]
 
 
-@entry_point("benchmark")
+@entry_point("benchmark", CHECKS)
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     plan = _plan(config)
@@ -75,14 +83,11 @@ def _print(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: st
 
 
 def _plan(config: DictConfig) -> Plan:
-    """Check the configuration.
+    """Check the configuration as a whole.
 
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    for key, values in ALLOWED.items():
-        if config[key] not in values:
-            raise ConfigurationError(f"{key}={config[key]}: must be one of {values}")
     for work in config.works:
         if work not in WORKS:
             raise ConfigurationError(f"works={work}: must be among {'; '.join(WORKS)}")

@@ -24,12 +24,13 @@ from rich.progress import Progress
 
 from kdmri.benchmark.chains import TRAIN, environment
 from kdmri.console import console, entry_point
-from kdmri.errors import ConfigurationError, KdmriError
+from kdmri.errors import KdmriError
 from kdmri.models.stored import read_checkpoint
 from kdmri.reporting.records import RECORD as MEASURED
 from kdmri.reporting.tables import Table
 from kdmri.stages import RECORD
 from kdmri.training.callbacks import BEST
+from kdmri.values import COUNT, whole
 
 POLL_SECONDS = 0.02
 
@@ -109,11 +110,9 @@ class Chain:
         return f"in {open_stages[0]}" if open_stages else f"after {len(records)} stages"
 
 
-@entry_point("recovery")
+@entry_point("recovery", {"kills": COUNT, "seed": whole(0)})
 def main(config: DictConfig) -> None:
     """Print a row for each kill and whether both ends are the same; exit code 1 where not."""
-    if isinstance(config.kills, bool) or not isinstance(config.kills, int) or config.kills < 1:
-        raise ConfigurationError(f"kills={config.kills}: must be a whole number, at least 1")
     with (
         tempfile.TemporaryDirectory(prefix="kdmri-recovery-") as folder,
         Progress(console=console(), transient=True) as bar,

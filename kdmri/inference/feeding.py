@@ -11,10 +11,11 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.data.cropping import fit_centre_tensor
+from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import SourceSlice, SourceVolume
 from kdmri.errors import DataError
 from kdmri.inference.checkpoint import Trained
-from kdmri.inference.survey import DENSE, Survey, checked, measured_kspace
+from kdmri.inference.survey import DENSE, Survey, measured_kspace
 from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, to_channels
 
 Size = tuple[int, int]

@@ -79,6 +79,8 @@ def reconstruct_volumes(
                     _volume(one, write, batch_size, device, progress, part)
                     combined = reader.raw and not one.survey.is_complex
                     note = one.describe() + (COMBINED if combined else "")
+                    if one.survey.nan:
+                        note += f"; NaN, {one.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
                     part.notes[note] = part.notes.get(note, 0) + 1
         except DataError as error:
             done.errors.append(str(error))

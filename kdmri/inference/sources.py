@@ -8,6 +8,7 @@ import h5py
 from kdmri.data.prepare.layout_files import KSPACE
 from kdmri.data.prepare.naming import natural
 from kdmri.data.prepare.nifti import ENDINGS
+from kdmri.data.prepare.slices import volumes_of
 from kdmri.data.prepare.source import Reader, SourceVolume
 from kdmri.errors import ConfigurationError, DataError
 
@@ -76,7 +77,7 @@ def find_volumes(reader: Reader, source: Path) -> list[SourceVolume]:
         ConfigurationError: two of them have one name.
         DataError: there are none.
     """
-    volumes = list(as_measured(reader).volumes(source))
+    volumes = volumes_of(as_measured(reader), source)
     if not volumes:
         raise DataError(f"{source}: holds nothing that {reader} can read")
     names: dict[str, SourceVolume] = {}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
-from kdmri.errors import ConfigurationError
 from kdmri.metrics import SliceTable
 
 FEWEST_SUBJECTS = 5
@@ -212,17 +211,6 @@ def gap_note(resampling: Resampling, block: int) -> str:
         "Gap recovered: share of the PSNR between student and teacher, 95 % interval by bootstrap "
         f"over {resampling.describe(block)}."
     )
-
-
-def check_draws(block: object, resamples: object) -> None:
-    """Check how a user wants intervals drawn.
-
-    Raises:
-        ConfigurationError: names the key and what was given.
-    """
-    for key, value in (("block", block), ("resamples", resamples)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{key}={value}: must be a whole number, at least 1")
 
 
 def interval(figures: np.ndarray) -> tuple[float, float]:

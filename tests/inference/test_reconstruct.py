@@ -217,3 +217,25 @@ def test_wrong_commands(
     assert message in errors[0]
     assert (tmp_path / "there.h5").read_bytes() == b"precious"
     assert not (tmp_path / "o.h5").exists()
+
+
+def test_nan_background_is_zero_for_the_network_where_that_is_said(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    values = anatomy[:, :, 3:6].astype(np.float32)
+    values[:6] = 0
+    whole, spm = tmp_path / "whole.nii.gz", tmp_path / "spm.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), whole)
+    values[:6] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), spm)
+    keys = {"checkpoint": checkpoint(), "format": "nifti"}
+    refused = reconstruct(**keys, input=spm, output="none.nii.gz")
+    assert refused.code == 2
+    assert "format.nan=zero" in refused.err
+    assert not (tmp_path / "none.nii.gz").exists()
+    assert reconstruct(**keys, input=whole, output="a.nii.gz").code == 0
+    result = reconstruct("format.nan=zero", **keys, input=spm, output="b.nii.gz")
+    assert result.code == 0, result.err
+    assert "NaN, 12.5% of the values, is 0 (format.nan=zero)" in " ".join(result.out.split())
+    one, other = (np.asarray(nibabel.load(tmp_path / f"{n}.nii.gz").dataobj) for n in "ab")
+    np.testing.assert_array_equal(one, other)

@@ -27,6 +27,7 @@ class Entry:
         scale: what the source's values were divided by.
         spacing: distances in mm between rows, columns and slices, or None.
         split: "train", "validation" or "test".
+        nan: share of the source's values that were NaN and are 0 here.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Entry:
     scale: float
     spacing: list[float] | None
     split: str
+    nan: float = 0.0
 
 
 @dataclass

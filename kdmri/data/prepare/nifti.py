@@ -1,7 +1,7 @@
 """NIfTI: one's own folders, and what all data sets that ship NIfTI have in common."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -182,10 +182,12 @@ class Nifti(Reader):
         orientation: "axial", "coronal" or "sagittal", by the file's affine; None keeps the stored
             array, whose slice axis is `axis`.
         axis: 0, 1 or 2.
+        nan: "zero" makes NaN of the images 0, "refuse" refuses it.
     """
 
     orientation: str | None
     axis: int
+    nan: str = field(default="refuse", repr=False)
 
     def __post_init__(self) -> None:
         if self.orientation is not None and self.orientation not in ORIENTATIONS:

@@ -1,7 +1,7 @@
 """Plain .npy files: magnitude or complex images, or single-coil k-space."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -25,11 +25,13 @@ class NumpyFiles(Reader):
         centred: true: frequency zero of that k-space lies in the middle (N//2), and so does the
             image's origin, as in raw data; "kspace": the former alone, as in
             `fftshift(fft2(image))`; false: both lie at index 0.
+        nan: "zero" makes NaN of images 0, never of k-space; "refuse" refuses it.
     """
 
     axis: int
     kspace: bool
     centred: bool | str
+    nan: str = field(default="refuse", repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.axis, bool) or self.axis not in (0, 1, 2):
@@ -37,6 +39,10 @@ class NumpyFiles(Reader):
         check_flags(self, "kspace")
         if not isinstance(self.centred, bool) and self.centred != "kspace":
             raise ConfigurationError(f"format.centred={self.centred}: give true, kspace or false")
+        if self.kspace and self.nan != "refuse":
+            raise ConfigurationError(
+                f"format.nan={self.nan}: is for images; a sample of k-space that is NaN is no 0"
+            )
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file; see `Reader.volumes`.

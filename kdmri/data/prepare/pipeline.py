@@ -14,6 +14,7 @@ from kdmri.data.layout import SUBJECT, inspect, open_volume, read_volume, write_
 from kdmri.data.masks import MaskRule
 from kdmri.data.prepare.manifest import Entry, Manifest
 from kdmri.data.prepare.naming import blaming
+from kdmri.data.prepare.slices import volumes_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import assign
 from kdmri.data.prepare.writing import Form, names_in_use, write_prepared
@@ -47,7 +48,9 @@ class Preparation:
 
     def settings(self) -> dict[str, Any]:
         """All that the written files depend on, as plain values."""
+        nan = getattr(self.reader, "nan", "refuse")
         return {
+            **({} if nan == "refuse" else {"format.nan": nan}),  # data sets from before have none
             "reader": repr(self.reader),
             "image_size": None if self.form.image_size is None else list(self.form.image_size),
             "simulation": repr(self.form.simulation),
@@ -101,7 +104,7 @@ def find_volumes(preparation: Preparation) -> list[SourceVolume]:
     """List the volumes; raises DataError where two have one name or there are none."""
     if not preparation.source.exists():
         raise DataError(f"source={preparation.source}: there is no such file or directory")
-    volumes = list(preparation.reader.volumes(preparation.source))
+    volumes = volumes_of(preparation.reader, preparation.source)
     if not volumes:
         raise DataError(f"{preparation.source}: holds nothing that {preparation.reader} can read")
     for name in names_in_use(volumes):

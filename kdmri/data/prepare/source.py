@@ -27,6 +27,7 @@ class SourceSlice(NamedTuple):
             corner, of `image`; None where the source has none.
         mask: 1 where k-space was measured, uint8 (H, W), where the source holds undersampled
             k-space alone: `image` is zero-filled then, and no target. None elsewhere.
+        nan: pixels of `image` that were NaN and are 0 now.
     """
 
     image: np.ndarray
@@ -34,6 +35,7 @@ class SourceSlice(NamedTuple):
     sensitivities: np.ndarray | None = None
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
+    nan: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class SourceVolume:
         scaled: whether the largest magnitude is 1 already.
         notes: what the user should know of it although it is no error; sentences that name what
             they are about. Every command prints them, each once, before it reads slices.
+        nan: "zero" where NaN of its images is background, "refuse" where it is not, None where its
+            reader has no such option.
     """
 
     name: str
@@ -65,6 +69,7 @@ class SourceVolume:
     shown: tuple[int, int] | None = None
     scaled: bool = False
     notes: tuple[str, ...] = ()
+    nan: str | None = None
 
     @property
     def spacing(self) -> Spacing | None:
@@ -114,7 +119,8 @@ class Reader:
     """Base of all readers; a subclass is a frozen dataclass of its options.
 
     A reader with an option `undersampled` gives undersampled k-space of one coil as it is where
-    that is true, and refuses it otherwise: no target can be made of it.
+    that is true, and refuses it otherwise: no target can be made of it. One whose files may have
+    NaN around the body has an option `nan`, "refuse" or "zero".
 
     Attributes:
         raw: whether it reads k-space, whose coils it combines to a magnitude image.
