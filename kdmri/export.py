@@ -90,7 +90,7 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
         found = head_slices(trained, count)
     else:
         source = Path(config.slices)
-        volumes = find_volumes(find_reader(None, source), source)
+        volumes, _ = find_volumes(find_reader(None, source), source)
         found = read_slices(volumes, trained, count)
     if len(found) < count and config.precision == "int8":
         raise DataError(f"slices: {len(found)} there, int8 needs {count} to check and calibrate")

@@ -7,18 +7,19 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, groupby, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from kdmri.data.geometry import Geometry
 from kdmri.data.prepare.naming import UNREADABLE, natural, split_of
-from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
+from kdmri.data.prepare.source import UNKNOWN, Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.data.prepare.subjects import pseudonym
+from kdmri.data.prepare.who import by_option
 from kdmri.errors import DataError
 
 MISSING = ""
@@ -71,6 +72,7 @@ class _Frame(NamedTuple):
     slope: float
     intercept: float
     spacing: tuple[float, ...]
+    study: str
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,12 @@ class Dicom(Reader):
     Attributes:
         description: takes series with this in their SeriesDescription, in capitals or not; None
             takes every series.
+        subjects: the option of `kdmri.prepare` that says who is a subject instead.
     """
 
     description: str | None = None
+    subjects: str | None = field(default=None, repr=False)
+    subjects_by: ClassVar[str] = "PatientID, else PatientName, else StudyInstanceUID"
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each series, orientation and time point; see `Reader.volumes`.
@@ -120,10 +125,11 @@ class Dicom(Reader):
                         slices=partial(_slices, frames),
                         geometry=_geometry(frames),
                         split=split_of(frames[0].path, source),
+                        study=pseudonym(frames[0].study),
                     )
         for n, (path, reason) in enumerate(broken, start=1):
             name = f"unreadable_{n:03d}"  # the name of the file may tell who was scanned
-            yield replace(unreadable(path, reason), name=name, subject="unreadable")
+            yield replace(unreadable(path, reason), name=name, subject=UNKNOWN)
 
     def _series(self, source: Path) -> tuple[Series, list[tuple[Path, Exception]]]:
         """Read all headers: the images, and the files that are damaged."""
@@ -139,7 +145,8 @@ class Dicom(Reader):
                     frames = _frames(header, path) if header else []
                     if not header or not frames:
                         continue
-                    key, description = _key(header), str(header.get("SeriesDescription") or "")
+                    key = _key(header, by_option(self.subjects, path, source, _study(header)))
+                    description = str(header.get("SeriesDescription") or "")
                     uid = str(header.get("SOPInstanceUID") or path)
             except DAMAGED as error:
                 broken.append((path, error))
@@ -215,9 +222,14 @@ def _numbers(scopes: list[Any], keyword: str) -> tuple[float, ...]:
     return tuple(float(value) for value in _several(scopes, keyword))
 
 
-def _key(header: "Dataset") -> tuple[str, int, str]:
+def _study(header: "Dataset") -> str:
+    return str(header.get("StudyInstanceUID") or "").strip()
+
+
+def _key(header: "Dataset", chosen: str | None) -> tuple[str, int, str]:
+    """Give subject, series number and SeriesInstanceUID; `chosen` is the subject by option."""
     persons = (header.get(k) for k in ("PatientID", "PatientName", "StudyInstanceUID"))
-    person = next(filter(None, (str(value or "").strip() for value in persons)), "")
+    person = chosen or next(filter(None, (str(value or "").strip() for value in persons)), "")
     number = int(header.get("SeriesNumber") or 0)
     return pseudonym(person), number, str(header.get("SeriesInstanceUID"))
 
@@ -242,6 +254,7 @@ def _frames(header: "Dataset", path: Path) -> list[_Frame]:
             slope=(numbers("RescaleSlope") or (1.0,))[0],
             intercept=(numbers("RescaleIntercept") or (0.0,))[0],
             spacing=numbers("PixelSpacing") + distance,
+            study=_study(header),
         )
         frames.append(frame)
     return frames
