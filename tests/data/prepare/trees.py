@@ -1,35 +1,28 @@
 """Trees of files as data sets of the field have them, and who was scanned in each file."""
 
-from typing import NamedTuple
-
-
-class Tree(NamedTuple):
-    """Files, by the subject they are of; those of the subject "" are no images."""
-
-    subjects: dict[str, list[str]]
+Tree = dict[str, list[str]]
+"""Files, by the subject they are of; those of the subject "" are no images."""
 
 
 def each(names: list[str], *templates: str) -> Tree:
     """Fill the names of subjects into templates of paths."""
-    return Tree({name: [template.replace("{}", name) for template in templates] for name in names})
+    return {name: [template.replace("{}", name) for template in templates] for name in names}
 
 
-BIDS = Tree(
-    {
-        "sub-01": [
-            "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
-            "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz",
-            "sub-01/ses-2/func/sub-01_ses-2_task-rest_run-1_bold.nii.gz",
-        ],
-        "sub-02": ["sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz"],
-        "": [
-            "sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz",
-            "sub-01/ses-1/anat/sub-01_ses-1_label-GM_probseg.nii.gz",
-            "sub-02/ses-1/anat/sub-02_ses-1_dseg.nii.gz",
-            "derivatives/fmriprep/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
-        ],
-    }
-)
+BIDS = {
+    "sub-01": [
+        "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz",
+        "sub-01/ses-2/func/sub-01_ses-2_task-rest_run-1_bold.nii.gz",
+    ],
+    "sub-02": ["sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz"],
+    "": [
+        "sub-01/ses-1/anat/sub-01_ses-1_desc-brain_mask.nii.gz",
+        "sub-01/ses-1/anat/sub-01_ses-1_label-GM_probseg.nii.gz",
+        "sub-02/ses-1/anat/sub-02_ses-1_dseg.nii.gz",
+        "derivatives/fmriprep/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+    ],
+}
 
 TREES: dict[str, Tree] = {
     "BIDS with sessions and derivatives": BIDS,
@@ -49,42 +42,34 @@ TREES: dict[str, Tree] = {
     ),
     "IXI, flat": each(["IXI001", "IXI002"], "{}-HH-1211-T1.nii.gz", "{}-HH-1211-T2.nii.gz"),
     "IXI, one contrast": each(["IXI001", "IXI002"], "IXI-T1/{}-HH-1211-T1.nii.gz"),
-    "Decathlon": Tree(
-        {
-            **each(["hippocampus_001", "hippocampus_004"], "imagesTr/{}.nii.gz").subjects,
-            **each(["hippocampus_002"], "imagesTs/{}.nii.gz").subjects,
-            "": ["labelsTr/hippocampus_001.nii.gz", "labelsTr/hippocampus_004.nii.gz"],
-        }
-    ),
-    "Decathlon, two tasks": Tree(
-        {
-            "BRATS_001": ["Task01_BrainTumour/imagesTr/BRATS_001.nii.gz"],
-            "BRATS_002": ["Task01_BrainTumour/imagesTr/BRATS_002.nii.gz"],
-            "la_003": ["Task02_Heart/imagesTr/la_003.nii.gz"],
-            "": ["Task02_Heart/labelsTr/la_003.nii.gz"],
-        }
-    ),
-    "nnU-Net": Tree(
-        {
-            **each(
-                ["BRATS_001", "BRATS_002"],
-                "Dataset001_BRATS/imagesTr/{}_0000.nii.gz",
-                "Dataset001_BRATS/imagesTr/{}_0003.nii.gz",
-            ).subjects,
-            "": ["Dataset001_BRATS/labelsTr/BRATS_001.nii.gz"],
-        }
-    ),
-    "BraTS, grades outside": Tree(
-        {
-            **each(
-                ["BraTS19_CBICA_AAB_1", "BraTS19_CBICA_ABE_1"],
-                "HGG/{}/{}_t1.nii.gz",
-                "HGG/{}/{}_flair.nii.gz",
-            ).subjects,
-            **each(["BraTS19_TCIA_09"], "LGG/{}_1/{}_1_t1ce.nii.gz").subjects,
-            "": ["HGG/BraTS19_CBICA_AAB_1/BraTS19_CBICA_AAB_1_seg.nii.gz"],
-        }
-    ),
+    "Decathlon": {
+        **each(["hippocampus_001", "hippocampus_004"], "imagesTr/{}.nii.gz"),
+        **each(["hippocampus_002"], "imagesTs/{}.nii.gz"),
+        "": ["labelsTr/hippocampus_001.nii.gz", "labelsTr/hippocampus_004.nii.gz"],
+    },
+    "Decathlon, two tasks": {
+        "BRATS_001": ["Task01_BrainTumour/imagesTr/BRATS_001.nii.gz"],
+        "BRATS_002": ["Task01_BrainTumour/imagesTr/BRATS_002.nii.gz"],
+        "la_003": ["Task02_Heart/imagesTr/la_003.nii.gz"],
+        "": ["Task02_Heart/labelsTr/la_003.nii.gz"],
+    },
+    "nnU-Net": {
+        **each(
+            ["BRATS_001", "BRATS_002"],
+            "Dataset001_BRATS/imagesTr/{}_0000.nii.gz",
+            "Dataset001_BRATS/imagesTr/{}_0003.nii.gz",
+        ),
+        "": ["Dataset001_BRATS/labelsTr/BRATS_001.nii.gz"],
+    },
+    "BraTS, grades outside": {
+        **each(
+            ["BraTS19_CBICA_AAB_1", "BraTS19_CBICA_ABE_1"],
+            "HGG/{}/{}_t1.nii.gz",
+            "HGG/{}/{}_flair.nii.gz",
+        ),
+        **each(["BraTS19_TCIA_09"], "LGG/{}_1/{}_1_t1ce.nii.gz"),
+        "": ["HGG/BraTS19_CBICA_AAB_1/BraTS19_CBICA_AAB_1_seg.nii.gz"],
+    },
     "BraTS 2021, flat": each(["BraTS2021_00000", "BraTS2021_00002"], "{}_t1.nii", "{}_t1ce.nii"),
     "BraTS 2023, two times": each(
         ["BraTS-GLI-00001", "BraTS-GLI-00007"], "{}-000/{}-000-t1n.nii.gz", "{}-001/{}-001-t2w.nii"
@@ -135,36 +120,34 @@ TREES: dict[str, Tree] = {
     "flat, sessions behind": each(["p1", "p2"], "{}_v1.nii", "{}_v2.nii", "{}_run-03.nii"),
     "flat, dates": each(["p1", "p2"], "20190103_{}.nii", "20190207_{}.nii"),
     "flat, one person's slices": each(["study"], "slice_001.npy", "slice_002.npy", "T1.npy"),
-    "splits with persons below": Tree(
-        {
-            "p1": ["train/p1/t1.nii", "train/p1/t2.nii"],
-            "p2": ["validation/p2/t1.nii"],
-            "p3": ["test/p3.nii"],
-        }
-    ),
+    "splits with persons below": {
+        "p1": ["train/p1/t1.nii", "train/p1/t2.nii"],
+        "p2": ["validation/p2/t1.nii"],
+        "p3": ["test/p3.nii"],
+    },
     "sites outside": each(["p01"], "siteA/{}/t1.nii", "siteB/{}/t1.nii"),
-    "sites outside, bare": Tree(
-        {"p01": ["site1/p01.nii"], "p02": ["site1/p02.nii"], "p03": ["site2/p03.nii"]}
-    ),
+    "sites outside, bare": {
+        "p01": ["site1/p01.nii"],
+        "p02": ["site1/p02.nii"],
+        "p03": ["site2/p03.nii"],
+    },
     "a wrapper": each(["p01", "p02"], "export/{}/t1.nii", "export/{}/t2.nii"),
-    "labels of several habits": Tree(
-        {
-            "p1": ["p1/t1.nii", "p1/masked_t1.nii"],
-            "p2": ["p2/t1.nii"],
-            "": [
-                "p1/t1_mask.nii",
-                "p1/brainmask.nii.gz",
-                "p1/aseg.nii",
-                "p1/aparc+aseg.nii",
-                "p2/t1_gt.nii",
-                "p2/segmentation.nii",
-                "masks/p2.nii",
-                "labels/p2.nii",
-                "p2/t1_label.nii",
-                "p2/t1-seg.nii",
-            ],
-        }
-    ),
+    "labels of several habits": {
+        "p1": ["p1/t1.nii", "p1/masked_t1.nii"],
+        "p2": ["p2/t1.nii"],
+        "": [
+            "p1/t1_mask.nii",
+            "p1/brainmask.nii.gz",
+            "p1/aseg.nii",
+            "p1/aparc+aseg.nii",
+            "p2/t1_gt.nii",
+            "p2/segmentation.nii",
+            "masks/p2.nii",
+            "labels/p2.nii",
+            "p2/t1_label.nii",
+            "p2/t1-seg.nii",
+        ],
+    },
 }
 
 AMBIGUOUS = {
@@ -172,9 +155,10 @@ AMBIGUOUS = {
     "unknown words outside, numbers": each(["1", "2"], "before/{}.nii", "after/{}.nii"),
     "years outside": each([f"p{n:03}" for n in range(5)], "2019/{}.nii", "2020/{}.nii"),
     "numbered slices of persons": each(["s001", "s002", "s003"], "p1/{}.npy", "p2/{}.npy"),
-    "groups of which one person is in both": Tree(
-        {"p1": ["before/p1.nii", "after/p1.nii"], "p2": ["before/p2.nii"]}
-    ),
+    "groups of which one person is in both": {
+        "p1": ["before/p1.nii", "after/p1.nii"],
+        "p2": ["before/p2.nii"],
+    },
     "as many names as folders": each(["s1", "s2", "s3"], "A1/{}.nii", "A2/{}.nii", "A3/{}.nii"),
     "sessions without a word": each(["1", "2"], "anna/{}/t1.nii", "bert/{}/t1.nii"),
 }
