@@ -112,10 +112,13 @@ def tell_subjects(planned: Plan) -> Iterator[str]:
         yield f"left out by their names: {describe(told.left_out, source)}"
     others = "" if planned.preparation.subjects else " (subjects=... chooses another way)"
     yield f"subjects are told by {told.rule}{others}"
+    nobody = "no subjects"
+    if planned.preparation.ratios is None:
+        nobody += "; 'ratios={train: 0.8, validation: 0.1, test: 0.1}' splits all anew"
     for split, names in planned.subjects().items():
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         who = f"{len(names)} subject(s): {', '.join(names[:SHOWN])}{more}"
-        yield f"{split}: {who if names else 'no subjects; ratios=... splits all anew'}"
+        yield f"{split}: {who if names else nobody}"
     yield from told.notes
 
 

@@ -15,7 +15,7 @@ BIDS = re.compile(r"(?<![^\W_])(sub-[^\W_]+)")
 STRONG = re.compile(r"(?<!\d)(\d{3}_S_\d{4,5})(?!\d)|(?<![^\W_])(OAS\d_\d{4})(?!\d)", re.I)
 """IDs of several parts: ADNI's site and roster number, OASIS' release and number."""
 
-RULES = {BIDS: "sub-* in the names (BIDS)", STRONG: "ADNI's or OASIS' numbers in the names"}
+RULES = {BIDS: "sub-* in their names (BIDS)", STRONG: "ADNI's or OASIS' numbers in their names"}
 
 CONTRAST = re.compile(
     r"t[12](?:w|c|ce|gd|n|f|s|star|map|rho)?|pdw?|flair|dwi|dti|adc|swi|swan|qsm|mra|tof|bold|asl"
@@ -147,10 +147,7 @@ def person_of_name(place: Path, places: Iterable[Path]) -> str:
 
 
 def _strong(place: Path) -> Person | None:
-    for pattern, rule in (
-        (BIDS, "sub-* in their names (BIDS)"),
-        (STRONG, "numbers in their names"),
-    ):
+    for pattern, rule in RULES.items():
         found = dict.fromkeys(m[0] for part in place.parts for m in pattern.finditer(part))
         if len(found) > 1:
             raise DataError(f"{place}: names {' and '.join(found)}; a file is of one subject")

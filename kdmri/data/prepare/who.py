@@ -102,7 +102,7 @@ def describe(left_out: LeftOut, source: Path) -> str:
     for why, files in left_out.items():
         shown = ", ".join(str(_below(path, source)) for path in files[:NAMED])
         more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
-        parts.append(f"{len(files)} {why} ({shown}{more})")
+        parts.append(f"{why}: {len(files)} ({shown}{more})")
     return ", ".join(parts)
 
 

@@ -78,10 +78,12 @@ def test_label_maps_are_left_out_and_named(tmp_path: Path) -> None:
     told = tell(IMAGES, source, None)
     assert subjects(told) == ["p1"]
     assert describe(told.left_out, source) == (
-        "5 label maps or masks (p1/a_mask.npy, p2/a_mask.npy, p3/a_mask.npy and 2 more)"
+        "label maps or masks: 5 (p1/a_mask.npy, p2/a_mask.npy, p3/a_mask.npy and 2 more)"
     )
     for only in (source / "p2", source / "p2" / "a_mask.npy"):
-        with pytest.raises(DataError, match=r"holds no images, by their names: 1 label maps or m"):
+        with pytest.raises(
+            DataError, match=r"holds no images, by their names: label maps or masks: 1"
+        ):
             tell(IMAGES, only, None)
 
 
