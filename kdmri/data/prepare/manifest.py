@@ -109,9 +109,10 @@ class Manifest:
             if entry.split != split:
                 told_twice = f"`{split}` and `{entry.split}`"
                 raise DataError(self._mixed(f"{shown(volume, source)} has volumes in {told_twice}"))
+        prepared = {s["file"] for entry in self.entries.values() for s in entry.sources}
         for path in chain.from_iterable(told.left_out.values()):
             name = place(path, source)
-            if any(name == s["file"] for e in self.entries.values() for s in e.sources):
+            if name in prepared:
                 raise DataError(self._mixed(f"{name} is among its volumes, no image by its name"))
         return splits | now
 

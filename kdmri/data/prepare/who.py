@@ -87,7 +87,7 @@ def images(reader: Reader, source: Path) -> tuple[Volumes, LeftOut]:
         why = None if volume.subject else why_no_image(_place(volume, source))
         if why is None:
             volumes.append(volume)
-        elif volume.files[0] not in left_out[why]:
+        elif left_out[why][-1:] != [volume.files[0]]:  # once for all time points
             left_out[why].append(volume.files[0])
     if left_out and not volumes:
         raise DataError(f"{source}: holds no images, by their names: {describe(left_out, source)}")
