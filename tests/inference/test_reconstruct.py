@@ -160,7 +160,7 @@ def test_label_maps_are_left_out_and_named(
 ) -> None:
     (tmp_path / "in" / "labelsTr").mkdir(parents=True)
     for name in ("la_001", "la_001_mask", "labelsTr/la_001"):
-        np.save(tmp_path / "in" / f"{name}.npy", anatomy[:, :, :2].astype(np.float32))
+        np.save(tmp_path / "in" / f"{name}.npy", np.moveaxis(anatomy[:, :, 4:6], -1, 0))
     call = {"checkpoint": checkpoint(), "output": "out"}
     result = reconstruct(**call, input=tmp_path / "in")
     assert result.code == 0, result.err
