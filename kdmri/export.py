@@ -99,7 +99,7 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
         found = head_slices(trained, count)
     else:
         source = Path(config.slices)
-        volumes = find_volumes(find_reader(None, source), source)
+        volumes, _ = find_volumes(find_reader(None, source), source)
         print_notes(volumes)
         found = read_slices(volumes, trained, count)
     if len(found) < count and config.precision == "int8":

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -14,19 +14,16 @@ from rich.progress import track
 from kdmri.console import console, entry_point, print_notes
 from kdmri.data.masks import MaskFile, MaskRule, mask_path
 from kdmri.data.prepare.checking import check
-from kdmri.data.prepare.pipeline import (
-    Outcome,
-    Preparation,
-    find_volumes,
-    prepare,
-    store_undersampled,
-)
+from kdmri.data.prepare.pipeline import Outcome, Plan, Preparation, plan, store_undersampled, write
 from kdmri.data.prepare.simulation import Simulation
+from kdmri.data.prepare.subjects import SPLITS
+from kdmri.data.prepare.who import check_option, describe
 from kdmri.data.prepare.writing import Form
 from kdmri.errors import ConfigurationError, KdmriError
 from kdmri.values import COUNT, TEXT, Kind, Kinds, is_number, number, or_null, size, whole
 
-SPLITS = ("train", "validation", "test")
+SHOWN = 8
+"""So many subjects of a split are named; the others are counted."""
 
 
 def _are_ratios(value: object) -> bool:
@@ -47,6 +44,10 @@ CHECKS: Kinds = {
     "ratios": Kind(
         _are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"
     ),
+    "subjects": Kind(
+        lambda v: v is None or (isinstance(v, str) and v != ""),
+        "null, folder, name, study or a regular expression, such as 'subjects=\"(p[0-9]+)\"'",
+    ),
     "seed": whole(0),
     "processes": COUNT,
     "simulation.snr": or_null(number(above=0)),
@@ -66,13 +67,15 @@ def run(config: DictConfig) -> int:
     """Write what is missing; returns the number of volumes that could not be used."""
     preparation = _preparation(config)
     began = time.monotonic()
-    volumes = find_volumes(preparation)
-    print_notes(volumes)
-    outcomes = prepare(preparation, volumes)
+    planned = plan(preparation)
     done: list[Outcome] = []
     terminal = console()
-    shown = track(outcomes, "preparing", total=len(volumes), console=terminal, transient=True)
-    for outcome in shown:
+    print_notes(planned.told.volumes)
+    for line in tell_subjects(planned):
+        terminal.print(escape(line), highlight=False, soft_wrap=True)
+    count = len(planned.told.volumes)
+    outcomes = track(write(planned), "preparing", total=count, console=terminal, transient=True)
+    for outcome in outcomes:
         done.append(outcome)
         if outcome.error:
             terminal.print(f"[red]left out[/]: {escape(outcome.error)}", soft_wrap=True)
@@ -98,6 +101,24 @@ def run(config: DictConfig) -> int:
     if config.store_undersampled:
         _store_undersampled(config, preparation.folder)
     return failed
+
+
+def tell_subjects(planned: Plan) -> Iterator[str]:
+    """Say, in few lines, who goes into which split and what is left out."""
+    told = planned.told
+    if told.left_out:
+        source = planned.preparation.source
+        yield f"left out by their names: {describe(told.left_out, source)}"
+    others = "" if planned.preparation.subjects else " (subjects=... chooses another way)"
+    yield f"subjects are told by {told.rule}{others}"
+    nobody = "no subjects"
+    if planned.preparation.ratios is None:
+        nobody += "; 'ratios={train: 0.8, validation: 0.1, test: 0.1}' splits all anew"
+    for split, names in planned.subjects().items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        who = f"{len(names)} subject(s): {', '.join(names[:SHOWN])}{more}"
+        yield f"{split}: {who if names else nobody}"
+    yield from told.notes
 
 
 def report_check(folder: Path) -> int:
@@ -131,6 +152,7 @@ def _preparation(config: DictConfig) -> Preparation:
     folder = Path(config.paths.datasets) / _name(config)
     size = config.image_size
     ratios = config.ratios
+    check_option(config.subjects)
     return Preparation(
         reader=instantiate(config.format),
         source=Path(config.source),
@@ -141,6 +163,7 @@ def _preparation(config: DictConfig) -> Preparation:
         ),
         ratios=None if ratios is None else {str(k): float(v) for k, v in ratios.items()},
         seed=config.seed,
+        subjects=config.subjects,
         processes=config.processes,
         strict=config.strict,
     )

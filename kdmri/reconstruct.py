@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from kdmri.console import console, entry_point, print_notes
 from kdmri.data.prepare.source import Reader
+from kdmri.data.prepare.who import describe
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
 from kdmri.inference.pipeline import Done, reconstruct_volumes
@@ -49,12 +50,15 @@ def main(config: DictConfig) -> None:
     padded = None if config.image_size is None else (config.image_size[0], config.image_size[1])
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)
-    volumes = find_volumes(reader, source)
+    volumes, left_out = find_volumes(reader, source)
     print_notes(volumes)
     found = targets(output, config.write, reader, volumes)
     check_free(found, config.overwrite)
 
     began, terminal = time.monotonic(), console()
+    if left_out:
+        text = f"left out by their names: {describe(left_out, source)}"
+        terminal.print(escape(text), highlight=False, soft_wrap=True)
     with Progress(console=terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
 

@@ -156,6 +156,23 @@ def test_bad_file_is_left_out_and_the_others_are_written(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.h5"]
 
 
+def test_label_maps_are_left_out_and_named(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "labelsTr").mkdir(parents=True)
+    for name in ("la_001", "la_001_mask", "labelsTr/la_001"):
+        np.save(tmp_path / "in" / f"{name}.npy", np.moveaxis(anatomy[:, :, 4:6], -1, 0))
+    call = {"checkpoint": checkpoint(), "output": "out"}
+    result = reconstruct(**call, input=tmp_path / "in")
+    assert result.code == 0, result.err
+    told = "left out by their names: label maps or masks: 2 (la_001_mask.npy, labelsTr/la_001.npy)"
+    assert told in result.out
+    assert [path.stem for path in (tmp_path / "out").iterdir()] == ["la_001"]
+    result = reconstruct(**call | {"output": "two"}, input=tmp_path / "in" / "la_001_mask.npy")
+    assert result.code == 2
+    assert "la_001_mask.npy: holds no images, by their names: label maps or masks: 1" in result.err
+
+
 def test_bad_nifti_file_is_left_out_and_the_others_are_written(
     checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
 ) -> None:

@@ -2,14 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from kdmri.data.prepare.naming import natural, split_of
-from kdmri.data.prepare.source import Reader, SourceVolume, unreadable
+from kdmri.data.prepare.source import UNKNOWN, Reader, SourceVolume, unreadable
 from kdmri.data.prepare.subjects import pseudonym
+from kdmri.data.prepare.who import by_option
 from kdmri.errors import DataError
 
 MISSING = ""
@@ -45,9 +46,12 @@ class Dicom(Reader):
     Attributes:
         description: takes series with this in their SeriesDescription, in capitals or not; None
             takes every series.
+        subjects: the option of `kdmri.prepare` that says who is a subject instead.
     """
 
     description: str | None = None
+    subjects: str | None = field(default=None, repr=False)
+    subjects_by: ClassVar[str] = "PatientID, else PatientName, else StudyInstanceUID"
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each series, orientation, contrast and time; see `Reader.volumes`.
@@ -85,7 +89,7 @@ class Dicom(Reader):
         for n, (path, reason) in enumerate(found.broken, start=1):
             name = f"unreadable_{n:03d}"  # the name of the file may tell who was scanned
             volume = unreadable(path, reason)
-            yield replace(volume, name=name, subject="unreadable", notes=rest)
+            yield replace(volume, name=name, subject=UNKNOWN, notes=rest)
             rest = ()
 
     def _read(self, source: Path) -> "Found":
@@ -108,7 +112,8 @@ class Dicom(Reader):
                     if not frames:
                         found.others["phase, real or imaginary images"].append(path)
                         continue
-                    key, description = _key(header), str(header.get("SeriesDescription") or "")
+                    key = _key(header, by_option(self.subjects, path, source, _study(header)))
+                    description = str(header.get("SeriesDescription") or "")
                     uid = str(header.get("SOPInstanceUID") or path)
             except dicom_headers.DAMAGED as error:
                 found.broken.append((path, error))
@@ -128,9 +133,14 @@ class Dicom(Reader):
         return found
 
 
-def _key(header: "Dataset") -> tuple[str, int, str]:
+def _study(header: "Dataset") -> str:
+    return str(header.get("StudyInstanceUID") or "").strip()
+
+
+def _key(header: "Dataset", chosen: str | None) -> tuple[str, int, str]:
+    """Give subject, series number and SeriesInstanceUID; `chosen` is the subject by option."""
     persons = (header.get(k) for k in ("PatientID", "PatientName", "StudyInstanceUID"))
-    person = next(filter(None, (str(value or "").strip() for value in persons)), "")
+    person = chosen or next(filter(None, (str(value or "").strip() for value in persons)), "")
     number = int(header.get("SeriesNumber") or 0)
     return pseudonym(person), number, str(header.get("SeriesInstanceUID"))
 
@@ -149,5 +159,6 @@ def _volume(name: str, subject: str, part: "Part", source: Path) -> SourceVolume
         slices=partial(dicom_pixels.read_slices, frames),
         geometry=geometry(frames),
         split=split,
+        study=pseudonym(frames[0].study),
         notes=(*(f"{name}: {note}" for note in part.notes), *part.shared),
     )

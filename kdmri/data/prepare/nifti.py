@@ -15,7 +15,7 @@ from nibabel.volumeutils import apply_read_scaling
 
 from kdmri.data.embedded import ORIENTATIONS
 from kdmri.data.geometry import Geometry
-from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of, subject_of
+from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError, DataError
 
@@ -63,7 +63,7 @@ def nifti_volumes(
     Args:
         path: the NIfTI file; its scl_slope and scl_inter are applied.
         name: of the volume; time points append `_frame01`, `_frame02`, ...
-        subject: who was scanned.
+        subject: who was scanned; "" where names of files and folders tell.
         split: "train", "validation", "test" or None.
         orientation: "axial", "coronal" or "sagittal" turns the image by its affine, anterior or
             superior up; None keeps the stored array.
@@ -201,15 +201,15 @@ class Nifti(Reader):
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give the volumes of each file; see `Reader.volumes`.
 
-        The outermost folder below the source is the subject, or the file's stem where it lies in
-        none; folders train, val(idation) and test give the split and are no subjects.
+        Names of files and folders tell the subject (`kdmri.data.prepare.who`); folders train,
+        val(idation) and test, imagesTr and imagesTs give the split.
         """
         for path in find_nifti(source, "NIfTI files (.nii, .nii.gz)"):
             bare = path.with_name(stem(path))
             yield from nifti_volumes(
                 path,
                 name_of(bare, source if source.is_dir() else bare),
-                subject_of(bare, source if source.is_dir() else bare),
+                "",
                 split_of(path, source),
                 self.orientation,
                 self.axis,

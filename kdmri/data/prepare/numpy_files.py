@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.prepare.kspace import centred_ifft2, has_holes
-from kdmri.data.prepare.naming import blaming, find, name_of, split_of, subject_of
+from kdmri.data.prepare.naming import blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
 from kdmri.errors import ConfigurationError
@@ -47,13 +47,13 @@ class NumpyFiles(Reader):
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file; see `Reader.volumes`.
 
-        The outermost folder below the source is the subject, or the file's stem where it lies in
-        none; folders train, val(idation) and test give the split and are no subjects.
+        Names of files and folders tell the subject (`kdmri.data.prepare.who`); folders train,
+        val(idation) and test give the split.
         """
         for path in find(source, (".npy",), ".npy files"):
             yield SourceVolume(
                 name=name_of(path, source),
-                subject=subject_of(path, source),
+                subject="",
                 files=(path,),
                 slices=partial(self._slices, path),
                 split=split_of(path, source),

@@ -11,6 +11,9 @@ import numpy as np
 from kdmri.data.geometry import Geometry, Spacing
 from kdmri.errors import DataError
 
+UNKNOWN = "?"
+"""Subject of files that are too damaged to tell whose they are."""
+
 BELOW_ZERO = 0.1
 """Magnitudes of resampled images reach below zero by up to this share of their largest value."""
 
@@ -45,7 +48,8 @@ class SourceVolume:
     Attributes:
         name: unique among the volumes of its source; becomes part of a file name, so it must tell
             nothing about a patient that the data owner's own file names do not tell.
-        subject: who was scanned; all volumes of one subject go into one split.
+        subject: who was scanned, where the format tells; all volumes of one subject go into one
+            split. Empty where the names of files and folders must tell (`kdmri.data.prepare.who`).
         files: what the volume is read from.
         slices: reads the slices in anatomical order; can be called more than once; raises
             DataError, which names the file, where one cannot be read.
@@ -58,6 +62,7 @@ class SourceVolume:
             they are about. Every command prints them, each once, before it reads slices.
         nan: "zero" where NaN of its images is background, "refuse" where it is not, None where its
             reader has no such option.
+        study: pseudonym of the visit, where the format tells.
     """
 
     name: str
@@ -70,6 +75,7 @@ class SourceVolume:
     scaled: bool = False
     notes: tuple[str, ...] = ()
     nan: str | None = None
+    study: str = ""
 
     @property
     def spacing(self) -> Spacing | None:
@@ -124,9 +130,11 @@ class Reader:
 
     Attributes:
         raw: whether it reads k-space, whose coils it combines to a magnitude image.
+        subjects_by: what the subjects of its volumes are told by, where it tells them.
     """
 
     raw: ClassVar[bool] = False
+    subjects_by: ClassVar[str] = "the data set's own convention"
 
     @abstractmethod
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
@@ -144,6 +152,8 @@ class Reader:
 def unreadable(path: Path, reason: object) -> SourceVolume:
     """Stand in for a file whose header cannot be read; its slices raise the reason.
 
+    Names of files and folders tell its subject, unless the reader replaces it.
+
     Args:
         path: the file.
         reason: what is wrong with it.
@@ -152,4 +162,4 @@ def unreadable(path: Path, reason: object) -> SourceVolume:
     def slices() -> Iterator[SourceSlice]:
         raise DataError(f"{path}: {reason}")
 
-    return SourceVolume(name=path.stem, subject=path.stem, files=(path,), slices=slices)
+    return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices)
