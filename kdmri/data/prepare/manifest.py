@@ -27,6 +27,8 @@ class Entry:
         scale: what the source's values were divided by.
         spacing: distances in mm between rows, columns and slices, or None.
         split: "train", "validation" or "test".
+        affine: rows of the (4, 4) that takes (row, column, slice, 1) to RAS+ mm; None where it is
+            unknown, and in manifests of earlier versions.
     """
 
     file: str
@@ -36,6 +38,7 @@ class Entry:
     scale: float
     spacing: list[float] | None
     split: str
+    affine: list[list[float]] | None = None
 
 
 @dataclass

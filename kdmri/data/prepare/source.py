@@ -47,11 +47,14 @@ class SourceVolume:
         files: what the volume is read from.
         slices: reads the slices in anatomical order; can be called more than once; raises
             DataError, which names the file, where one cannot be read.
-        geometry: where the images that `slices` gives lie; None where nothing is known.
+        geometry: where the images lie, once they are cropped to `shown` where that is; None where
+            nothing is known.
         split: "train", "validation" or "test" where the owner's release fixes it, else None.
         shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
             k-space covers more.
         scaled: whether the largest magnitude is 1 already.
+        notes: what the user should know of it although it is no error; sentences that name what
+            they are about. Every command prints them, each once, before it reads slices.
     """
 
     name: str
@@ -62,6 +65,7 @@ class SourceVolume:
     split: str | None = None
     shown: tuple[int, int] | None = None
     scaled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def spacing(self) -> Spacing | None:

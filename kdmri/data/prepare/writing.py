@@ -7,13 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
+from kdmri.data.layout import (
+    SUBJECT,
+    TARGET,
+    Attribute,
+    geometry_attributes,
+    target_keys,
+    write_slices,
+)
 from kdmri.data.prepare.kspace import NO_TARGET
 from kdmri.data.prepare.manifest import Entry, fingerprint
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import pseudonym
 from kdmri.errors import DataError
+
+Size = tuple[int, int]
 
 HELD_BYTES = 2**28
 """A volume up to this size is read once and held; a larger one is read twice and never held."""
@@ -28,7 +37,7 @@ class Form:
         simulation: phase and noise for magnitude sources.
     """
 
-    image_size: tuple[int, int] | None
+    image_size: Size | None
     simulation: Simulation
 
 
@@ -42,15 +51,17 @@ def write_prepared(
             several sizes.
         KdmriError: the file cannot be written.
     """
-    scale, held = _survey(volume)
+    scale, size, held = _survey(volume)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
-    attributes: dict[str, str | float] = {
+    geometry = volume.geometry
+    if geometry is not None and form.image_size is not None:
+        geometry = geometry.fitted(size, form.image_size)
+    attributes: dict[str, Attribute] = {
         SUBJECT: pseudonym(volume.subject),
         "scale": scale * peak,
+        **geometry_attributes(geometry),
     }
-    if volume.spacing is not None:
-        attributes["spacing_mm"] = " ".join(f"{distance:g}" for distance in volume.spacing)
     slices = held if held is not None else volume.slices()
     shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
     shape = write_slices(folder / relative, shaped, attributes)
@@ -60,13 +71,14 @@ def write_prepared(
         subject=pseudonym(volume.subject),
         shape=list(shape),
         scale=scale * peak,
-        spacing=None if volume.spacing is None else list(volume.spacing),
+        spacing=None if geometry is None else list(geometry.spacing),
         split=split,
+        affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
     )
 
 
-def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
-    """Find the largest magnitude and check every slice; hold the slices if they are few."""
+def _survey(volume: SourceVolume) -> tuple[float, Size, list[SourceSlice] | None]:
+    """Find largest magnitude and size and check every slice; hold the slices if they are few."""
     extent, held_bytes, first = Extent(), 0, None
     held: list[SourceSlice] | None = []
     for number, item in enumerate(volume.slices()):
@@ -87,7 +99,8 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return extent.largest, held
+    assert first is not None
+    return extent.largest, first.image.shape, held
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
@@ -116,9 +129,7 @@ def _shape(
     return values
 
 
-def _shape_coils(
-    coils: np.ndarray, key: str, scale: float, size: tuple[int, int] | None
-) -> np.ndarray:
+def _shape_coils(coils: np.ndarray, key: str, scale: float, size: Size | None) -> np.ndarray:
     """Crop or pad coil data (coils, H, W) in image space; scale k-space, not sensitivities."""
     is_kspace = key == "kspace_coils"
     if size is not None:
