@@ -166,7 +166,8 @@ class HeadInSlabs:
         import nibabel  # takes a while, and only the first run reads the image
 
         try:
-            image = nibabel.as_closest_canonical(nibabel.load(path))
+            stored = nibabel.load(path)
+            image = nibabel.as_closest_canonical(stored)
             values = np.asarray(image.dataobj, dtype=np.float32)
         except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
             raise DataError(f"{path}: not a readable NIfTI file ({error})") from error
@@ -182,6 +183,8 @@ class HeadInSlabs:
         if np.abs(volume - volume[:, :, ::-1]).max() < SYMMETRIC:
             volume = volume[:, :, : volume.shape[2] // 2]
         geometry = Geometry.of_array(image.affine, (down, along, across))
+        if not any(stored.header.get(f"{form}form_code", 1) for form in "sq"):
+            geometry = Geometry.of_spacing(geometry.spacing)
         return volume, geometry.flipped(volume.shape[0]).shifted(0, 0, int(used[0]))
 
     def _bounds(self, slices: int) -> list[tuple[str, int, int]]:

@@ -61,12 +61,12 @@ class FastMRI(Reader):
             split = split_of(path, source)
             try:
                 subject, size, masked = _inspect(path, self.undersampled)
+                geometry = _geometry(path)
             except UNREADABLE as error:
                 yield replace(unreadable(path, error), split=split)
                 continue
             slices = partial(_undersampled if masked else self._slices, path, size)
             shown = size if masked else None
-            geometry = _geometry(path)
             yield SourceVolume(path.stem, subject, (path,), slices, geometry, split, shown)
 
     def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
