@@ -166,7 +166,7 @@ class HeadInSlabs:
         import nibabel  # takes a while, and only the first run reads the image
 
         try:
-            stored = nibabel.load(path)
+            stored: Any = nibabel.load(path)
             image = nibabel.as_closest_canonical(stored)
             values = np.asarray(image.dataobj, dtype=np.float32)
         except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:

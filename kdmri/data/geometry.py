@@ -9,6 +9,9 @@ Spacing = tuple[float, float, float]
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the patient coordinates of DICOM and ISMRMRD to those of NIfTI."""
 
+FAR = 1e9
+"""Lengths in mm from here on are damage."""
+
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
@@ -75,7 +78,7 @@ class Geometry:
 
 def is_usable(affine: np.ndarray) -> bool:
     """Tell whether an affine (4, 4) gives each sample a place of its own."""
-    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+    if affine.shape != (4, 4) or not (np.abs(affine) < FAR).all():  # NaN is not, either
         return False
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not lengths.all() or not np.array_equal(affine[3], [0, 0, 0, 1]):

@@ -1,12 +1,13 @@
 """What the header of a NIfTI file says of its array: shape, unit, and place in the patient."""
 
+import math
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from kdmri.data.geometry import is_usable
+from kdmri.data.geometry import FAR, is_usable
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 """Length of a unit by its code in `xyzt_units`: metre, millimetre, micrometre."""
@@ -21,11 +22,15 @@ EXTENT = (1.0, 3000.0)
 """Lengths in mm that the longest side of such an image has."""
 
 
+DEFLATE = 1032
+"""What gzip compresses at most: a header that declares more would only fill the memory."""
+
+
 def open_image(path: Path) -> nibabel.Nifti1Image:
     """Open a file, header only.
 
     Raises:
-        ImageFileError: it holds no image of a usable shape and type.
+        ImageFileError: it holds no image of a usable shape and type, or not all of it.
     """
     try:
         image = nibabel.load(path)
@@ -42,6 +47,9 @@ def open_image(path: Path) -> nibabel.Nifti1Image:
     dtype = image.get_data_dtype()
     if dtype.kind not in "buifc":
         raise ImageFileError(f"has type {dtype}; it must be real or complex numbers")
+    declared, held = math.prod(image.shape) * dtype.itemsize, path.stat().st_size
+    if declared > held * (DEFLATE if path.suffix.lower() == ".gz" else 1):
+        raise ImageFileError(f"declares {declared} bytes of values, but is {held} bytes long")
     return image
 
 
@@ -77,7 +85,8 @@ def affine_in_mm(image: nibabel.Nifti1Image) -> np.ndarray | None:
         None where it is not finite or not invertible.
     """
     affine = np.array(image.affine, np.float64)
-    affine[:3] *= _unit(image)
+    with np.errstate(over="ignore"):
+        affine[:3] *= _unit(image)
     return affine if is_usable(affine) else None
 
 
@@ -88,8 +97,9 @@ def tells_orientation(image: nibabel.Nifti1Image) -> bool:
 
 def sizes_in_mm(image: nibabel.Nifti1Image) -> tuple[float, float, float] | None:
     """Read the voxel sizes (`pixdim`) along the three axes in mm, None where unknown."""
-    sizes = np.asarray(image.header["pixdim"][1:4], np.float64) * _unit(image)
-    if not np.isfinite(sizes).all() or sizes.min() <= 0:
+    with np.errstate(over="ignore"):
+        sizes = np.asarray(image.header["pixdim"][1:4], np.float64) * _unit(image)
+    if not ((sizes > 0) & (sizes < FAR)).all():
         return None
     return float(sizes[0]), float(sizes[1]), float(sizes[2])
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdmri.data.geometry import LPS_TO_RAS, Geometry
+from kdmri.data.geometry import LPS_TO_RAS, Geometry, is_usable
 from kdmri.data.prepare.raw_header import Encoding, voxel_size
 
 CLOSE = 1e-2
@@ -73,7 +73,8 @@ def stack(heads: np.ndarray, encoding: Encoding, size: tuple[int, int, int], nam
         geometry = Geometry.of_spacing(spacing)
         if alike and pitch.vector is not None:
             axes = rows * directions[0, 1], columns * directions[0, 0], pitch.vector / size[2]
-            geometry = _placed(places[0], np.column_stack(axes), size)
+            placed = _placed(places[0], np.column_stack(axes), size)
+            geometry = placed if is_usable(placed.affine) else geometry
     return Stack(geometry, tuple(f"{name}: {note}" for note in notes))
 
 

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from kdmri.data.geometry import FAR
+
 Triple = tuple[float, float, float]
 
 
@@ -88,7 +90,7 @@ def voxel_size(header: Encoding, axis: int, samples: int | None = None) -> float
     if samples == recon.matrix[axis] != encoded.matrix[axis]:
         spaces.reverse()  # cropped to what is shown before the file was written
     for space, count in spaces:
-        if space.field_of_view[axis] > 0:
+        if 0 < space.field_of_view[axis] < FAR:
             return space.field_of_view[axis] / count
     return float("nan")
 

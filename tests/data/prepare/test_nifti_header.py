@@ -1,5 +1,6 @@
 """Headers as other tools write them; nibabel says where a voxel lies."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,4 +219,15 @@ def test_quaternion_that_is_no_rotation_is_named(tmp_path: Path) -> None:
     patch(tmp_path / "a.nii", quatern_b=2)
     (volume,) = Nifti(None, 2).volumes(tmp_path)
     with pytest.raises(DataError, match=r"a\.nii: the quaternion of its header is no rotation"):
+        next(volume.slices())
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_array_that_is_not_there_fills_no_memory(tmp_path: Path, ending: str) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.ones(SHAPE, np.float32), np.eye(4)), tmp_path / "a.nii")
+    patch(tmp_path / "a.nii", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
+    if ending == ".nii.gz":
+        (tmp_path / "a.nii.gz").write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
+    (volume,) = Nifti(None, 2).volumes(tmp_path / f"a{ending}")
+    with pytest.raises(DataError, match=r"declares 108000000000000 bytes of values, but is"):
         next(volume.slices())
