@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from kdmri.data.layout import write_volume
+from kdmri.data.geometry import Geometry
+from kdmri.data.layout import Attribute, geometry_attributes, write_volume
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import write_text
 
@@ -99,12 +100,8 @@ class HeadInSlabs:
             self._compare(folder)
             return
         path = Path(self.source) if self.source else self.find()
-        volume, spacing = self._read(path)
-        attributes: dict[str, str | float] = {
-            "source": path.name,
-            "orientation": self.orientation,
-            "spacing_mm": spacing,
-        }
+        volume, geometry = self._read(path)
+        facts: dict[str, Attribute] = {"source": path.name, "orientation": self.orientation}
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
@@ -112,6 +109,7 @@ class HeadInSlabs:
             for split, first, last in self._bounds(volume.shape[2]):
                 counts[split] = counts.get(split, 0) + 1
                 slab = volume[:, :, first:last]
+                attributes = facts | geometry_attributes(geometry.shifted(0, 0, first))
                 write_volume(aside / split / f"{counts[split]}.h5", slab, attributes)
             made_of = self._settings() | {"source": _digest(path), "packaged": not self.source}
             write_text(aside / MADE_OF, json.dumps(made_of, indent=2))
@@ -159,8 +157,8 @@ class HeadInSlabs:
                 "dataset.name=..., or remove the folder and what was trained on it"
             )
 
-    def _read(self, path: Path) -> tuple[np.ndarray, float]:
-        """Read the slices that show the head, (H, W, S) in [0, 1], and their distance in mm."""
+    def _read(self, path: Path) -> tuple[np.ndarray, Geometry]:
+        """Read the slices that show the head, (H, W, S) in [0, 1], and where they lie."""
         if self.orientation not in ORIENTATIONS:
             raise ConfigurationError(
                 f"dataset.orientation={self.orientation}: choose one of {', '.join(ORIENTATIONS)}"
@@ -168,7 +166,8 @@ class HeadInSlabs:
         import nibabel  # takes a while, and only the first run reads the image
 
         try:
-            image = nibabel.as_closest_canonical(nibabel.load(path))
+            stored: Any = nibabel.load(path)
+            image = nibabel.as_closest_canonical(stored)
             values = np.asarray(image.dataobj, dtype=np.float32)
         except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
             raise DataError(f"{path}: not a readable NIfTI file ({error})") from error
@@ -183,7 +182,10 @@ class HeadInSlabs:
         volume = volume[:, :, used[0] : used[-1] + 1]
         if np.abs(volume - volume[:, :, ::-1]).max() < SYMMETRIC:
             volume = volume[:, :, : volume.shape[2] // 2]
-        return volume, float(image.header.get_zooms()[across])
+        geometry = Geometry.of_array(image.affine, (down, along, across))
+        if not any(stored.header.get(f"{form}form_code", 1) for form in "sq"):
+            geometry = Geometry.of_spacing(geometry.spacing)
+        return volume, geometry.flipped(volume.shape[0]).shifted(0, 0, int(used[0]))
 
     def _bounds(self, slices: int) -> list[tuple[str, int, int]]:
         """Give (split, first slice, one past the last) of each slab."""

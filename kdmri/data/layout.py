@@ -6,6 +6,15 @@ A file holds one volume (keys of shape (H, W, S)) or one slice (keys of shape (H
 - `volfc`: the complex image, complex64, beside `volfs` = |`volfc`| (files of this project only);
 - `img_volus_4x`, `kspace_volus_4x`: zero-filled magnitude and undersampled k-space for an
   acceleration, as files of the original KD-MRI project carry them.
+
+Attributes of the file, each where it is known:
+
+- `subject`: pseudonym of who was scanned;
+- `scale`: what the source's values were divided by;
+- `largest_magnitude`: of the file;
+- `spacing_mm`: distances between rows, columns and slices, as text: "1.5 1.25 3";
+- `affine`: float64 (4, 4), takes (row, column, slice, 1) to mm towards right, anterior and superior
+  (RAS+, as NIfTI counts them); there where orientation and position are known.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +25,7 @@ import h5py
 import numpy as np
 
 from kdmri.data.cropping import fit_centre
+from kdmri.data.geometry import Geometry, is_usable
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.errors import DataError
 from kdmri.files import written_aside
@@ -26,6 +36,12 @@ LARGEST = "largest_magnitude"
 """Attribute of a file: its largest magnitude, known without reading the volume."""
 SUBJECT = "subject"
 """Attribute of a file: pseudonym of who was scanned."""
+SPACING = "spacing_mm"
+"""Attribute of a file: distances in mm between rows, columns and slices, as text."""
+AFFINE = "affine"
+"""Attribute of a file: float64 (4, 4), (row, column, slice, 1) to RAS+ mm."""
+Attribute = str | float | np.ndarray
+"""What an attribute of a file may be."""
 BELOW_ZERO = -1e-3
 """Magnitudes, of which the largest is 1, may be this much below zero by rounding."""
 
@@ -138,6 +154,43 @@ def subjects(volumes: Iterable[Volume]) -> list[str]:
     return [subject(volume.path) or "unknown" for volume in volumes]
 
 
+def geometry_attributes(geometry: Geometry | None) -> dict[str, Attribute]:
+    """Return the attributes that tell a geometry; none where nothing is known."""
+    if geometry is None:
+        return {}
+    told: dict[str, Attribute] = {SPACING: " ".join(f"{mm:g}" for mm in geometry.spacing)}
+    return told | {AFFINE: geometry.affine} if geometry.oriented else told
+
+
+def read_geometry(file: h5py.File) -> Geometry | None:
+    """Read what `geometry_attributes` wrote; None where a file has none.
+
+    Raises:
+        DataError: the attributes are of another kind, such as an affine that is not invertible.
+    """
+    affine, spacing = file.attrs.get(AFFINE), file.attrs.get(SPACING)
+    if affine is not None:
+        numbers = np.asarray(affine)
+        if numbers.dtype.kind not in "iuf" or not is_usable(numbers):
+            raise DataError(
+                f"{file.filename}: attribute {AFFINE} is no invertible (4, 4) matrix from (row, "
+                "column, slice) to mm; correct or remove it"
+            )
+        return Geometry(numbers.astype(np.float64))
+    if not isinstance(spacing, str):
+        return None  # data sets of earlier versions tell the distance of slices alone
+    try:
+        rows, columns, slices = (float(word) for word in spacing.split())
+    except ValueError:
+        rows = columns = slices = np.nan
+    if not all(np.isfinite(mm) and mm > 0 for mm in (rows, columns, slices)):
+        raise DataError(
+            f"{file.filename}: attribute {SPACING}={spacing!r} must be three distances above 0, "
+            "between rows, columns and slices; correct or remove it"
+        )
+    return Geometry.of_spacing((rows, columns, slices))
+
+
 def read_slice(file: h5py.File, volume: Volume, key: str, index: int) -> np.ndarray:
     """Read one slice (H, W) as float32 or complex64.
 
@@ -185,7 +238,7 @@ def largest_magnitude(
     return float(stored)
 
 
-def write_volume(path: Path, volume: np.ndarray, attributes: Mapping[str, str | float]) -> None:
+def write_volume(path: Path, volume: np.ndarray, attributes: Mapping[str, Attribute]) -> None:
     """Write a volume that is in memory; see `write_slices`.
 
     Args:
@@ -207,7 +260,7 @@ def target_keys(image: np.ndarray) -> dict[str, np.ndarray]:
 def write_slices(
     path: Path,
     slices: Iterable[Mapping[str, np.ndarray]],
-    attributes: Mapping[str, str | float],
+    attributes: Mapping[str, Attribute],
 ) -> tuple[int, int, int]:
     """Write slices as they come, whole file or none, chunked by slice.
 
@@ -252,7 +305,7 @@ def write_undersampled(
     volume: np.ndarray,
     mask: np.ndarray,
     acceleration: str,
-    attributes: Mapping[str, str | float],
+    attributes: Mapping[str, Attribute],
 ) -> None:
     """Write a file exactly as the original KD-MRI project expects it.
 

@@ -11,6 +11,7 @@ from kdmri.errors import DataError
 from kdmri.execution import all_digits
 from kdmri.inference.checkpoint import Trained
 from kdmri.inference.feeding import Feed, feed
+from kdmri.inference.output import Result
 from kdmri.inference.survey import survey
 from kdmri.inference.writing import Target, opened
 from kdmri.metrics import VolumeMetrics
@@ -66,16 +67,13 @@ def reconstruct_volumes(
     index = 0
     for target in found:
         part = Done({}, 0, done.metrics, {}, [])
-        facts: dict[str, str | float] = {
-            "checkpoint": Path(trained.path).name,
-            "network": trained.label(),
-        }
+        facts = {"checkpoint": Path(trained.path).name, "network": trained.label()}
         try:
-            with opened(target, reader, facts) as writer_of:
+            with opened(target, reader, facts) as begin:
                 for volume in target.volumes:
                     index += 1
                     one = feed(volume, survey(volume), trained, padded, index)
-                    write = writer_of(volume, one.scale, one.survey.count, one.size)
+                    write = begin(Result(volume, one.scale, one.survey.count, one.size))
                     _volume(one, write, batch_size, device, progress, part)
                     combined = reader.raw and not one.survey.is_complex
                     note = one.describe() + (COMBINED if combined else "")

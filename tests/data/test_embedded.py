@@ -8,6 +8,7 @@ import pytest
 
 from kdmri.data import embedded
 from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni
+from kdmri.data.layout import read_geometry
 from kdmri.errors import ConfigurationError, DataError
 
 SLABS = [("train", 0.5), ("validation", 0.2), ("test", 0.3)]
@@ -38,6 +39,22 @@ def test_slabs_are_the_templates_slices_apart_in_space(tmp_path: Path, orientati
         for index in range(slab.shape[2]):
             np.testing.assert_array_equal(slab[:, :, index], see(head, first + index))
         first += slab.shape[2] + HEAD.gap
+
+
+@pytest.mark.parametrize("orientation", AS_SEEN)
+def test_slabs_lie_where_the_template_is(tmp_path: Path, orientation: str) -> None:
+    replace(HEAD, orientation=orientation)(tmp_path / "mni")
+    template = nibabel.load(find_mni())
+    values = np.asarray(template.dataobj, dtype=np.float32) / 255
+    for split in ("train", "validation", "test"):
+        with h5py.File(tmp_path / "mni" / split / "1.h5") as file:
+            slab, geometry = file["volfs"][...], read_geometry(file)
+        assert geometry is not None
+        assert geometry.spacing == pytest.approx((1, 1, 1))
+        to_template = np.linalg.inv(template.affine) @ geometry.affine
+        indices = nibabel.affines.apply_affine(to_template, np.indices(slab.shape).reshape(3, -1).T)
+        found = values[tuple(indices.round().astype(int).T)].reshape(slab.shape)
+        np.testing.assert_array_equal(found, slab)
 
 
 def test_mirrored_slices_of_a_symmetric_head_are_in_one_split_only(tmp_path: Path) -> None:

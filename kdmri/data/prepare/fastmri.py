@@ -9,6 +9,7 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
+from kdmri.data.geometry import Geometry
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import (
     centred_ifft2,
@@ -19,7 +20,7 @@ from kdmri.data.prepare.kspace import (
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.prepare.options import check_flags
-from kdmri.data.prepare.raw_header import parse_header
+from kdmri.data.prepare.raw_header import parse_header, voxel_size
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 
 RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
@@ -61,12 +62,13 @@ class FastMRI(Reader):
             split = split_of(path, source)
             try:
                 subject, size, masked = _inspect(path, self.undersampled)
+                geometry = _geometry(path)
             except UNREADABLE as error:
                 yield replace(unreadable(path, error), subject=path.stem, split=split)
                 continue
             slices = partial(_undersampled if masked else self._slices, path, size)
             shown = size if masked else None
-            yield SourceVolume(path.stem, subject, (path,), slices, split=split, shown=shown)
+            yield SourceVolume(path.stem, subject, (path,), slices, geometry, split, shown)
 
     def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
@@ -114,6 +116,20 @@ def _inspect(path: Path, undersampled: bool) -> tuple[str, tuple[int, int], bool
         height, width = (min(pair) for pair in zip(wanted, kspace.shape[-2:], strict=True))
     subject = patient.decode() if isinstance(patient, bytes) else str(patient)
     return subject, (height, width), masked
+
+
+def _geometry(path: Path) -> Geometry | None:
+    """Tell the distances in mm: the header has no position and no gap between slices."""
+    with open_hdf5(path) as file:
+        if "ismrmrd_header" not in file:
+            return None
+        header = parse_header(file["ismrmrd_header"][()])
+        # The readout, x, lies along the rows' numbers.
+        samples = dict(enumerate(file["kspace"].shape[-2:]))
+    x, y, z = (voxel_size(header, axis, samples.get(axis)) for axis in range(3))
+    spacing = x, y, z
+    is_told = all(np.isfinite(mm) and mm > 0 for mm in spacing)
+    return Geometry.of_spacing(spacing) if is_told else None
 
 
 def _recon_size(file: h5py.File) -> tuple[int, int]:

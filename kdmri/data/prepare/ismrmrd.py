@@ -22,6 +22,7 @@ from kdmri.data.prepare.kspace import (
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
+from kdmri.data.prepare.raw_geometry import Stack, slice_order, stack
 from kdmri.data.prepare.raw_header import Encoding, parse_header
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError
@@ -52,8 +53,9 @@ NO_IMAGE = (
 class Ismrmrd(Reader):
     """Reads ISMRMRD files (Inati et al., Magn Reson Med 77 (2017) 411; ismrmrd.github.io).
 
-    Fully sampled Cartesian scans, 2D with any number of slices or 3D. Rows of the image are phase
-    encoding steps, columns the readout. Images are cropped to the field of view of the header's
+    Fully sampled Cartesian scans, 2D with any number of slices or 3D. Slices are in the order of
+    their positions along the slice direction. Rows of the image are phase encoding steps, columns
+    the readout. Images are cropped to the field of view of the header's
     reconSpace at the resolution of the scan, which gives its matrix unless the vendor interpolates:
     k-space filled up with zeros would only look like data. Averages are averaged; noise is not
     decorrelated between coils. One coil gives a complex64 image, several their root sum of squares,
@@ -95,16 +97,28 @@ class Ismrmrd(Reader):
                 yield replace(broken, name=name, split=split)
                 continue
             several = [key for key in COUNTERS if encoding.counts.get(key, 1) > 1]
+            heads = self._heads(path)
             for values in product(*(range(encoding.counts[key]) for key in several)):
                 chosen = dict(zip(several, values, strict=True))
+                found = None if heads is None else _stack(heads, encoding, chosen, path)
                 yield SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
                     subject="",
                     files=(path,),
                     slices=partial(self._slices, path, encoding, chosen),
+                    geometry=None if found is None else found.geometry,
                     split=split,
                     shown=(_shown(encoding, 1), _shown(encoding, 0)) if self.undersampled else None,
+                    notes=() if found is None else found.notes,
                 )
+
+    def _heads(self, path: Path) -> np.ndarray | None:
+        """Read the heads of the acquisitions; None where they cannot be, which slices tell."""
+        try:
+            with open_hdf5(path) as file:
+                return file[f"{self.group}/data"].fields("head")[()]
+        except UNREADABLE:
+            return None
 
     def _encoding(self, path: Path) -> Encoding:
         with open_hdf5(path) as file:
@@ -124,10 +138,9 @@ class Ismrmrd(Reader):
             heads = stored.fields("head")[()]
             imaging = _imaging(heads, _package(), chosen)
             number = heads["idx"]["slice"]
-            partitions = bool(heads["idx"]["kspace_encode_step_2"][imaging].any())
-            for index in np.unique(number[imaging]):
+            for index in slice_order(heads[imaging]):
                 lines = _records(stored, np.flatnonzero(imaging & (number == index)))
-                filled, counts = _fill(lines, encoding, partitions)
+                filled, counts = _fill(lines, encoding, _has_partitions(heads[imaging]))
                 full = _is_full(counts)
                 if not full and not self.undersampled:
                     raise ValueError(NO_TARGET)
@@ -194,6 +207,24 @@ def _imaging(heads: np.ndarray, package: ModuleType, chosen: Mapping[str, int]) 
     if (imaging & flagged("ACQ_IS_REVERSE")).any():
         raise ValueError("lines are read out in both directions (EPI), which is not supported")
     return imaging
+
+
+def _has_partitions(heads: np.ndarray) -> bool:
+    """Tell a slab (3D) from slices by the heads of its acquisitions."""
+    return bool(heads["idx"]["kspace_encode_step_2"].any())
+
+
+def _stack(
+    heads: np.ndarray, encoding: Encoding, chosen: Mapping[str, int], path: Path
+) -> Stack | None:
+    """Tell where the images of a volume lie; None where there are none, which slices tell."""
+    try:
+        lines = heads[_imaging(heads, _package(), chosen)]
+        images = _shown(encoding, 2) if _has_partitions(lines) else 1
+        size = _shown(encoding, 1), _shown(encoding, 0), images
+        return stack(lines, encoding, size, str(path))
+    except UNREADABLE:
+        return None
 
 
 def _records(stored: h5py.Dataset, places: np.ndarray) -> Iterator[np.void]:

@@ -9,7 +9,15 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
-from kdmri.data.layout import COMPLEX_TARGET, SUBJECT, TARGET, Volume, inspect, open_volume
+from kdmri.data.layout import (
+    COMPLEX_TARGET,
+    SUBJECT,
+    TARGET,
+    Volume,
+    inspect,
+    open_volume,
+    read_geometry,
+)
 from kdmri.data.prepare.naming import find, name_of, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import DataError
@@ -46,13 +54,16 @@ class LayoutFiles(Reader):
             try:
                 with open_volume(path) as file:
                     subject = str(file.attrs.get(SUBJECT, subject))
+                    geometry = read_geometry(file)
                 volume, kspace_only = self._inspect(path)
             except DataError as error:
                 broken = unreadable(path, str(error).removeprefix(f"{path}: "))
                 yield replace(broken, name=name, subject=subject, split=split)
                 continue
             slices = partial(_kspace_slices if kspace_only else _slices, volume)
-            yield SourceVolume(name, subject, (path,), slices, split=split, scaled=not kspace_only)
+            yield SourceVolume(
+                name, subject, (path,), slices, geometry, split, scaled=not kspace_only
+            )
 
     def _inspect(self, path: Path) -> tuple[Volume, bool]:
         """Describe a file, and tell whether it holds nothing but k-space."""

@@ -31,6 +31,8 @@ class Entry:
         spacing: distances in mm between rows, columns and slices, or None.
         split: "train", "validation" or "test".
         nan: share of the source's values that were NaN and are 0 here.
+        affine: rows of the (4, 4) that takes (row, column, slice, 1) to RAS+ mm; None where it is
+            unknown, and in manifests of earlier versions.
     """
 
     file: str
@@ -41,6 +43,7 @@ class Entry:
     spacing: list[float] | None
     split: str
     nan: float = 0.0
+    affine: list[list[float]] | None = None
 
 
 @dataclass

@@ -16,12 +16,19 @@ from nibabel.volumeutils import apply_read_scaling
 from kdmri.data.embedded import ORIENTATIONS
 from kdmri.data.geometry import Geometry
 from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of
+from kdmri.data.prepare.nifti_header import (
+    affine_in_mm,
+    array_shape,
+    notes,
+    open_image,
+    sizes_in_mm,
+    tells_orientation,
+)
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError, DataError
 
 ENDINGS = (".nii", ".nii.gz")
 DAMAGED = (ImageFileError, HeaderDataError, ZlibError)
-MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 APPLE_DOUBLE = "._"
 """What the names of files begin with that macOS leaves beside real ones in an archive."""
 
@@ -70,17 +77,14 @@ def nifti_volumes(
         axis: slice axis of the stored array where `orientation` is None.
     """
     try:
-        image = _load(path)
-        turn = None if orientation is None else _turn(image)
+        image = open_image(path)
+        shape = array_shape(image)
+        geometry = _geometry(image, orientation, axis)
+        told = notes(image, path, turned=orientation is not None)
     except (*UNREADABLE, *DAMAGED) as error:
         yield replace(unreadable(path, error), name=name, subject=subject, split=split)
         return
-    across, down, along = _axes(orientation, axis)
-    zooms = _zooms(image, turn)
-    geometry = None
-    if zooms is not None:
-        geometry = Geometry.of_spacing((zooms[down], zooms[along], zooms[across]))
-    for frame in range(image.shape[3]) if len(image.shape) == 4 else [None]:
+    for frame in range(shape[3]) if len(shape) == 4 else [None]:
         yield SourceVolume(
             name=name if frame is None else f"{name}_frame{frame + 1:02d}",
             subject=subject,
@@ -88,24 +92,8 @@ def nifti_volumes(
             slices=partial(_slices, path, orientation, axis, frame),
             geometry=geometry,
             split=split,
+            notes=told,
         )
-
-
-def _load(path: Path) -> nibabel.Nifti1Image:
-    """Open a file, header only.
-
-    Raises:
-        ImageFileError: it holds no image of a usable shape and type.
-    """
-    image = nibabel.load(path)
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise ImageFileError("is not NIfTI")
-    shape, dtype = image.shape, image.get_data_dtype()
-    if len(shape) not in (3, 4) or min(shape) < 1:
-        raise ImageFileError(f"has shape {shape}; it must be 3D or 4D")
-    if dtype.kind not in "buifc":
-        raise ImageFileError(f"has type {dtype}; it must be real or complex numbers")
-    return image
 
 
 def _axes(orientation: str | None, axis: int) -> tuple[int, int, int]:
@@ -116,37 +104,59 @@ def _axes(orientation: str | None, axis: int) -> tuple[int, int, int]:
     return axis, down, along
 
 
-def _turn(image: nibabel.Nifti1Image) -> np.ndarray:
-    """Tell by the affine how stored axes become right, anterior and superior; (3, 2)."""
-    affine = image.affine
-    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+def turn_of(image: nibabel.Nifti1Image, orientation: str | None) -> np.ndarray | None:
+    """Tell by the affine how stored axes become right, anterior and superior.
+
+    Args:
+        image: its header.
+        orientation: as for `nifti_volumes`.
+
+    Returns:
+        (3, 2) as nibabel has it; None where the stored array is kept.
+
+    Raises:
+        ImageFileError: the affine does not tell it.
+    """
+    if orientation is None:
+        return None
+    if affine_in_mm(image) is None:
         raise ImageFileError(
             "its affine does not tell the orientation; use format.orientation=null"
         )
-    return nibabel.io_orientation(affine)
+    return nibabel.io_orientation(image.affine)
 
 
-def _zooms(image: nibabel.Nifti1Image, turn: np.ndarray | None) -> list[float] | None:
-    """Give the distances in mm along the axes as they are after turning, None where unknown."""
-    unit = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
-    zooms = np.asarray(image.header.get_zooms()[:3], dtype=float) * unit
-    if not np.isfinite(zooms).all() or zooms.min() <= 0:
-        return None
-    order = range(3) if turn is None else np.argsort(turn[:, 0])
-    return [float(zooms[n]) for n in order]
+def _geometry(image: nibabel.Nifti1Image, orientation: str | None, axis: int) -> Geometry | None:
+    """Tell where the slices lie that `as_slices` cuts from the stored array."""
+    turn = turn_of(image, orientation)
+    across, down, along = _axes(orientation, axis)
+    affine, sizes = affine_in_mm(image), sizes_in_mm(image)
+    if affine is None:
+        return (
+            None
+            if sizes is None
+            else Geometry.of_spacing((sizes[down], sizes[along], sizes[across]))
+        )
+    shape = np.array(array_shape(image)[:3])
+    if turn is not None:
+        affine = affine @ nibabel.orientations.inv_ornt_aff(turn, tuple(shape))
+        shape[turn[:, 0].astype(int)] = shape.copy()
+    found = Geometry.of_array(affine, (down, along, across))
+    if not tells_orientation(image):
+        return Geometry.of_spacing(found.spacing)
+    return found if turn is None else found.flipped(int(shape[down]))
 
 
 def _slices(
     path: Path, orientation: str | None, axis: int, frame: int | None
 ) -> Iterator[SourceSlice]:
     with blaming(path, *DAMAGED):
-        image = _load(path)
+        image = open_image(path)
         proxy: Any = image.dataobj
         # Stored numbers of an uncompressed file stay on the disk; a compressed one is read whole.
-        values = np.asanyarray(proxy.get_unscaled())
+        values = np.asanyarray(proxy.get_unscaled()).reshape(array_shape(image), order="F")
         values = values if frame is None else values[..., frame]
-        turn = None if orientation is None else _turn(image)
-        volume = as_slices(values, orientation, axis, turn)
+        volume = as_slices(values, orientation, axis, turn_of(image, orientation))
         kind = np.complex64 if np.iscomplexobj(volume) else np.float32
         for index in range(volume.shape[0]):
             scaled = apply_read_scaling(volume[index], proxy.slope, proxy.inter)
@@ -177,6 +187,8 @@ def as_slices(
 @dataclass(frozen=True)
 class Nifti(Reader):
     """Reads any folder of NIfTI files, three axes or four (the last is time), real or complex.
+
+    Axes of length 1 behind these are no reason to refuse a file.
 
     Attributes:
         orientation: "axial", "coronal" or "sagittal", by the file's affine; None keeps the stored

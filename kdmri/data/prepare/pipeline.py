@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from kdmri.data.layout import SUBJECT, inspect, open_volume, read_volume, write_undersampled
+from kdmri.data.layout import (
+    AFFINE,
+    SPACING,
+    SUBJECT,
+    inspect,
+    open_volume,
+    read_volume,
+    write_undersampled,
+)
 from kdmri.data.masks import MaskRule
 from kdmri.data.prepare.manifest import Entry, Manifest
 from kdmri.data.prepare.naming import blaming, natural
@@ -20,6 +28,9 @@ from kdmri.data.prepare.who import Told, shown, tell
 from kdmri.data.prepare.writing import Form, names_in_use, write_prepared
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import written_aside
+
+FACTS = (SUBJECT, SPACING, AFFINE)
+"""Attributes that undersampled copies keep."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +262,7 @@ def store_undersampled(folder: Path, mask: MaskRule, acceleration: str, mask_pat
             volume = inspect(path, channels=1)
             with open_volume(path) as file:
                 values = read_volume(file, volume, volume.target_key)
-                told = {key: file.attrs[key] for key in (SUBJECT,) if key in file.attrs}
+                told = {key: file.attrs[key] for key in FACTS if key in file.attrs}
             drawn = mask(volume.shape[:2])
             single = values[:, :, 0] if volume.shape[2] == 1 else values
             target = split / f"acc_{acceleration}" / f"{number}.h5"

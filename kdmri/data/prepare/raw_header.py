@@ -3,6 +3,8 @@
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from kdmri.data.geometry import FAR
+
 Triple = tuple[float, float, float]
 
 
@@ -69,6 +71,28 @@ def parse_header(xml: bytes | str) -> Encoding:
         ),
         counts={name: (_limit(limits[name], "maximum") or 0) + 1 for name in limits},
     )
+
+
+def voxel_size(header: Encoding, axis: int, samples: int | None = None) -> float:
+    """Compute the size of a voxel in mm, at the resolution of the scan.
+
+    Args:
+        header: fields of view and matrices.
+        axis: 0, 1 or 2 for x, y or z.
+        samples: number of samples that a file really has along the axis; None: as encoded.
+
+    Returns:
+        NaN where the header does not tell it.
+    """
+    encoded, recon = header.encoded, header.recon
+    samples = samples or encoded.matrix[axis]
+    spaces = [(encoded, samples), (recon, recon.matrix[axis])]
+    if samples == recon.matrix[axis] != encoded.matrix[axis]:
+        spaces.reverse()  # cropped to what is shown before the file was written
+    for space, count in spaces:
+        if 0 < space.field_of_view[axis] < FAR:
+            return space.field_of_view[axis] / count
+    return float("nan")
 
 
 def _space(encoding: ElementTree.Element, name: str) -> Space:

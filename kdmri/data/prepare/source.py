@@ -53,7 +53,8 @@ class SourceVolume:
         files: what the volume is read from.
         slices: reads the slices in anatomical order; can be called more than once; raises
             DataError, which names the file, where one cannot be read.
-        geometry: where the images that `slices` gives lie; None where nothing is known.
+        geometry: where the images lie, once they are cropped to `shown` where that is; None where
+            nothing is known.
         split: "train", "validation" or "test" where the owner's release fixes it, else None.
         shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
             k-space covers more.

@@ -3,11 +3,19 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
+from kdmri.data.layout import (
+    SUBJECT,
+    TARGET,
+    Attribute,
+    geometry_attributes,
+    target_keys,
+    write_slices,
+)
 from kdmri.data.prepare.kspace import NO_TARGET
 from kdmri.data.prepare.manifest import Entry, fingerprint
 from kdmri.data.prepare.simulation import Simulation
@@ -15,6 +23,8 @@ from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import pseudonym
 from kdmri.errors import DataError
+
+Size = tuple[int, int]
 
 HELD_BYTES = 2**28
 """A volume up to this size is read once and held; a larger one is read twice and never held."""
@@ -29,7 +39,7 @@ class Form:
         simulation: phase and noise for magnitude sources.
     """
 
-    image_size: tuple[int, int] | None
+    image_size: Size | None
     simulation: Simulation
 
 
@@ -43,15 +53,18 @@ def write_prepared(
             several sizes.
         KdmriError: the file cannot be written.
     """
-    scale, held, nan = _survey(volume)
+    surveyed = _survey(volume)
+    scale, held = surveyed.largest, surveyed.held
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
-    attributes: dict[str, str | float] = {
+    geometry = volume.geometry
+    if geometry is not None and form.image_size is not None:
+        geometry = geometry.fitted(surveyed.size, form.image_size)
+    attributes: dict[str, Attribute] = {
         SUBJECT: pseudonym(volume.subject),
         "scale": scale * peak,
+        **geometry_attributes(geometry),
     }
-    if volume.spacing is not None:
-        attributes["spacing_mm"] = " ".join(f"{distance:g}" for distance in volume.spacing)
     slices = held if held is not None else checked(volume)
     shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
     shape = write_slices(folder / relative, shaped, attributes)
@@ -61,31 +74,46 @@ def write_prepared(
         subject=pseudonym(volume.subject),
         shape=list(shape),
         scale=scale * peak,
-        spacing=None if volume.spacing is None else list(volume.spacing),
+        spacing=None if geometry is None else list(geometry.spacing),
         split=split,
-        nan=nan,
+        affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
+        nan=surveyed.nan,
     )
 
 
-def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None, float]:
-    """Find the largest magnitude and check every slice; hold the slices if they are few.
+class _Surveyed(NamedTuple):
+    """What a first look at a volume tells.
 
-    Returns:
-        The largest magnitude, the slices or None, and the share of values that were NaN.
+    Attributes:
+        largest: magnitude.
+        size: (H, W) of its slices.
+        held: its slices, if they are few.
+        nan: share of its values that were NaN and are 0 here.
     """
+
+    largest: float
+    size: Size
+    held: list[SourceSlice] | None
+    nan: float
+
+
+def _survey(volume: SourceVolume) -> _Surveyed:
+    """Find largest magnitude and size and check every slice."""
     extent, held_bytes, nan, total = Extent(), 0, 0, 0
+    size: Size = (0, 0)
     held: list[SourceSlice] | None = []
     for item in checked(volume):
         if item.mask is not None:
             raise DataError(f"{volume.files[0]}: {NO_TARGET}")
         extent.add(item.image)
+        size = item.image.shape
         nan, total = nan + item.nan, total + item.image.size
         held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
         if held is not None:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return extent.largest, held, nan / total
+    return _Surveyed(extent.largest, size, held, nan / total)
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
@@ -114,9 +142,7 @@ def _shape(
     return values
 
 
-def _shape_coils(
-    coils: np.ndarray, key: str, scale: float, size: tuple[int, int] | None
-) -> np.ndarray:
+def _shape_coils(coils: np.ndarray, key: str, scale: float, size: Size | None) -> np.ndarray:
     """Crop or pad coil data (coils, H, W) in image space; scale k-space, not sensitivities."""
     is_kspace = key == "kspace_coils"
     if size is not None:

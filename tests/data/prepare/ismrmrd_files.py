@@ -75,6 +75,8 @@ class Scan:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.dataset = ismrmrd.Dataset(str(path), group)
         self.dataset.write_xml_header(xml.encode())
+        self.place: np.ndarray | list[float] = [0.0, 0.0, 0.0]
+        self.directions = np.zeros((3, 3))
 
     def __enter__(self) -> "Scan":
         return self
@@ -83,8 +85,14 @@ class Scan:
         self.dataset.close()
 
     def line(self, data: np.ndarray, flags: tuple[int, ...] = (), **idx: int) -> None:
-        """Append (coils, samples); `idx` has the names of the format, `row` is its step 1."""
+        """Append (coils, samples); `idx` has the names of the format, `row` is its step 1.
+
+        `place` (in LPS, mm) and `directions` (read, phase, slice) are those of the next lines.
+        """
         acquisition = ismrmrd.Acquisition.from_array(np.ascontiguousarray(data, np.complex64))
+        acquisition.position[:] = self.place
+        for name, vector in zip(("read", "phase", "slice"), self.directions, strict=True):
+            getattr(acquisition, f"{name}_dir")[:] = vector
         acquisition.center_sample = idx.pop("center_sample", data.shape[1] // 2)
         for name in ("discard_pre", "discard_post", "encoding_space_ref"):
             setattr(acquisition, name, idx.pop(name, 0))

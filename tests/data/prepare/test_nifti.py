@@ -116,10 +116,10 @@ def test_damaged_file_is_named_when_its_turn_comes(tmp_path: Path, anatomy: np.n
             list(volumes[number].slices())
 
 
-def test_flat_image_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "flat.nii", np.ones((4, 4), np.float32))
+def test_line_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "line.nii", np.ones(4, np.float32))
     (volume,) = STORED.volumes(tmp_path)
-    with pytest.raises(DataError, match=r"flat.nii: has shape \(4, 4\)"):
+    with pytest.raises(DataError, match=r"line.nii: has shape \(4,\)"):
         list(volume.slices())
 
 
