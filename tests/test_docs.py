@@ -1,8 +1,10 @@
-"""The documentation: its tutorial runs, what it quotes is there, its site needs no network."""
+"""README and documentation: their commands run, what they quote is there, the site is offline."""
 
 import ast
 import os
 import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 import torch
+from hydra import compose
 
 from tests.conftest import ROOT
 
@@ -22,14 +27,20 @@ PROJECT = ("kdmri", "configs", "train.py", "evaluate.py", "pyproject.toml", "REA
 
 PRELUDE = """
 set -euo pipefail
-python() {
-  case "$1" in
-    train.py | evaluate.py) command python "$@" $SMALL ;;
-    *) command python "$@" ;;
+kdmri() {
+  local name=$1
+  shift
+  case "$name" in
+    train | evaluate) python "$name.py" "$@" $SMALL ;;
+    import) python -m kdmri.import_original "$@" ;;
+    *) python -m "kdmri.$name" "$@" ;;
   esac
 }
 """
 
+README_LINES = 170
+OPENED = 8
+"""Lines of Python that use a trained network, without those that import."""
 
 WORDS = 3
 """A message with fewer words of its own would match anything."""
@@ -40,6 +51,11 @@ def run_page(name: str, folder: Path) -> str:
     text = (PAGES / name).read_text()
     small = re.search(r"^small: (.*)$", text, re.M)
     assert small
+    return run_blocks(text, folder, small[1])
+
+
+def run_blocks(text: str, folder: Path, small: str) -> str:
+    """Run bash and Python blocks in a copy of the project; `small` is added to trainings."""
     for part in PROJECT:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, folder / part)
@@ -64,7 +80,7 @@ def run_page(name: str, folder: Path) -> str:
             "PYTHONPATH": os.pathsep.join([str(folder), *packages]),
             "PIP_NO_INDEX": "1",  # all that the tutorial installs is there
             "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as a wish not to isolate
-            "SMALL": small[1],
+            "SMALL": small,
             "OMP_NUM_THREADS": "1",  # networks this small lose by threads
         },
         text=True,
@@ -105,6 +121,81 @@ def test_own_parts_work_as_the_page_on_extending_has_them(tmp_path: Path) -> Non
     assert (tmp_path / "p2.h5").is_file()
 
 
+def section(title: str) -> str:
+    """Return a section of the README."""
+    text = (ROOT / "README.md").read_text()
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_readme_runs_on_data_of_ones_own(tmp_path: Path, anatomy: np.ndarray) -> None:
+    """NIfTI files become a report, and the network a scan, in a shell and in Python."""
+    volumes = {f"mystudy/subject{n}/t1.nii.gz": anatomy[:, :, 6 * n :][..., :6] for n in range(5)}
+    volumes["scan.nii.gz"] = anatomy[:, :, 30:36]
+    for name, volume in volumes.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(volume * 900, np.diag([2, 2, 3, 1])), tmp_path / name)
+    text = section("Your own data in three commands") + section("Use a trained network")
+    (program,) = [code for kind, code in BLOCK.findall(text) if kind == "python"]
+    lines = [line for line in program.splitlines() if line and "import " not in line]
+    assert len(lines) <= OPENED
+    shown = "assert output.shape == image.shape and (output - image).abs().mean() < image.mean()"
+    run_blocks(
+        text.replace("/data/mystudy", "mystudy").replace(program, f"{program}{shown}\n"),
+        tmp_path,
+        "trainer.max_epochs=1 evaluation.bootstrap=20 callbacks.progress=null",
+    )
+    assert "subject" in (tmp_path / "datasets" / "mystudy" / "manifest.json").read_text()
+    assert (tmp_path / "experiments" / "report.html").is_file()
+    written, scan = (nibabel.load(tmp_path / name) for name in ("out.nii.gz", "scan.nii.gz"))
+    assert written.shape == scan.shape
+    np.testing.assert_allclose(written.affine, scan.affine)
+
+
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= README_LINES
+    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", text)
+    assert len(links) > 10
+    for link in links:
+        path, _, anchor = link.partition("#")
+        page = (ROOT / path).read_bytes()
+        heading = re.sub("-", "[ -]", re.escape(anchor.replace("-", "#")).replace("\\#", "-"))
+        assert not anchor or re.search(rf"^#+ {heading}$".encode(), page, re.M | re.I), link
+
+
+COMMAND_LINE = re.compile(r"^(?:kdmri|python -m kdmri\.benchmark\.recovery)\b.*$", re.M)
+
+
+def documented() -> list[str]:
+    """Find every command in a block of the README and the pages; lines with variables excepted."""
+    found = set()
+    for page in (ROOT / "README.md", *sorted(PAGES.glob("*.md"))):
+        for kind, code in BLOCK.findall(page.read_text()):
+            if kind in ("bash", "sh"):
+                found |= set(COMMAND_LINE.findall(code.replace("\\\n", " ")))
+    return sorted(line for line in found if "$" not in line and "--" not in line)
+
+
+@pytest.mark.usefixtures("hydra")
+def test_every_documented_command_is_one() -> None:
+    """Hydra composes its words; of a sweep, the first of each. Nothing is run."""
+    called = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["called"]
+    configs = {called(path): path.stem for path in (ROOT / "configs").glob("*.yaml")}
+    configs["kdmri evaluate"] = "config"
+    own = {"archives", "bias", "cosine", "edges", "gaussian_points", "heads", "normed"}
+    lines = documented()
+    assert len(lines) > 50
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        name = next(name for name in configs if words[: len(name.split())] == name.split())
+        rest = [word for word in words[len(name.split()) :] if word != "-m"]
+        if own & set(re.split(r"[=,]", " ".join(rest).replace(" ", ","))):
+            continue  # made on the page, whose own test runs it
+        sweeps = "-m" in words
+        first = [re.sub(r"=([^\[{,]+),.*", r"=\1", word) if sweeps else word for word in rest]
+        compose(configs[name], first)
+
+
 def test_quoted_errors_are_what_the_code_says() -> None:
     """Each message of the page is a message of the code, with values for what stands in braces."""
     quoted = [
@@ -118,7 +209,7 @@ def test_quoted_errors_are_what_the_code_says() -> None:
 
 
 def messages() -> Iterator[str]:
-    """Give every text in the code that says something as a pattern; braces stand for anything."""
+    """Return every text in the code that says something as a pattern; braces stand for anything."""
     for path in sorted((ROOT / "kdmri").rglob("*.py")):
         tree = ast.parse(path.read_text())
         inner = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
@@ -188,8 +279,8 @@ def test_every_choice_and_every_module_has_its_place(site: Path) -> None:
         assert str(name.name) in place, path
         assert last in place, path
     assert "by default mni" in choices
-    for module in ("train.py", "kdmri.prepare", "kdmri.benchmark.recovery"):
-        assert f"python {'-m ' * (module != 'train.py')}{module}" in commands
+    for command in ("kdmri train", "kdmri prepare", "kdmri import", "kdmri.benchmark.recovery"):
+        assert f"\n{command}" in commands or f"python -m {command}" in commands
     shown = "".join(Loaded(page).text for page in (site / "api").glob("*.html"))
     for path in (ROOT / "kdmri").rglob("*.py"):
         if path.name != "__init__.py":
