@@ -12,11 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"
-CALLED = {
-    "config": "kdmri train",
-    "import_original": "kdmri import",
-    "recovery": "python -m kdmri.benchmark.recovery",
-}
+CALLED = {"config": "kdmri train", "import_original": "kdmri import"}
 """Commands that are called otherwise than their primary configuration."""
 
 
