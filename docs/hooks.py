@@ -9,19 +9,19 @@ from typing import Any
 
 import yaml
 
-from kdmri.__main__ import COMMANDS
-
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"
+CALLED = {"config": "kdmri train", "import_original": "kdmri import"}
+"""Commands that are called otherwise than their primary configuration."""
 
 
 def on_config(config: Any) -> Any:
-    """Add a page for each room of the package to the navigation."""
-    rooms = sorted(name for name in pages() if name.startswith("api/"))
+    """Add a page for each package to the navigation."""
+    packages = sorted(name for name in pages() if name.startswith("api/"))
     for entry in config.nav:
         if isinstance(entry, dict) and "API" in entry:
-            entry["API"] = sorted(rooms, key=lambda name: (name != "api/index.md", name))
+            entry["API"] = sorted(packages, key=lambda name: (name != "api/index.md", name))
     return config
 
 
@@ -37,17 +37,17 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def pages() -> dict[str, str]:
-    """Give every generated page: its path in the site and its Markdown."""
+    """Return every generated page: its path in the site and its Markdown."""
     made = {"choices.md": choices(), "commands.md": commands()}
-    rooms = sorted(path.parent for path in (ROOT / "kdmri").glob("*/__init__.py"))
-    for room in rooms:
-        made[f"api/{room.name}.md"] = api(room.name, sorted(room.rglob("*.py")))
+    packages = sorted(path.parent for path in (ROOT / "kdmri").glob("*/__init__.py"))
+    for package in packages:
+        made[f"api/{package.name}.md"] = api(package.name, sorted(package.rglob("*.py")))
     made["api/index.md"] = api("kdmri", sorted((ROOT / "kdmri").glob("*.py")))
     return made
 
 
 def choices() -> str:
-    """Write each group of configs/ with its choices: what they are for, what they hold."""
+    """Write each group of configs/ with its choices: their purpose and their settings."""
     mounts = _mounts()
     lines = [
         "# Groups and their choices",
@@ -63,7 +63,7 @@ def choices() -> str:
         lines += ["", f"## {folder.name}", ""]
         lines += [f"- {mount}" for mount in mounts.get(folder.name, [])]
         for path in sorted(folder.rglob("*.yaml")):
-            lines += ["", f"### {path.relative_to(CONFIGS).with_suffix('')}", "", *_told(path)]
+            lines += ["", f"### {path.relative_to(CONFIGS).with_suffix('')}", "", *_explained(path)]
     return "\n".join(lines) + "\n"
 
 
@@ -74,14 +74,15 @@ def commands() -> str:
         "",
         "This page is made from the files in `configs/`. Every command takes `key=value`, "
         "`group=choice` and `--help`; `--cfg job` shows all keys with the values in use. An error "
-        "that you can mend is one line on standard error, with exit code 2.",
+        "that you can fix is one line on standard error, with exit code 2. In a clone "
+        "`python train.py` and `python evaluate.py` are the same as `kdmri train` and "
+        "`kdmri evaluate`, which share their keys.",
     ]
     for path in sorted(CONFIGS.glob("*.yaml"), key=lambda p: (p.stem != "config", p.stem)):
-        called = _called(path)
-        told = _load(HELP / f"{_help_of(path)}.yaml")
-        lines += ["", f"## {called}", "", "```output"]
-        lines += [told["header"].strip(), "", told["footer"].strip(), "```", ""]
-        lines += _told(path)
+        shown = _load(HELP / f"{_help_of(path)}.yaml")
+        lines += ["", f"## {called(path)}", "", "```output"]
+        lines += [shown["header"].strip(), "", shown["footer"].strip(), "```", ""]
+        lines += _explained(path)
     return "\n".join(lines) + "\n"
 
 
@@ -99,12 +100,12 @@ def api(title: str, paths: list[Path]) -> str:
 
 
 def _mounts() -> dict[str, list[str]]:
-    """Say, for each group, who uses it, by what word, and what is taken by default."""
+    """Find, for each group, who uses it, by what word, and what is the default."""
     found: dict[str, list[str]] = {}
     for path in sorted(CONFIGS.rglob("*.yaml"), key=lambda p: (p.parent != CONFIGS, p)):
         for word, choice in _used(path):
             if path.parent == CONFIGS:
-                user = _called(path)
+                user = called(path)
             elif word.startswith("/"):
                 user = f"{path.relative_to(CONFIGS).with_suffix('')}"
                 word = word.removeprefix("/").replace("@", f"@{path.parent.name}.")
@@ -117,24 +118,20 @@ def _mounts() -> dict[str, list[str]]:
 
 
 def _used(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Give what a file's defaults list adds for a user to choose."""
+    """Return what a file's defaults list adds for a user to choose."""
     for entry in _defaults(path):
         (word, choice), *_ = entry.items()
         if not word.startswith(("override", "optional")):
             yield word, choice
 
 
-def _called(path: Path) -> str:
-    """Give the command of a primary configuration, by the module that names it."""
-    named = f'@entry_point("{path.stem}"'
-    modules = {
-        name: ROOT / f"{module.replace('.', '/')}.py" for name, (module, _) in COMMANDS.items()
-    }
-    return next(f"kdmri {n}" for n, source in modules.items() if named in source.read_text())
+def called(path: Path) -> str:
+    """Return the command of a primary configuration."""
+    return CALLED.get(path.stem, f"kdmri {path.stem}")
 
 
-def _told(path: Path) -> Iterator[str]:
-    """Give the file's first comment as a sentence, and what else it holds."""
+def _explained(path: Path) -> Iterator[str]:
+    """Return the file's first comment as a sentence, and its other lines."""
     text = path.read_text().splitlines()
     first = next((n for n, line in enumerate(text) if not line.startswith("#")), len(text))
     comment = " ".join(line.lstrip("# ") for line in text[:first] if "@package" not in line)

@@ -1,8 +1,10 @@
-"""The documentation: its tutorial runs, what it quotes is there, its site needs no network."""
+"""README and documentation: their commands run, what they quote is there, the site is offline."""
 
 import ast
 import os
 import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 import torch
+from hydra import compose
 
 from kdmri.__main__ import COMMANDS
 from tests.conftest import ROOT
@@ -23,14 +28,20 @@ PROJECT = ("kdmri", "configs", "train.py", "evaluate.py", "pyproject.toml", "REA
 
 PRELUDE = """
 set -euo pipefail
-python() {
-  case "$1" in
-    train.py | evaluate.py) command python "$@" $SMALL ;;
-    *) command python "$@" ;;
+kdmri() {
+  local name=$1
+  shift
+  case "$name" in
+    train | evaluate) python "$name.py" "$@" $SMALL ;;
+    import) python -m kdmri.import_original "$@" ;;
+    *) python -m "kdmri.$name" "$@" ;;
   esac
 }
 """
 
+README_LINES = 170
+OPENED = 8
+"""Lines of Python that use a trained network, without those that import."""
 
 WORDS = 3
 """A message with fewer words of its own would match anything."""
@@ -41,6 +52,11 @@ def run_page(name: str, folder: Path) -> str:
     text = (PAGES / name).read_text()
     small = re.search(r"^small: (.*)$", text, re.M)
     assert small
+    return run_blocks(text, folder, small[1])
+
+
+def run_blocks(text: str, folder: Path, small: str) -> str:
+    """Run bash and Python blocks in a copy of the project; `small` is added to trainings."""
     for part in PROJECT:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, folder / part)
@@ -65,7 +81,7 @@ def run_page(name: str, folder: Path) -> str:
             "PYTHONPATH": os.pathsep.join([str(folder), *packages]),
             "PIP_NO_INDEX": "1",  # all that the tutorial installs is there
             "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as a wish not to isolate
-            "SMALL": small[1],
+            "SMALL": small,
             "OMP_NUM_THREADS": "1",  # networks this small lose by threads
         },
         text=True,
@@ -106,6 +122,74 @@ def test_own_parts_work_as_the_page_on_extending_has_them(tmp_path: Path) -> Non
     assert (tmp_path / "p2.h5").is_file()
 
 
+def section(title: str) -> str:
+    """Return a section of the README."""
+    text = (ROOT / "README.md").read_text()
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_readme_runs_on_data_of_ones_own(tmp_path: Path, anatomy: np.ndarray) -> None:
+    """NIfTI files become a report, and the network a scan, in a shell and in Python."""
+    volumes = {f"mystudy/subject{n}/t1.nii.gz": anatomy[:, :, 6 * n :][..., :4] for n in range(3)}
+    volumes["scan.nii.gz"] = anatomy[:, :, 30:36]
+    for name, volume in volumes.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(volume * 900, np.diag([2, 2, 3, 1])), tmp_path / name)
+    text = section("Your own data in three commands") + section("Use a trained network")
+    (program,) = [code for kind, code in BLOCK.findall(text) if kind == "python"]
+    lines = [line for line in program.splitlines() if line and "import " not in line]
+    assert len(lines) <= OPENED
+    shown = "assert output.shape == image.shape and (output - image).abs().mean() < image.mean()"
+    run_blocks(
+        text.replace("/data/mystudy", "mystudy").replace(program, f"{program}{shown}\n"),
+        tmp_path,
+        "trainer.max_epochs=1 evaluation.detailed=false evaluation.bootstrap=20 "
+        "callbacks.progress=null",
+    )
+    assert "subject" in (tmp_path / "datasets" / "mystudy" / "manifest.json").read_text()
+    assert (tmp_path / "experiments" / "report.html").is_file()
+    written, scan = (nibabel.load(tmp_path / name) for name in ("out.nii.gz", "scan.nii.gz"))
+    assert written.shape == scan.shape
+    np.testing.assert_allclose(written.affine, scan.affine)
+
+
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= README_LINES
+    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", text)
+    assert len(links) > 10
+    for link in links:
+        path, _, anchor = link.partition("#")
+        assert (ROOT / path).is_file(), link
+        titles = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.M) if anchor else []
+        assert not anchor or anchor in {title.lower().replace(" ", "-") for title in titles}, link
+
+
+def documented() -> Iterator[list[str]]:
+    """Find the commands in the README and the pages that no other test runs, as their words."""
+    for page in (ROOT / "README.md", *sorted(PAGES.glob("*.md"))):
+        for kind, code in BLOCK.findall(page.read_text()):
+            if kind == "sh" or (kind, page.name) == ("bash", "README.md"):
+                for line in re.findall(r"^kdmri .*$", code.replace("\\\n", " "), re.M):
+                    words = shlex.split(line, comments=True)
+                    if not any(word.startswith("--") for word in words):
+                        yield words
+
+
+@pytest.mark.usefixtures("hydra")
+def test_every_documented_command_is_one() -> None:
+    """Hydra composes its words; of a sweep, the first of each. Nothing is run."""
+    called = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["called"]
+    configs = {called(path): path.stem for path in (ROOT / "configs").glob("*.yaml")}
+    configs["kdmri evaluate"] = "config"
+    commands = list(documented())
+    assert len(commands) > 40
+    for kdmri, name, *words in commands:
+        swept = "-m" in words
+        first = [re.sub(r"=([^\[{,]+),.*", r"=\1", word) if swept else word for word in words]
+        compose(configs[f"{kdmri} {name}"], [word for word in first if word != "-m"])
+
+
 def test_quoted_errors_are_what_the_code_says() -> None:
     """Each message of the page is a message of the code, with values for what stands in braces."""
     quoted = [
@@ -119,7 +203,7 @@ def test_quoted_errors_are_what_the_code_says() -> None:
 
 
 def messages() -> Iterator[str]:
-    """Give every text in the code that says something as a pattern; braces stand for anything."""
+    """Return every text in the code that says something as a pattern; braces stand for anything."""
     for path in sorted((ROOT / "kdmri").rglob("*.py")):
         tree = ast.parse(path.read_text())
         inner = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}

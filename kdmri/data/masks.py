@@ -26,6 +26,12 @@ class GaussianLines:
         axis: the undersampled axis, 0 or 1.
         centre_lines: fully sampled central lines, -centre_lines/2 .. centre_lines/2 - 1.
         seed: of the draw, together with the number of lines and the axis.
+
+    >>> mask = GaussianLines(acceleration=4)((240, 200))
+    >>> mask.shape, mask.dtype, int(mask[:, 0].sum())   # 60 of 240 rows
+    ((240, 200), dtype('uint8'), 60)
+    >>> bool(mask[:5].all() and mask[-5:].all())        # the 10 central ones among them
+    True
     """
 
     acceleration: float
@@ -104,6 +110,10 @@ class EquispacedLines:
         centre_fraction: share of the lines that is fully sampled around the zero frequency; fastMRI
             takes 0.08 for 4x, 0.04 for 8x.
         seed: of the first line.
+
+    >>> mask = EquispacedLines(acceleration=4, centre_fraction=0.08)((320, 368))
+    >>> round(float(mask.size / mask.sum()), 1)         # the effective acceleration
+    4.0
     """
 
     acceleration: float

@@ -61,7 +61,7 @@ def build_network(settings: Mapping[str, Any]) -> CascadedNetwork:
 
 
 def load_network(
-    path: Path, expected: Mapping[str, Any] | None = None, folded: bool = True
+    path: str | Path, expected: Mapping[str, Any] | None = None, folded: bool = True
 ) -> CascadedNetwork:
     """Rebuild a network from a `best_model.pt`, on the CPU.
 
@@ -88,7 +88,7 @@ def load_network(
     return network.folded() if folded else network
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a `best_model.pt` as plain values and tensors, on the CPU.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Orthonormal 2D Fourier transform, zero frequency at the corner; complex images as channels."""
+"""Orthonormal 2D Fourier transform, DC at index (0, 0); complex images as channels."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,13 @@ def fft2(image: Tensor) -> Tensor:
         image: complex64 or float32 (..., H, W).
 
     Returns:
-        k-space, complex64 (..., H, W), orthonormal, zero frequency at index (0, 0).
+        k-space, complex64 (..., H, W), orthonormal, DC at index (0, 0), not shifted.
+
+    >>> kspace = fft2(torch.ones(1, 1, 4, 4))
+    >>> kspace[0, 0, 0, 0]                              # DC: the mean times sqrt(H W)
+    tensor(4.+0.j)
+    >>> int(kspace.abs().count_nonzero())
+    1
     """
     return torch.fft.fft2(image, norm="ortho")
 
@@ -20,10 +26,14 @@ def ifft2(kspace: Tensor) -> Tensor:
     """Transform k-space to images; the inverse and the adjoint of `fft2`.
 
     Args:
-        kspace: complex64 (..., H, W), zero frequency at index (0, 0).
+        kspace: complex64 (..., H, W), DC at index (0, 0), not shifted.
 
     Returns:
         Images, complex64 (..., H, W).
+
+    >>> image = torch.rand(2, 1, 6, 5, dtype=torch.complex64)
+    >>> torch.allclose(ifft2(fft2(image)), image, atol=1e-6)
+    True
     """
     return torch.fft.ifft2(kspace, norm="ortho")
 
@@ -63,7 +73,7 @@ def to_channels(image: Tensor, channels: int) -> Tensor:
 
 
 def magnitude(image: Tensor) -> Tensor:
-    """Give the image that is looked at and measured.
+    """Return the magnitude image, which is shown and measured.
 
     Args:
         image: real (B, 1, H, W), returned as it is, or (B, 2, H, W) with real and imaginary part.

@@ -49,7 +49,7 @@ def check_tasks(trainer: DictConfig, world: int, tasks: int) -> None:
     if tasks < trainer.num_nodes:
         raise ConfigurationError(
             f"trainer.num_nodes={trainer.num_nodes}: this command runs as {tasks} task(s); start "
-            "one on each node with srun or torchrun (README, Several nodes)"
+            "one on each node with srun or torchrun (docs/pages/running.md)"
         )
     if tasks < world and world % tasks:
         raise ConfigurationError(
