@@ -11,6 +11,9 @@ LARGE = 2**30
 LARGEST_RATIO = 2000
 """No filter of HDF5 compresses more: deflate, the best of them, ends at 1032."""
 
+DAMAGED = (RuntimeError, KeyError)
+"""What h5py raises, beside OSError and ValueError, where the file's own structures are damaged."""
+
 
 def open_hdf5(path: Path) -> h5py.File:
     """Open a file for reading that holds all that it shows.
@@ -20,7 +23,7 @@ def open_hdf5(path: Path) -> h5py.File:
     would fill the memory.
 
     Raises:
-        OSError: it is missing, truncated, or not HDF5.
+        OSError: it is missing, truncated, damaged, or not HDF5.
         ValueError: it refers to other files, or declares far more than it holds.
     """
     file = h5py.File(path, "r")
@@ -37,6 +40,9 @@ def open_hdf5(path: Path) -> h5py.File:
                     f"{name} declares {array.nbytes / LARGE:.1f} GiB, of which {held} bytes are "
                     "there"
                 )
+    except DAMAGED as error:
+        file.close()
+        raise OSError(f"damaged: {error}") from error
     except BaseException:
         file.close()
         raise

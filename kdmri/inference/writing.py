@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 from kdmri.data.prepare.naming import blaming
-from kdmri.data.prepare.nifti import ENDINGS, Nifti, as_slices, stem
+from kdmri.data.prepare.nifti import DAMAGED, ENDINGS, Nifti, as_slices, open_image, stem
 from kdmri.data.prepare.source import Reader, SourceVolume
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import written_aside
@@ -203,11 +203,12 @@ def _like_source(
 ) -> Callable[[SourceVolume, float, int, tuple[int, int]], Write]:
     """Write to the grid of the source file, its affine and header included, in its units."""
     path = target.volumes[0].files[0]
-    with blaming(path, nibabel.filebasedimages.ImageFileError):
-        source = nibabel.load(path)
-    assert isinstance(source, nibabel.Nifti1Image)
-    values = _mapped(stack, target.path, source.header, source.shape)
-    turn = None if reader.orientation is None else nibabel.io_orientation(source.affine)
+    with blaming(path, *DAMAGED):
+        source = open_image(path)
+        turn = None if reader.orientation is None else nibabel.io_orientation(source.affine)
+        like = nibabel.Nifti1Header.from_header(source.header, check=False)
+        like.set_data_shape(source.shape)
+    values = _mapped(stack, target.path, like, source.shape)
 
     def open_volume(volume: SourceVolume, scale: float, count: int, size: tuple[int, int]) -> Write:
         frame = next(n for n, other in enumerate(target.volumes) if other is volume)

@@ -1,5 +1,6 @@
 """NIfTI: one's own folders, and what all data sets that ship NIfTI have in common."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,13 +16,19 @@ from nibabel.volumeutils import apply_read_scaling
 
 from kdmri.data.embedded import ORIENTATIONS
 from kdmri.data.geometry import Geometry
+from kdmri.data.prepare.declared import check_declared
 from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of, subject_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError, DataError
 
 ENDINGS = (".nii", ".nii.gz")
 DAMAGED = (ImageFileError, HeaderDataError, ZlibError)
-MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Length of a unit by its code in `xyzt_units`: metre, millimetre, micrometre."""
+
+UNIT = 7
+"""The bits of `xyzt_units` that tell the unit of length; the others are of time."""
+
 APPLE_DOUBLE = "._"
 """What the names of files begin with that macOS leaves beside real ones in an archive."""
 
@@ -70,7 +77,7 @@ def nifti_volumes(
         axis: slice axis of the stored array where `orientation` is None.
     """
     try:
-        image = _load(path)
+        image = open_image(path)
         turn = None if orientation is None else _turn(image)
     except (*UNREADABLE, *DAMAGED) as error:
         yield replace(unreadable(path, error), name=name, subject=subject, split=split)
@@ -91,7 +98,7 @@ def nifti_volumes(
         )
 
 
-def _load(path: Path) -> nibabel.Nifti1Image:
+def open_image(path: Path) -> nibabel.Nifti1Image:
     """Open a file, header only.
 
     Raises:
@@ -105,6 +112,7 @@ def _load(path: Path) -> nibabel.Nifti1Image:
         raise ImageFileError(f"has shape {shape}; it must be 3D or 4D")
     if dtype.kind not in "buifc":
         raise ImageFileError(f"has type {dtype}; it must be real or complex numbers")
+    check_declared(path, math.prod(map(int, image.shape)) * dtype.itemsize)
     return image
 
 
@@ -128,7 +136,7 @@ def _turn(image: nibabel.Nifti1Image) -> np.ndarray:
 
 def _zooms(image: nibabel.Nifti1Image, turn: np.ndarray | None) -> list[float] | None:
     """Give the distances in mm along the axes as they are after turning, None where unknown."""
-    unit = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    unit = MILLIMETRES.get(int(image.header["xyzt_units"]) & UNIT, 1.0)
     zooms = np.asarray(image.header.get_zooms()[:3], dtype=float) * unit
     if not np.isfinite(zooms).all() or zooms.min() <= 0:
         return None
@@ -140,7 +148,7 @@ def _slices(
     path: Path, orientation: str | None, axis: int, frame: int | None
 ) -> Iterator[SourceSlice]:
     with blaming(path, *DAMAGED):
-        image = _load(path)
+        image = open_image(path)
         proxy: Any = image.dataobj
         # Stored numbers of an uncompressed file stay on the disk; a compressed one is read whole.
         values = np.asanyarray(proxy.get_unscaled())

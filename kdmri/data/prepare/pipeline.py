@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kdmri.data.layout import SUBJECT, inspect, open_volume, read_volume, write_undersampled
+from kdmri.data.layout import SUBJECT, inspect, read_volume, reading, write_undersampled
 from kdmri.data.masks import MaskRule
 from kdmri.data.prepare.manifest import Entry, Manifest
 from kdmri.data.prepare.naming import blaming
@@ -216,10 +216,10 @@ def store_undersampled(folder: Path, mask: MaskRule, acceleration: str, mask_pat
         The number of copies.
     """
     count, drawn = 0, None
-    for split in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for split in sorted(path for path in folder.glob("*") if path.is_dir()):
         for number, path in enumerate(sorted(split.glob("*.h5")), start=1):
             volume = inspect(path, channels=1)
-            with open_volume(path) as file:
+            with reading(path) as file:
                 values = read_volume(file, volume, volume.target_key)
                 told = {key: file.attrs[key] for key in (SUBJECT,) if key in file.attrs}
             drawn = mask(volume.shape[:2])
