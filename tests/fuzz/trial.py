@@ -57,6 +57,7 @@ class Trials:
         rng = np.random.default_rng((self.seed, case))
         verdict = Verdict(case, format_of(case))
         folder = self.scratch / f"case-{case}"
+        shutil.rmtree(folder, ignore_errors=True)  # of a first try that took too long
         shutil.copytree(self.templates / verdict.format, folder)
         victim = damaged(folder, FORMATS[verdict.format].victim, rng)
         before = _contents(folder)

@@ -135,7 +135,7 @@ def _read_hdf5(path: Path, key: str) -> np.ndarray:
             raise ValueError(f"variable {key} is missing (found: {', '.join(file)})")
         if stored.shape is None:
             raise ValueError(f"{key} holds no values")
-        values = stored[()]
+        values = np.asarray(stored[()])
     if values.dtype.names == ("real", "imag"):
         parts, values = values, np.empty(values.shape, np.complex64)
         values.real, values.imag = parts["real"], parts["imag"]
