@@ -1,5 +1,6 @@
 """Damage to HDF5 files: arrays and attributes of other types and shapes, groups, links, XML."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,12 @@ VARIABLE = h5py.string_dtype()
 
 
 def hdf5(path: Path, rng: np.random.Generator) -> None:
-    """Change one thing or two in a file."""
-    with h5py.File(path, "r+") as file:
+    """Change one thing or two in a file.
+
+    It is changed in memory: HDF5 may not let go of one that was damaged before, and write later.
+    """
+    buffer = io.BytesIO(path.read_bytes())
+    with h5py.File(buffer, "r+") as file:
         for _ in range(int(pick(rng, (1, 1, 2)))):
             names: list[str] = []
             file.visit(names.append)
@@ -30,6 +35,7 @@ def hdf5(path: Path, rng: np.random.Generator) -> None:
                 _values(file, name, rng)
             else:
                 _object(file, name, rng)
+    path.write_bytes(buffer.getvalue())
 
 
 def _attribute(owner: Any, rng: np.random.Generator) -> None:

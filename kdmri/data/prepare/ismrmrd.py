@@ -121,7 +121,10 @@ class Ismrmrd(Reader):
         self, path: Path, encoding: Encoding, chosen: Mapping[str, int]
     ) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
-            stored = file[f"{self.group}/data"]
+            stored = file.get(f"{self.group}/data")
+            names = stored.dtype.names if isinstance(stored, h5py.Dataset) else None
+            if not {"head", "data"} <= set(names or ()):
+                raise ValueError(f"{self.group}/data holds no acquisitions")
             heads = stored.fields("head")[()]
             imaging = _imaging(heads, _package(), chosen)
             number = heads["idx"]["slice"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdmri.errors import DataError
 
-UNREADABLE = (OSError, ValueError, LookupError, EOFError, RuntimeError, ArithmeticError)
+UNREADABLE = (OSError, ValueError, LookupError, EOFError, RuntimeError, OverflowError)
 """What libraries raise for files that are damaged or of another kind."""
 
 _SPLIT_FOLDER = re.compile(
