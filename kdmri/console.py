@@ -155,5 +155,6 @@ def print_notes(volumes: Iterable[SourceVolume]) -> None:
 
 
 def _print_error(text: str) -> None:
-    line = f"[bold red]error[/]: {escape(text)}"
+    told = " ".join(part.strip() for part in text.splitlines())  # libraries tell in several lines
+    line = f"[bold red]error[/]: {escape(told)}"
     console(stderr=True).print(line, highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from kdmri.data.batch import Slice, collate
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import COMPLEX_TARGET, Volume, largest_magnitude, open_volume
+from kdmri.data.layout import COMPLEX_TARGET, Volume, largest_magnitude, open_volume, reading
 from kdmri.data.layout import read_slice as read_stored_slice
 from kdmri.data.layout import read_volume as read_stored_volume
 from kdmri.data.sampler import places
@@ -59,7 +59,7 @@ class SliceDataset(Dataset[Slice]):
         if sum(volume.bytes_in_memory for volume in volumes) <= cache_bytes:
             self._cache = self._room_for_all()
         for number, volume in enumerate(volumes):
-            with open_volume(volume.path) as file:
+            with reading(volume.path) as file:
                 self._data_range[number] = _scaled(
                     volume, largest_magnitude(file, volume, image_size)
                 )

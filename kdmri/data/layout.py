@@ -17,7 +17,8 @@ Attributes of the file, each where it is known:
   (RAS+, as NIfTI counts them); there where orientation and position are known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from kdmri.data.cropping import fit_centre
 from kdmri.data.geometry import Geometry, is_usable
-from kdmri.data.hdf5 import open_hdf5
+from kdmri.data.hdf5 import DAMAGED, open_hdf5
 from kdmri.errors import DataError
 from kdmri.files import written_aside
 
@@ -90,6 +91,20 @@ def open_volume(path: Path) -> h5py.File:
         raise DataError(f"{path}: {error}") from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[h5py.File]:
+    """Open a file for a block that reads it; damage that shows there is a DataError as well.
+
+    Raises:
+        DataError: like `open_volume`, or what the block reads is damaged.
+    """
+    with open_volume(path) as file:
+        try:
+            yield file
+        except (OSError, *DAMAGED) as error:
+            raise DataError(f"{path}: damaged ({error})") from error
+
+
 def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volume:
     """Describe a file and check its keys, shapes and types; reads one slice of stored k-space.
 
@@ -104,7 +119,7 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
             belong to the stored image.
     """
     target_key = TARGET if channels == 1 else COMPLEX_TARGET
-    with open_volume(path) as file:
+    with reading(path) as file:
         target = _dataset(file, path, target_key, "fc"[channels - 1])
         volume = Volume(path, _volume_shape(target, path), target_key)
         if acceleration is None:
@@ -127,7 +142,7 @@ def told_subject(path: Path) -> str | None:
     try:
         with h5py.File(path, "r") as file:
             return str(file.attrs[SUBJECT]) if SUBJECT in file.attrs else None
-    except OSError:
+    except (OSError, *DAMAGED):
         return None  # what is wrong is said when it is read
 
 
@@ -145,7 +160,7 @@ def subject(path: Path) -> str | None:
         with h5py.File(path, "r") as file:
             target = file[TARGET if TARGET in file else COMPLEX_TARGET]
             return path.name if _volume_shape(target, path)[2] > 1 else None
-    except (OSError, KeyError, AttributeError, DataError):
+    except (OSError, *DAMAGED, AttributeError, DataError):
         return path.name  # what is wrong is said when it is read
 
 
@@ -339,7 +354,7 @@ def write_reconstruction(path: Path, reconstruction: np.ndarray) -> None:
 
 def read_reconstruction(path: Path) -> np.ndarray:
     """Read what `write_reconstruction` wrote: (S, H, W)."""
-    with open_volume(path) as file:
+    with reading(path) as file:
         return file["reconstruction"][...]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.npy import open_npy
 from kdmri.errors import ConfigurationError, DataError
 
 
@@ -173,8 +174,8 @@ class MaskFile:
 
     def _read(self) -> np.ndarray:
         try:
-            return np.load(self.path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            return open_npy(self.path)
+        except (OSError, ValueError) as error:
             raise DataError(f"mask {self.path}: not a readable .npy array ({error})") from error
 
     def __str__(self) -> str:

@@ -47,8 +47,11 @@ class Trained:
 
     def label(self) -> str:
         """Name it for a table, such as "kd, mni, DCCNN"."""
-        told = (self.facts.get("stage"), self.facts.get("data", {}).get("name"))
-        return ", ".join([*filter(None, told), type(self.network).__name__])
+        data = self.facts.get("data")
+        told = (self.facts.get("stage"), data.get("name") if isinstance(data, dict) else None)
+        return ", ".join(
+            [*(t for t in told if isinstance(t, str) and t), type(self.network).__name__]
+        )
 
 
 def open_checkpoint(
@@ -83,7 +86,10 @@ def open_checkpoint(
             raise ConfigurationError(f"mask={mask}: there is no such file")
         rule = MaskFile(Path(mask))
     if "task" in facts:
-        sampling = dict(facts["task"]).get("sampling", {})
+        told_task = facts["task"]
+        sampling = told_task.get("sampling") if isinstance(told_task, dict) else None
+        if not isinstance(sampling, dict):
+            raise CheckpointError(f"{path}: is damaged, its task does not say how it samples")
         resolution = str(sampling.get("_target_")).endswith(CentralKspace.__name__)
         if rule is None or resolution:
             task = build_task(sampling)

@@ -106,6 +106,11 @@ def _volume(
     written = 0
     for batch in one.batches(batch_size, device):
         output = one.trained.network(batch.image, batch.kspace, batch.mask)
+        if not output.isfinite().all():
+            raise DataError(
+                f"{one.volume.files[0]}: the network ({one.trained.path}) makes NaN or infinite "
+                "values of it"
+            )
         if one.survey.has_target:
             images = {"Input": batch.image, "Reconstruction": output}
             for label, image in images.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 
+from kdmri.data.hdf5 import DAMAGED
 from kdmri.data.prepare.layout_files import KSPACE
 from kdmri.data.prepare.naming import natural
 from kdmri.data.prepare.nifti import ENDINGS
@@ -58,7 +59,7 @@ def _kind_of_h5(path: Path) -> str:
                 return "fastmri" if file["kspace"].dtype.kind == "c" else "calgary"
             if "dataset/xml" in file and not any(key.startswith(KSPACE) for key in file):
                 return "ismrmrd"
-    except OSError as error:
+    except (OSError, *DAMAGED) as error:
         raise DataError(f"{path}: truncated or not an HDF5 file ({error})") from error
     return "layout"
 

@@ -116,4 +116,4 @@ def _mask(support: np.ndarray, stored: bool) -> np.ndarray | None:
 def _has_gaps(lines: np.ndarray) -> bool:
     """Tell whether lines (N,), zero frequency first, are missing between others."""
     places = np.flatnonzero(np.fft.fftshift(lines))
-    return len(places) <= places[-1] - places[0]
+    return len(places) > 0 and len(places) <= places[-1] - places[0]

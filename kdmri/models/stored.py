@@ -83,8 +83,10 @@ def load_network(
     network = build_network(settings)
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: weights do not fit {settings}: {error}") from error
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise CheckpointError(f"{path}: weights are NaN or infinite; train it again")
     return network.folded() if folded else network
 
 

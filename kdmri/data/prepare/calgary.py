@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from kdmri.data.hdf5 import open_hdf5
+from kdmri.data.npy import open_npy
 from kdmri.data.prepare.kspace import NO_TARGET, root_sum_of_squares
 from kdmri.data.prepare.naming import UNREADABLE, blaming, natural, split_of
 from kdmri.data.prepare.nifti import nifti_volumes
@@ -79,7 +80,7 @@ class Calgary(Reader):
             else:
                 with open_hdf5(path) as file:
                     _channels(file)
-        except (*UNREADABLE, SyntaxError) as error:
+        except UNREADABLE as error:
             unusable = unreadable(path, error)
             return replace(unusable, name=path.stem, subject=path.stem, split=split)
         slices = partial(_single_channel if single else self._multi_channel, path)
@@ -93,7 +94,7 @@ class Calgary(Reader):
 
 
 def _single_channel(path: Path) -> Iterator[SourceSlice]:
-    with blaming(path, SyntaxError):
+    with blaming(path):
         for kspace in _uncentred(_map(path), must_be_full=False):
             yield SourceSlice(np.fft.ifft2(kspace[0], norm="ortho").astype(np.complex64))
 
@@ -132,10 +133,7 @@ def _complex(values: np.ndarray) -> np.ndarray:
 
 def _map(path: Path) -> np.ndarray:
     """Map a .npy file into memory; a pickled one is refused."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError("is a .npz archive, not one array")
+    array = open_npy(path)
     _check(array, (2,), "(S, H, W, 2)")
     return array
 
@@ -151,7 +149,7 @@ def _channels(file: h5py.File) -> h5py.Dataset:
 
 def _check(values: np.ndarray | h5py.Dataset, last: Container[int], wanted: str) -> None:
     shape, dtype = values.shape, values.dtype
-    if len(shape) != 4 or shape[3] not in last or 0 in shape or dtype.kind != "f":
+    if shape is None or len(shape) != 4 or shape[3] not in last or 0 in shape or dtype.kind != "f":
         raise ValueError(f"is {dtype} of shape {shape}; it must be float, {wanted}")
 
 

@@ -11,8 +11,8 @@ from kdmri.data.layout import (
     TARGET,
     inspect,
     largest_magnitude,
-    open_volume,
     read_slice,
+    reading,
 )
 from kdmri.errors import DataError
 
@@ -46,12 +46,12 @@ def check(folder: Path) -> Iterator[tuple[Path, str | tuple[int, int, int]]]:
 def _check_file(path: Path) -> tuple[int, int, int]:
     parent = path.parent.name
     acceleration = parent.removeprefix(UNDERSAMPLED) if parent.startswith(UNDERSAMPLED) else None
-    with open_volume(path) as file:
+    with reading(path) as file:
         has_magnitude, has_complex = TARGET in file, COMPLEX_TARGET in file
     alone = has_complex and not has_magnitude  # enough for dataset.channels=2
     volume = inspect(path, 2 if alone else 1, acceleration)
     target, both = volume.target_key, has_complex and has_magnitude
-    with open_volume(path) as file:
+    with reading(path) as file:
         keys = [target, volume.kspace_key]
         if both:
             inspect(path, channels=2)

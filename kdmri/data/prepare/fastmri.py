@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from kdmri.data.geometry import Geometry
-from kdmri.data.hdf5 import open_hdf5
+from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.prepare.kspace import (
     centred_ifft2,
     crop_images,
@@ -136,7 +136,7 @@ def _recon_size(file: h5py.File) -> tuple[int, int]:
     """Give (H, W) of the file's reconstruction, which the header tells too."""
     size = None
     if "ismrmrd_header" in file:
-        size = parse_header(file["ismrmrd_header"][()]).recon.matrix[:2]
+        size = parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2]
     for key in RECONSTRUCTIONS:
         if key in file:
             return file[key].shape[-2:]

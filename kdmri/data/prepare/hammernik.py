@@ -15,6 +15,7 @@ from scipy.io.matlab import MatReadError, MatReadWarning
 
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.prepare.kspace import centred_ifft2, uncentred_kspace
+from kdmri.data.prepare.matlab5 import check_matlab5
 from kdmri.data.prepare.naming import blaming, find, natural
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
@@ -117,6 +118,7 @@ def _read(path: Path, key: str) -> np.ndarray:
 
 def _read_classic(path: Path, key: str) -> np.ndarray:
     """Read one variable of a file up to version 7; objects in other variables are not touched."""
+    check_matlab5(path, key)
     with warnings.catch_warnings():
         warnings.simplefilter("error", MatReadWarning)
         variables = loadmat(path, variable_names=[key], appendmat=False)
@@ -131,7 +133,9 @@ def _read_hdf5(path: Path, key: str) -> np.ndarray:
         stored = file.get(key)
         if not isinstance(stored, h5py.Dataset):
             raise ValueError(f"variable {key} is missing (found: {', '.join(file)})")
-        values = stored[()]
+        if stored.shape is None:
+            raise ValueError(f"{key} holds no values")
+        values = np.asarray(stored[()])
     if values.dtype.names == ("real", "imag"):
         parts, values = values, np.empty(values.shape, np.complex64)
         values.real, values.imag = parts["real"], parts["imag"]

@@ -11,7 +11,7 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
-from kdmri.data.hdf5 import open_hdf5
+from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.prepare.kspace import (
     NO_TARGET,
     centred_ifft,
@@ -125,7 +125,7 @@ class Ismrmrd(Reader):
             if f"{self.group}/xml" not in file:
                 found = ", ".join(file) or "none"
                 raise ValueError(f"no ISMRMRD header {self.group}/xml (groups: {found})")
-            encoding = parse_header(file[f"{self.group}/xml"][0])
+            encoding = parse_header(read_text(file, f"{self.group}/xml"))
         if encoding.trajectory != "cartesian":
             raise ValueError(f"its trajectory is {encoding.trajectory}; only cartesian is read")
         return encoding
@@ -134,7 +134,10 @@ class Ismrmrd(Reader):
         self, path: Path, encoding: Encoding, chosen: Mapping[str, int]
     ) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
-            stored = file[f"{self.group}/data"]
+            stored = file.get(f"{self.group}/data")
+            names = stored.dtype.names if isinstance(stored, h5py.Dataset) else None
+            if not {"head", "data"} <= set(names or ()):
+                raise ValueError(f"{self.group}/data holds no acquisitions")
             heads = stored.fields("head")[()]
             imaging = _imaging(heads, _package(), chosen)
             number = heads["idx"]["slice"]

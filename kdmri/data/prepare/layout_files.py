@@ -15,8 +15,8 @@ from kdmri.data.layout import (
     TARGET,
     Volume,
     inspect,
-    open_volume,
     read_geometry,
+    reading,
 )
 from kdmri.data.prepare.naming import find, name_of, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
@@ -52,7 +52,7 @@ class LayoutFiles(Reader):
             name, split = name_of(path, source), split_of(path, source)
             subject = name if path.stem.isdecimal() else ""
             try:
-                with open_volume(path) as file:
+                with reading(path) as file:
                     subject = str(file.attrs.get(SUBJECT, subject))
                     geometry = read_geometry(file)
                 volume, kspace_only = self._inspect(path)
@@ -67,7 +67,7 @@ class LayoutFiles(Reader):
 
     def _inspect(self, path: Path) -> tuple[Volume, bool]:
         """Describe a file, and tell whether it holds nothing but k-space."""
-        with open_volume(path) as file:
+        with reading(path) as file:
             found = sorted(key.removeprefix(KSPACE) for key in file if key.startswith(KSPACE))
             has_target, is_complex = TARGET in file, COMPLEX_TARGET in file
         if self.undersampled and len(found) > 1:
@@ -84,7 +84,7 @@ class LayoutFiles(Reader):
 
 
 def _bare_kspace(path: Path, key: str) -> Volume:
-    with open_volume(path) as file:
+    with reading(path) as file:
         kspace = file[key]
         if not isinstance(kspace, h5py.Dataset) or kspace.dtype.kind != "c":
             raise DataError(f"{path}: {key} must be complex")
@@ -116,7 +116,7 @@ def _kspace_slices(volume: Volume) -> Iterator[SourceSlice]:
 def _read(volume: Volume, keys: list[str]) -> Iterator[dict[str, np.ndarray]]:
     """Read slice after slice, (H, W) by key; files that are not chunked are read in blocks."""
     height, width, count = volume.shape
-    with open_volume(volume.path) as file:
+    with reading(volume.path) as file:
         chunked = all(file[key].chunks is not None for key in keys)
         largest = 16  # bytes of a number, complex128
         block = 1 if chunked else max(1, BLOCK_BYTES // (largest * height * width))

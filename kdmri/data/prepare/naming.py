@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdmri.errors import DataError
 
-UNREADABLE = (OSError, ValueError, LookupError, EOFError)
+UNREADABLE = (OSError, ValueError, LookupError, EOFError, RuntimeError, OverflowError)
 """What libraries raise for files that are damaged or of another kind."""
 
 _SPLIT_FOLDER = re.compile(
@@ -95,7 +95,7 @@ def blaming(path: Path, *also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _folders(path: Path, source: Path) -> tuple[str, ...]:

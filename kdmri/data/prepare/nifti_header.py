@@ -8,6 +8,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
 from kdmri.data.geometry import FAR, is_usable
+from kdmri.data.prepare.declared import check_declared
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 """Length of a unit by its code in `xyzt_units`: metre, millimetre, micrometre."""
@@ -22,15 +23,12 @@ EXTENT = (1.0, 3000.0)
 """Lengths in mm that the longest side of such an image has."""
 
 
-DEFLATE = 1032
-"""What gzip compresses at most: a header that declares more would only fill the memory."""
-
-
 def open_image(path: Path) -> nibabel.Nifti1Image:
     """Open a file, header only.
 
     Raises:
-        ImageFileError: it holds no image of a usable shape and type, or not all of it.
+        ImageFileError: it holds no image of a usable shape and type.
+        ValueError: it is too small for what its header declares.
     """
     try:
         image = nibabel.load(path)
@@ -47,9 +45,7 @@ def open_image(path: Path) -> nibabel.Nifti1Image:
     dtype = image.get_data_dtype()
     if dtype.kind not in "buifc":
         raise ImageFileError(f"has type {dtype}; it must be real or complex numbers")
-    declared, held = math.prod(image.shape) * dtype.itemsize, path.stat().st_size
-    if declared > held * (DEFLATE if path.suffix.lower() == ".gz" else 1):
-        raise ImageFileError(f"declares {declared} bytes of values, but is {held} bytes long")
+    check_declared(path, math.prod(map(int, image.shape)) * dtype.itemsize)
     return image
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.npy import open_npy
 from kdmri.data.prepare.kspace import centred_ifft2, has_holes
 from kdmri.data.prepare.naming import blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
@@ -60,7 +61,7 @@ class NumpyFiles(Reader):
             )
 
     def _slices(self, path: Path) -> Iterator[SourceSlice]:
-        with blaming(path, SyntaxError):
+        with blaming(path):
             array = self._open(path)
             slices = array[None] if array.ndim == 2 else np.moveaxis(array, self.axis, 0)
             for values in slices:
@@ -68,9 +69,7 @@ class NumpyFiles(Reader):
 
     def _open(self, path: Path) -> np.ndarray:
         """Map a file into memory; raises ValueError unless it holds numbers of a usable shape."""
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise ValueError("is a .npz archive, not one array")
+        array = open_npy(path)
         if array.dtype.kind not in ("c" if self.kspace else "buifc"):
             wanted = "k-space must be complex" if self.kspace else "images must be numbers"
             raise ValueError(f"has type {array.dtype}; {wanted}")

@@ -1,8 +1,9 @@
 """Prepares a whole data set: what is missing, in parallel, safe against being cut off."""
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,8 @@ from kdmri.data.layout import (
     SPACING,
     SUBJECT,
     inspect,
-    open_volume,
     read_volume,
+    reading,
     write_undersampled,
 )
 from kdmri.data.masks import MaskRule
@@ -45,7 +46,7 @@ class Preparation:
         ratios: share of the subjects for each split; None keeps the owner's split if there is one.
         seed: of the split.
         subjects: who is a subject, see `kdmri.data.prepare.who.tell`.
-        processes: volumes are written in so many processes.
+        processes: volumes are written in so many processes; 1 is this one.
         strict: stop at the first file that cannot be used, instead of leaving it out.
     """
 
@@ -182,6 +183,32 @@ def _outcomes(
             yield Outcome(volume.name, manifest.entries[volume.name], known=True)
         else:
             missing.append(number)
+    with closing(_jobs(preparation, volumes, missing, splits)) as jobs:
+        for name, result in jobs:
+            try:
+                entry = result()
+            except DataError as error:
+                if preparation.strict:
+                    raise
+                yield Outcome(name, error=str(error))
+                continue
+            manifest.add(name, entry)
+            yield Outcome(name, entry)
+
+
+def _jobs(
+    preparation: Preparation,
+    volumes: list[SourceVolume],
+    missing: list[int],
+    splits: Mapping[str, str],
+) -> Generator[tuple[str, Callable[[], Entry]], None, None]:
+    """Yield the name of each volume, and what returns its entry; one process is this one."""
+    # Files too damaged to tell whose they are have no split, and fail where they are read.
+    chosen = {number: splits.get(volumes[number].subject, "train") for number in missing}
+    if preparation.processes == 1:
+        for number, split in chosen.items():
+            yield volumes[number].name, partial(_write, preparation, volumes[number], split)
+        return
     context = multiprocessing.get_context(
         "spawn"
     )  # no lock or open file of this process goes along
@@ -189,22 +216,12 @@ def _outcomes(
         min(preparation.processes, max(1, len(missing))), context, _begin, (preparation,)
     ) as pool:
         jobs: dict[Future[Entry], str] = {
-            pool.submit(_write, number, splits.get(volumes[number].subject, "train")): volumes[
-                number
-            ].name
-            for number in missing
+            pool.submit(_write_there, number, split): volumes[number].name
+            for number, split in chosen.items()
         }
         try:
             for job in as_completed(jobs):
-                try:
-                    entry = job.result()
-                except DataError as error:
-                    if preparation.strict:
-                        raise
-                    yield Outcome(jobs[job], error=str(error))
-                    continue
-                manifest.add(jobs[job], entry)
-                yield Outcome(jobs[job], entry)
+                yield jobs[job], job.result
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -218,10 +235,14 @@ def _begin(preparation: Preparation) -> None:
 _worker: tuple[Preparation, list[SourceVolume]]
 
 
-def _write(number: int, split: str) -> Entry:
+def _write_there(number: int, split: str) -> Entry:
     preparation, volumes = _worker
-    volume = replace(volumes[number], slices=partial(_read, volumes[number]))
-    return write_prepared(volume, split, preparation.source, preparation.folder, preparation.form)
+    return _write(preparation, volumes[number], split)
+
+
+def _write(preparation: Preparation, volume: SourceVolume, split: str) -> Entry:
+    told = replace(volume, slices=partial(_read, volume))
+    return write_prepared(told, split, preparation.source, preparation.folder, preparation.form)
 
 
 def _read(volume: SourceVolume) -> Iterator[SourceSlice]:
@@ -257,10 +278,10 @@ def store_undersampled(folder: Path, mask: MaskRule, acceleration: str, mask_pat
         The number of copies.
     """
     count, drawn = 0, None
-    for split in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for split in sorted(path for path in folder.glob("*") if path.is_dir()):
         for number, path in enumerate(sorted(split.glob("*.h5")), start=1):
             volume = inspect(path, channels=1)
-            with open_volume(path) as file:
+            with reading(path) as file:
                 values = read_volume(file, volume, volume.target_key)
                 told = {key: file.attrs[key] for key in FACTS if key in file.attrs}
             drawn = mask(volume.shape[:2])

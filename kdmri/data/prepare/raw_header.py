@@ -47,7 +47,9 @@ def parse_header(xml: bytes | str) -> Encoding:
         ValueError: no XML in UTF-8, without an encoding, or with a document type: none is needed,
             and its entities could read files or fill the memory.
     """
-    text = xml if isinstance(xml, str) else bytes(xml).decode("utf-8", errors="replace")
+    if not isinstance(xml, str | bytes):
+        raise ValueError(f"its XML header is no text, but {type(xml).__name__}")
+    text = xml if isinstance(xml, str) else xml.decode("utf-8", errors="replace")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("its XML header declares a document type or entities, which is refused")
     try:

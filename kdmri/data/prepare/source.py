@@ -84,6 +84,10 @@ class SourceVolume:
         return None if self.geometry is None else self.geometry.spacing
 
 
+SMALLEST, LARGEST = 1e-15, 1e15
+"""Largest magnitudes of volumes whose squares single precision holds with all digits."""
+
+
 class Extent:
     """How far the values of a volume reach, found slice by slice.
 
@@ -117,6 +121,11 @@ class Extent:
             raise DataError(
                 f"{path}: has values from {self._lowest:g} to {self._highest:g}, but magnitudes "
                 "are not below zero; give the images as they were before they were normalised"
+            )
+        if self.largest > 0 and not SMALLEST <= self.largest <= LARGEST:
+            raise DataError(
+                f"{path}: its largest magnitude is {self.largest:g}, too far from 1 for single "
+                f"precision; scale it to between {SMALLEST:g} and {LARGEST:g}"
             )
         if self.largest <= 0:
             raise DataError(f"{path}: holds no signal (no slices, or all of them zero)")
@@ -161,6 +170,6 @@ def unreadable(path: Path, reason: object) -> SourceVolume:
     """
 
     def slices() -> Iterator[SourceSlice]:
-        raise DataError(f"{path}: {reason}")
+        raise DataError(f"{path}: {' '.join(str(reason).split())}")
 
     return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices)

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import torch
 
-from kdmri.data.layout import open_volume
+from kdmri.data.layout import reading
 from kdmri.data.prepare.naming import natural
 from kdmri.errors import DataError
 from kdmri.metrics.slices import SSIM_WINDOW, structural_similarity
@@ -248,7 +248,7 @@ class Gallery:
     def _image(self, run: Run, volume: str, index: int) -> np.ndarray:
         """Return a reconstructed slice, float64 (H, W); what is not finite is shown as 0."""
         path = self._folder(run) / f"{volume}.h5"
-        with open_volume(path) as file:
+        with reading(path) as file:
             try:
                 stored = _results(file)[index]
             except OSError as error:
@@ -260,7 +260,7 @@ class Gallery:
         """Return the shape (S, H, W) that all stages agree on; zeros where they do not."""
         shapes = set()
         for run in self.runs:
-            with open_volume(self._folder(run) / f"{volume}.h5") as file:
+            with reading(self._folder(run) / f"{volume}.h5") as file:
                 shapes.add(_results(file).shape)
         if self.reference is not None:
             shapes.add((self.reference.slices[volume], *self.reference.size))

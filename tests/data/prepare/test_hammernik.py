@@ -159,7 +159,7 @@ DAMAGES = {
     "other variable": (in_mat("other", lambda v: v), "variable rawdata is missing"),
     "real": (in_mat("rawdata", np.abs), "must be complex"),
     "one axis less": (in_mat("rawdata", lambda v: v[:, :, 0]), "must be complex"),
-    "objects": (with_object, "rawdata is object"),
+    "objects": (with_object, "rawdata is no array of numbers"),
 }
 
 
