@@ -128,6 +128,25 @@ def test_echoes_lie_where_dcm2niix_puts_them(tmp_path: Path, stored: Stored) -> 
         check_against(path, volume)
 
 
+@needs_dcm2niix
+def test_frames_lie_where_dcm2niix_puts_them(tmp_path: Path, stored: Stored) -> None:
+    order = [4, 0, 2, 1, 3]
+    made = enhanced(stored[:, :, 8:13], [(0, place) for place in order])
+    row, column, normal = PLANES["oblique"].T
+    plane = made.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+    plane.ImageOrientationPatient = [round(float(v), 7) for v in (*row, *column)]
+    for place, groups in zip(order, made.PerFrameFunctionalGroupsSequence, strict=True):
+        where = [round(float(v), 5) for v in FIRST + place * STEP * normal]
+        groups.PlanePositionSequence[0].ImagePositionPatient = where
+        groups.FrameContentSequence[0].DimensionIndexValues = [1, place + 1]
+        groups.PixelValueTransformationSequence[0].RescaleSlope = 1
+        groups.PixelValueTransformationSequence[0].RescaleIntercept = 0
+    save(made, tmp_path / "in" / "enhanced.dcm")
+    (path,) = converted(tmp_path / "in", tmp_path / "out")
+    (volume,) = volumes(tmp_path / "in")
+    check_against(path, volume)
+
+
 @pytest.mark.parametrize("multiframe", [False, True])
 def test_affine_of_slanted_slices_is_that_of_the_header(
     tmp_path: Path, stored: Stored, multiframe: bool
