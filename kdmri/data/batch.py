@@ -78,15 +78,8 @@ class Batch(NamedTuple):
 
     def sliced(self) -> Slice:
         """Return the fully sampled slices that it was made from, for another task."""
-        return Slice(
-            target=self.target,
-            kspace=None,
-            data_range=self.data_range,
-            volume=self.volume,
-            slice=self.slice,
-            variant=self.variant,
-            counts=self.counts,
-        )
+        shared = {name: getattr(self, name) for name in Slice._fields if name != "kspace"}
+        return Slice(kspace=None, **shared)
 
 
 def collate(slices: list[Slice] | Slice) -> Slice:

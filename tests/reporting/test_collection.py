@@ -13,29 +13,21 @@ from kdmri.metrics import SliceTable
 from kdmri.physics import CartesianUndersampling
 from kdmri.reporting.collection import read_summaries, tabulate, to_csv
 from kdmri.reporting.experiments import find_records
-from kdmri.reporting.records import RECORD, Measurements
+from kdmri.reporting.records import RECORD
+from tests.reporting.measured import measurements
 
 
 def leave(folder: Path, label: str, psnr: float, seed: int = 42, task: str = "4x") -> Path:
-    told = Measurements(
+    measured = measurements(
         dataset="Heart",
         task=task,
         stage=label.lower(),
         label=label,
         seed=seed,
-        parameters=49285,
-        flops=0,
-        milliseconds=None,
-        minutes=0.0,
-        teacher_minutes=0.0,
-        device="CPU",
-        one_subject=False,
-        subjects=[],
-        evaluated="",
         figures={"psnr": psnr, "ssim": 0.9, "nmse": 0.01},
         baselines={"Zero-filled": {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1}},
     )
-    told.write(folder, SliceTable({}))
+    measured.write(folder, SliceTable({}))
     return folder / RECORD
 
 

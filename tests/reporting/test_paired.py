@@ -12,7 +12,7 @@ from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import SliceTable
 from kdmri.reporting.experiments import find_records
 from kdmri.reporting.paired import compare_methods
-from kdmri.reporting.records import Measurements
+from tests.reporting.measured import measurements
 
 SUBJECTS = 7
 """Few enough that the exact test of equal gains is quick."""
@@ -49,23 +49,13 @@ def leave(
     label: str | None = None,
 ) -> None:
     measured = table(psnr)
-    Measurements(
+    measurements(
         dataset=dataset,
-        task="4x",
         stage=stage,
         label=label or stage.title(),
         seed=seed,
-        parameters=1000,
-        flops=2_500_000_000,
-        milliseconds=None,
-        minutes=1.0,
-        teacher_minutes=0.0,
-        device="CPU",
-        one_subject=False,
         subjects=subjects or [str(number) for number in range(len(psnr))],
-        evaluated="test slices",
         figures={"psnr": measured.mean("psnr"), "ssim": measured.mean("ssim"), "nmse": 0.1},
-        baselines={},
         beside={name: f"{name}_seed-{seed}" for name in BESIDE},
     ).write(root / f"{stage}_seed-{seed}", measured)
 
