@@ -19,7 +19,7 @@ from tests.data.prepare.coils import centred_fft2, sensitivities
 from tests.data.prepare.test_calgary import save_channels, save_single
 from tests.data.prepare.test_fastmri import HEADER
 from tests.data.prepare.test_hammernik import WRITERS, write_slice
-from tests.inference.expected import CENTRE, LINES
+from tests.conftest import CENTRE, LINES
 
 SIZE = (24, 20)
 SLICES = 3
