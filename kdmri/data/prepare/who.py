@@ -189,7 +189,8 @@ def _by_option(volumes: Volumes, source: Path, option: str) -> Volumes:
 
 
 def _below(path: Path, source: Path) -> Path:
-    return Path(path.name) if path == source else path.relative_to(source)
+    # A source that is one file may have others beside it, as the knee's k-space and its maps.
+    return path.relative_to(source) if source.is_dir() else Path(path.name)
 
 
 def _place(volume: SourceVolume, source: Path) -> Path:
