@@ -139,6 +139,7 @@ def test_frames_lie_where_dcm2niix_puts_them(tmp_path: Path, stored: Stored) -> 
         where = [round(float(v), 5) for v in FIRST + place * STEP * normal]
         groups.PlanePositionSequence[0].ImagePositionPatient = where
         groups.FrameContentSequence[0].DimensionIndexValues = [1, place + 1]
+        groups.FrameContentSequence[0].InStackPositionNumber = place + 1  # dcm2niix goes by it
         groups.PixelValueTransformationSequence[0].RescaleSlope = 1
         groups.PixelValueTransformationSequence[0].RescaleIntercept = 0
     save(made, tmp_path / "in" / "enhanced.dcm")
