@@ -1,23 +1,9 @@
-"""Measure trained stages without training: `python evaluate.py --help`."""
+"""Measure trained stages without training: `python evaluate.py --help`.
 
-from omegaconf import DictConfig
+The same as `kdmri evaluate`. Hydra completes the words of scripts that name @hydra.main.
+"""
 
-from kdmri import configuration, evaluation, stages
-from kdmri.composition import check_words
-from kdmri.console import entry_point
-from kdmri.execution import keep_freed_memory
-
-configuration.register_resolvers()
-
-
-@entry_point("config", check_words)
-def main(config: DictConfig) -> None:
-    """Measure the finished stages of a plan, by default those of `stage=all`."""
-    keep_freed_memory()
-    configuration.check(config)
-    plan = stages.plan(config, configuration.shipped(config))
-    evaluation.report(config, plan)
-
+from kdmri.evaluate import main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,19 @@
-"""One table of all that was measured: `python -m kdmri.collect experiments=DIR`."""
+"""One table of all that was measured: `kdmri collect experiments=DIR`."""
 
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from kdmri.console import console, entry_point
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.processes import find_tasks
 from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
+from kdmri.reporting.sweeps import SweepSummary
+from kdmri.values import TEXT
 
 
-@entry_point("collect")
+@entry_point("collect", {"experiments": TEXT})
 def main(config: DictConfig) -> None:
     """Print the table and write it below the directory, as Markdown, LaTeX and CSV."""
     root = Path(config.experiments)
@@ -24,37 +23,32 @@ def main(config: DictConfig) -> None:
     _show(found, root)
 
 
-class SweepTable(Callback):
+class SweepTable(SweepSummary):
     """Shows one table of all cells at the end of a sweep, whichever launcher ran its jobs."""
 
     _open: ClassVar[list["SweepTable"]] = []
 
-    def __init__(self, experiments: str) -> None:
-        """Take the directory of the experiments."""
-        self._root, self._began = Path(experiments), 0.0
-
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember when the sweep began; what it measures is written later."""
-        self._began = time.time()
+        """Remember when the sweep began, and that its table is still to be shown."""
+        super().on_multirun_start(config)
         SweepTable._open.append(self)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print and write the table of what the jobs measured."""
-        self._show()
+        SweepTable._open.remove(self)
+        super().on_multirun_end(config)
 
     @classmethod
     def show_rest(cls) -> None:
         """Show the tables of sweeps that Hydra did not end, since a job of theirs failed."""
         for table in list(cls._open):
-            table._show()
+            table.on_multirun_end(DictConfig({}))
 
-    def _show(self) -> None:
-        SweepTable._open.remove(self)
-        if not find_tasks().leads or not self._root.is_dir():
-            return
-        found = read_summaries(self._root, since=self._began)
+    def show(self) -> None:
+        """Print and write the table, where any job ended well."""
+        found = read_summaries(self.root, since=self.began)
         if found:
-            _show(found, self._root)
+            _show(found, self.root)
 
 
 def _show(found: list[Summary], root: Path) -> None:

@@ -1,8 +1,10 @@
 """Which command of a user a process belongs to, over its sweep and the turns a cluster gives it."""
 
 import os
+import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 COMMAND = "KDMRI_COMMAND"
 
@@ -36,3 +38,14 @@ class Command:
 def may_be_queued_again() -> bool:
     """Whether submitit runs this command and takes a signal to end it and start it again."""
     return "SUBMITIT_EXECUTOR" in os.environ
+
+
+def command_line(name: str) -> list[str]:
+    """Return the words that start this command again, as the user wrote them.
+
+    Args:
+        name: of the command, such as "train".
+    """
+    script = Path(sys.argv[0])
+    of_clone = script.name == f"{name}.py" and script.resolve().parent != Path(__file__).parent
+    return [*(["python", sys.argv[0]] if of_clone else ["kdmri", name]), *sys.argv[1:]]

@@ -1,47 +1,38 @@
-"""Compare methods over seeds, fairly: `python -m kdmri.compare experiments=DIR`."""
+"""Compare methods over seeds, fairly: `kdmri compare experiments=DIR`."""
 
-import time
 from pathlib import Path
-from typing import Any
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from kdmri.console import console, entry_point
-from kdmri.errors import CheckpointError, ConfigurationError
+from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.processes import find_tasks
-from kdmri.reporting.paired import compare
-from kdmri.reporting.records import find_records
+from kdmri.reporting.experiments import find_records
+from kdmri.reporting.paired import compare_methods
+from kdmri.reporting.sweeps import SweepSummary
+from kdmri.values import COUNT, TEXT
 
 
-@entry_point("compare")
+@entry_point(
+    "compare", {"experiments": TEXT, "reference": TEXT, "block": COUNT, "resamples": COUNT}
+)
 def main(config: DictConfig) -> None:
     """Print a table for each data set and task, and write them below the directory."""
-    for key in ("block", "resamples"):
-        if isinstance(config[key], bool) or not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")
     show(Path(config.experiments), config.reference, config.block, config.resamples)
 
 
-class MethodComparison(Callback):
+class MethodComparison(SweepSummary):
     """Shows the comparison of what a sweep measured at its end."""
 
     def __init__(self, experiments: str, reference: str, block: int, resamples: int) -> None:
         """See `configs/compare.yaml`."""
-        self._root, self._began = Path(experiments), 0.0
+        super().__init__(experiments)
         self._settings = (reference, block, resamples)
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Remember when the sweep began; what it measures is written later."""
-        self._began = time.time()
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print and write the tables of what the jobs measured, where any ended well."""
-        if not find_tasks().leads:
-            return
-        if find_records(self._root, self._began):
-            show(self._root, *self._settings, since=self._began)
+    def show(self) -> None:
+        """Print and write the tables, where any job ended well."""
+        if find_records(self.root, self.began):
+            show(self.root, *self._settings, since=self.began)
 
 
 def show(root: Path, reference: str, block: int, resamples: int, since: float = 0.0) -> None:
@@ -62,7 +53,7 @@ def show(root: Path, reference: str, block: int, resamples: int, since: float = 
     records = find_records(root, since)
     if not records:
         raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
-    tables, errors = compare(records, reference, block, resamples)
+    tables, errors = compare_methods(records, reference, block, resamples)
     for table in tables:
         console().print(table.to_rich())
     if errors:

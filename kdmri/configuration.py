@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,119 +14,90 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from kdmri.errors import ConfigurationError
 from kdmri.identity import PATH_CHOICES
+from kdmri.values import (
+    BETWEEN_0_AND_1,
+    COUNT,
+    TEXT,
+    Kind,
+    Kinds,
+    is_number,
+    number,
+    one_of,
+    or_null,
+    size,
+    whole,
+)
 
-Check = tuple[Callable[[Any], bool], str]
+SETTINGS = Kind(
+    OmegaConf.is_dict,
+    "settings; another network is architecture@{key}=NAME, of configs/architecture",
+)
 
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is an integer, and no truth value."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is an integer or a float, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-COUNT: Check = (lambda v: is_whole(v) and v >= 1, "a whole number, at least 1")
-
-NAME = "text; a number needs quotes of its own, such as 'dataset.name=\"2024\"'"
-"""What a data set's name must be."""
-
-CHECKS: dict[str, Check] = {
-    "teacher": (
-        OmegaConf.is_dict,
-        "settings; another network is architecture@teacher=NAME, of configs/architecture",
-    ),
-    "student": (
-        OmegaConf.is_dict,
-        "settings; another network is architecture@student=NAME, of configs/architecture",
-    ),
-    "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+CHECKS: Kinds = {
+    "teacher": SETTINGS,
+    "student": SETTINGS,
+    "seed": whole(0),
     "batch_size": COUNT,
     "distilled_batch_size": COUNT,
-    "feature_share": (lambda v: is_number(v) and 0 < v < 1, "a number between 0 and 1"),
-    "optimizer.lr": (lambda v: is_number(v) and v > 0, "a number above 0"),
-    "weight_averaging": (
-        lambda v: v is None or (is_number(v) and 0 < v < 1),
-        "null or a number between 0 and 1",
-    ),
-    "skip_nonfinite": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
-    "checkpoint_minutes": (
-        lambda v: v is None or (is_number(v) and v >= 0),
-        "null or a number of minutes, at least 0",
-    ),
-    "augmentation.flips": (lambda v: isinstance(v, bool), "true or false"),
-    "augmentation.transform": (
+    "feature_share": BETWEEN_0_AND_1,
+    "optimizer.lr": number(above=0),
+    "weight_averaging": or_null(BETWEEN_0_AND_1),
+    "skip_nonfinite": whole(0),
+    "checkpoint_minutes": or_null(number("a number of minutes", least=0)),
+    "augmentation.transform": Kind(
         lambda v: v is None or OmegaConf.is_dict(v),
         "null or settings with a _target_, as configs/augmentation/affine.yaml has them",
     ),
-    "intermediate_supervision": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
+    "intermediate_supervision": number(least=0),
     "augmentation.masks": COUNT,
-    "num_workers": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
-    "cache_gib": (lambda v: is_number(v) and v >= 0, "a number of GiB, at least 0"),
-    "teacher_cache_gib": (lambda v: is_number(v) and v >= 0, "a number of GiB, at least 0"),
-    "wait": (lambda v: isinstance(v, bool), "true or false"),
-    "overwrite": (lambda v: isinstance(v, bool), "true or false"),
-    "acceleration.factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
-    "stage.run": (
+    "num_workers": whole(0),
+    "cache_gib": number("a number of GiB", least=0),
+    "teacher_cache_gib": number("a number of GiB", least=0),
+    "acceleration.factor": number(least=1),
+    "stage.run": Kind(
         lambda v: OmegaConf.is_list(v) and len(v) > 0,
         "a list of stages, such as [teacher,feature,kd]",
     ),
-    "stage.teacher_factor": (lambda v: is_number(v) and v >= 1, "a number, at least 1"),
-    "trainer.max_epochs": COUNT,
+    "stage.teacher_factor": number(least=1),
     "teacher_epochs": COUNT,
-    "dataset.name": (
-        lambda v: isinstance(v, str) and v != "",
-        NAME,
+    **{f"paths.{name}": TEXT for name in ("datasets", "experiments", "masks")},
+    "task.mask_file": or_null(TEXT),
+    "dataset.source": or_null(TEXT),
+    "dataset.name": TEXT,
+    "dataset.channels": Kind(one_of(1, 2).accepts, "1 (magnitude) or 2 (complex)"),
+    "dataset.image_size": or_null(size(7, ", at least 7 each, the window of SSIM")),
+    "dataset.mask.axis": one_of(0, 1),
+    "dataset.mask.centre_lines": whole(0),
+    "dataset.mask.centre_fraction": Kind(
+        lambda v: is_number(v) and 0 <= v <= 1, "a number between 0 and 1"
     ),
-    "dataset.channels": (lambda v: v in (1, 2), "1 (magnitude) or 2 (complex)"),
-    "dataset.image_size": (
-        lambda v: v is None or (len(v) == 2 and all(is_whole(n) and n >= 7 for n in v)),
-        "null or [H,W], at least 7 each, the window of SSIM",
-    ),
-    "dataset.mask.axis": (lambda v: v in (0, 1), "0 or 1"),
-    "dataset.mask.centre_lines": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
-    "dataset.mask.centre_fraction": (
-        lambda v: is_number(v) and 0 <= v <= 1,
-        "a number between 0 and 1",
-    ),
-    "loss.reconstruction": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
-    "loss.imitation": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
-    "loss.attention": (lambda v: is_number(v) and v >= 0, "a number, at least 0"),
-    "loss.fade": (
-        lambda v: v is None or (is_number(v) and 0 < v <= 1),
-        "null or a number above 0, at most 1",
-    ),
+    **{f"loss.{term}": number(least=0) for term in ("reconstruction", "imitation", "attention")},
+    "loss.fade": or_null(number(above=0, most=1)),
     "evaluation.batch_size": COUNT,
-    "evaluation.latency": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "evaluation.latency": whole(0),
     "evaluation.block": COUNT,
     "evaluation.bootstrap": COUNT,
-    "trainer.precision": (
-        lambda v: v in ("32-true", "bf16-mixed", "16-mixed"),
-        "32-true, bf16-mixed or 16-mixed",
-    ),
-    "trainer.devices": (
-        lambda v: v == "auto" or str(v).removeprefix("-").isdigit() or OmegaConf.is_list(v),
-        "a number, auto, or a list such as [0,1]",
-    ),
+    "trainer.max_epochs": COUNT,
+    "trainer.precision": one_of("32-true", "bf16-mixed", "16-mixed"),
     "trainer.check_val_every_n_epoch": COUNT,
-    "trainer.fast_dev_run": (
-        lambda v: not v,
+    "trainer.fast_dev_run": Kind(
+        lambda v: v is False or v is None or v == 0,
         "false; for a trial give +trainer.limit_train_batches=2 trainer.max_epochs=1 name=trial",
     ),
-    "trainer.limit_val_batches": (
-        lambda v: is_number(v) and v > 0,
+    "trainer.limit_val_batches": Kind(
+        number(above=0).accepts,
         "a number above 0; the best weights are chosen on selection slices",
     ),
 }
-"""Which values are allowed, by key; a key that a choice does not have is not checked."""
+"""Which values `train.py` and `evaluate.py` take."""
 
 
 NAMED = {"teacher": "architecture", "student": "architecture", "distillation": "distillation"}
 """Which choices need a `name`, and of what group they are."""
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+_PACKAGE = Path(__file__).parent
+CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
+"""The files of all choices: in the package where it was installed, beside it in a clone."""
 
 
 def register_resolvers() -> None:
@@ -155,12 +126,11 @@ def _feature_epochs(share: float, epochs: int) -> int:
 
 
 def check(config: DictConfig) -> None:
-    """Check values that Hydra cannot check.
+    """Check values against one another, once `values.check` has seen each.
 
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    check_values(config, CHECKS)
     for place, group in NAMED.items():
         if "name" not in config[place]:
             raise ConfigurationError(
@@ -173,8 +143,8 @@ def check(config: DictConfig) -> None:
         key = error.full_key
         raise ConfigurationError(f"{key}: is needed; give {key}=...") from error
     except OmegaConfBaseException as error:
-        told = str(error.msg).partition("\n")[0]
-        raise ConfigurationError(f"{error.full_key}: {told}") from error
+        reason = str(error.msg).partition("\n")[0]
+        raise ConfigurationError(f"{error.full_key}: {reason}") from error
     loss = config.loss
     if not (loss.reconstruction or loss.imitation or loss.attention):
         raise ConfigurationError("loss: all weights are 0, so nothing would be learnt")
@@ -202,29 +172,6 @@ def _check_lengths(config: DictConfig) -> None:
                 f"trainer.check_val_every_n_epoch={every}: stage {name} has {epochs} epochs and "
                 "would never be measured"
             )
-
-
-def check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:
-    """Compare values with what is allowed, by key.
-
-    Raises:
-        ConfigurationError: names the key, what was given and what is allowed.
-    """
-    for key, (allowed, wanted) in checks.items():
-        if not _is_good(config, key, allowed):
-            raise ConfigurationError(f"{key}={OmegaConf.select(config, key)}: must be {wanted}")
-
-
-def _is_good(config: DictConfig, key: str, allowed: Callable[[Any], bool]) -> bool:
-    """Check a value; one that is not there, or cannot be computed from others, passes."""
-    try:
-        value = OmegaConf.select(config, key)
-        absent = value is None and OmegaConf.select(config, key, default=0) == 0
-        return absent or allowed(value)
-    except OmegaConfBaseException:
-        return True
-    except TypeError:
-        return False
 
 
 def shipped(config: DictConfig) -> DictConfig:
@@ -261,6 +208,6 @@ def _check_sampling(config: DictConfig, shipped: DictConfig) -> None:
     for key in {**known, **given}:
         if given.get(key) != known.get(key):
             raise ConfigurationError(
-                f"task.sampling.{key}: follows other settings; change those that `python train.py "
+                f"task.sampling.{key}: follows other settings; change those that `kdmri train "
                 "--help` shows under task and dataset.mask, or add a file to configs/task"
             )

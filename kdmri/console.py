@@ -4,7 +4,8 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 import hydra
@@ -16,9 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from kdmri.composition import told
-from kdmri.configuration import CONFIGS
+from kdmri.composition import check_packages, check_words, told
+from kdmri.configuration import CONFIGS, register_resolvers
+from kdmri.data.prepare.source import SourceVolume
 from kdmri.errors import KdmriError
+from kdmri.values import Kinds, check
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -30,29 +33,36 @@ OWN_ERROR = "KDMRI_FULL_ERROR"
 
 
 def console(stderr: bool = False) -> Console:
-    """Give a console as wide as the terminal, or wide enough for a table where there is none."""
+    """Return a console as wide as the terminal, or wide enough for a table where there is none."""
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
 
 
 def entry_point(
-    config: str, check: Callable[[list[str]], None] | None = None
+    config: str, table: Kinds
 ) -> Callable[[Callable[[DictConfig], Result]], Callable[[], Result]]:
     """Make a function a command, whose configuration Hydra composes and whose errors take a line.
 
+    Its words and values are checked before the function is called.
+
     Args:
         config: name of the file in `configs/` that the command's words override.
-        check: looks at the words before Hydra does.
+        table: which values its keys may have, where their shipped values do not say it.
     """
 
     def decorate(main: Callable[[DictConfig], Result]) -> Callable[[], Result]:
+        def checked(values: DictConfig) -> Result:
+            check(values, table)
+            check_packages(values)
+            return main(values)
+
         composed = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config)
-        run = _one_line_composition(composed(one_line_errors(main)))
+        run = _one_line_composition(composed(one_line_errors(functools.wraps(main)(checked))))
 
         @functools.wraps(main)
         def command() -> Result:
-            if check is not None:
-                one_line_errors(check)(sys.argv[1:])
+            register_resolvers()
+            one_line_errors(check_words)(sys.argv[1:])
             return run()
 
         return command
@@ -130,6 +140,18 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
             os.environ.pop(OWN_ERROR, None)
 
     return wrapped
+
+
+def print_notes(volumes: Iterable[SourceVolume]) -> None:
+    """Print what readers note of volumes, each sentence once.
+
+    Args:
+        volumes: of a source.
+    """
+    for note, count in Counter(note for volume in volumes for note in volume.notes).items():
+        times = f" ({count} volumes)" if count > 1 else ""
+        line = f"[yellow]note[/]{times}: {escape(note)}"
+        console().print(line, highlight=False, soft_wrap=True)
 
 
 def _print_error(text: str) -> None:

@@ -1,6 +1,7 @@
 """Measures trained networks on slices that neither trained them nor chose their weights."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,19 @@ from kdmri.errors import CheckpointError
 from kdmri.execution import all_digits, describe
 from kdmri.files import write_text
 from kdmri.identity import comparison_name
-from kdmri.metrics import SliceTable, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
-from kdmri.reporting.comparison import Comparison, Measured, find_slices, report_line
-from kdmri.reporting.records import FIGURES, Measurements
+from kdmri.planning import Plan
+from kdmri.reporting.comparison import Comparison, MeasuredMethod, find_slices, report_line
+from kdmri.reporting.records import Measurements
 from kdmri.stages import Stage
 from kdmri.training.devices import first_device
 from kdmri.training.run import build_datamodule
 
 
-def check(config: DictConfig) -> None:
+def check_slices(config: DictConfig) -> None:
     """See whether the slices to show are there, before anything is trained.
 
     Raises:
@@ -38,7 +40,7 @@ def check(config: DictConfig) -> None:
         find_slices(config.evaluation.slices, volumes)
 
 
-def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
+def measure_stages(plan: Plan) -> Comparison | None:
     """Measure the stages asked for that are finished, and write all that a user looks at.
 
     Each stage's directory gets `results/*.h5`, `report.txt`, `metrics.json` and `slices.csv`; with
@@ -46,8 +48,7 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
     LaTeX, and `comparison.png`.
 
     Args:
-        config: the configuration in use.
-        plan: all stages by name.
+        plan: what to measure.
 
     Returns:
         What was measured; None where the only stages asked for have no image to measure.
@@ -56,19 +57,18 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
         CheckpointError: none of the stages asked for is finished.
         KdmriError: a checkpoint or the evaluation data cannot be used.
     """
-    asked = [plan[name] for name in config.stage.run]
+    config, asked = plan.config, plan.asked
     finished = [stage for stage in asked if stage.finished]
     if not finished:
         raise CheckpointError(
             f"{asked[0].directory}: nothing is trained there yet; run train.py with the "
             f"same settings{_beside(asked[0])}"
         )
-    definitions = config.stage.plan
     stages = [
         stage
         for stage in finished
-        if (definitions[stage.name].reported or len(asked) == 1)
-        and not definitions[stage.name].under  # measured where it is at home
+        if (stage.definition.reported or len(asked) == 1)
+        and not stage.definition.under  # measured where it is at home
     ]
     if not stages:
         return None
@@ -84,7 +84,7 @@ def report(config: DictConfig, plan: Mapping[str, Stage]) -> Comparison | None:
         network = load_network(stage.checkpoint, network_settings(config[stage.network])).to(device)
         networks[stage.name] = network.eval()
         measured.append(_measure_stage(config, data, stage, network))
-    _record(config, data, plan, stages, networks, measured)
+    _record(plan, data, stages, networks, measured)
     comparison = Comparison(config, data, measured)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
@@ -108,24 +108,25 @@ def _beside(stage: Stage) -> str:
 
 
 def _record(
-    config: DictConfig,
+    plan: Plan,
     data: MRIDataModule,
-    plan: Mapping[str, Stage],
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
-    measured: list[Measured],
+    measured: list[MeasuredMethod],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
-    evaluation = data.dataset("evaluation")
+    config, evaluation = plan.config, data.dataset("evaluation")
     means = {
-        method.label: {metric: method.table.mean(metric) for metric in FIGURES}
+        method.label: {metric: method.table.mean(metric) for metric in MAIN_METRICS}
         for method in measured
     }
     times: dict[str, float] = {}
     if config.evaluation.latency:
-        batch = next(_batches(config, data, first_device(config.trainer)))
+        device = first_device(config.trainer)
+        batch = next(_batches(config, data, device))
         inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
-        times = latencies(networks, inputs, config.evaluation.latency)
+        runs = {name: partial(network, *inputs) for name, network in networks.items()}
+        times = latencies(runs, config.evaluation.latency, device)
     for stage, method in zip(stages, measured[-len(stages) :], strict=True):
         Measurements(
             dataset=config.dataset.title,
@@ -148,7 +149,7 @@ def _record(
             baselines={m.label: means[m.label] for m in measured if m.results is None},
             beside={
                 name: other.directory.name
-                for name, other in plan.items()
+                for name, other in plan.stages.items()
                 if other.directory.parent == stage.directory.parent
             },
         ).write(stage.directory, method.table)
@@ -162,7 +163,7 @@ def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> I
 @torch.inference_mode()
 def _measure_baselines(
     config: DictConfig, data: MRIDataModule, device: torch.device
-) -> list[Measured]:
+) -> list[MeasuredMethod]:
     """Measure what the task offers without a network, such as the zero-filled image."""
     metrics: dict[str, VolumeMetrics] = {}
     for batch in _batches(config, data, device):
@@ -171,28 +172,27 @@ def _measure_baselines(
                 label, VolumeMetrics(config.evaluation.detailed).to(device)
             )
             _update(collected, image, batch)
-    return [Measured(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
+    return [MeasuredMethod(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
 
 
 @torch.inference_mode()
 def _measure_stage(
     config: DictConfig, data: MRIDataModule, stage: Stage, network: CascadedNetwork
-) -> Measured:
+) -> MeasuredMethod:
     """Reconstruct every evaluation slice once; write the volumes and the line of figures."""
     device = next(network.parameters()).device
     names = [volume.name for volume in data.dataset("evaluation").volumes]
     results = stage.directory / "results"
     batches = _batches(config, data, device)
-    table = reconstruct(network, batches, names, results, config.evaluation.detailed)
+    table = reconstruct_and_measure(network, batches, names, results, config.evaluation.detailed)
     write_text(stage.directory / "report.txt", report_line(table) + "\n")
     parameters = sum(p.numel() for p in network.parameters())
-    label = config.stage.plan[stage.name].label
-    return Measured(label, stage.name, parameters, table, results)
+    return MeasuredMethod(stage.definition.label, stage.name, parameters, table, results)
 
 
 @all_digits()
 @torch.inference_mode()
-def reconstruct(
+def reconstruct_and_measure(
     network: CascadedNetwork,
     batches: Iterable[Batch],
     names: Sequence[str],

@@ -1,9 +1,10 @@
-"""Write a trained network as a file that other programs run: `python -m kdmri.export --help`."""
+"""Write a trained network as a file that other programs run: `kdmri export --help`."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri.console import console, entry_point
+from kdmri.console import console, entry_point, print_notes
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.exporting.card import card
-from kdmri.exporting.checking import Bound, Compared, Runner, compare, latencies
+from kdmri.exporting.checking import Agreement, Bound, Runner, compare_outputs
 from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import (
     need_packages,
@@ -29,11 +30,22 @@ from kdmri.exporting.slices import as_inputs, head_slices, line_axis, read_slice
 from kdmri.files import write_text
 from kdmri.inference.checkpoint import Trained, open_checkpoint
 from kdmri.inference.sources import find_volumes
+from kdmri.models.cost import latencies
 from kdmri.reconstruct import find_reader
 from kdmri.reporting.tables import Table
+from kdmri.values import COUNT, TEXT, Kinds, number, or_null
+
+CHECKS: Kinds = {
+    **dict.fromkeys(("checkpoint", "output", "verify", "slices", "mask"), or_null(TEXT)),
+    **dict.fromkeys(("check_slices", "calibration_slices", "repeats"), COUNT),
+    "sr_scale": or_null(number(least=1)),
+    "bounds.*.difference": or_null(number(least=0)),
+    "bounds.*.psnr": number(),
+}
+"""Which values are allowed, by key."""
 
 
-@entry_point("export")
+@entry_point("export", CHECKS)
 def main(config: DictConfig) -> None:
     """Export and check, or verify a file that is there."""
     _check(config)
@@ -70,9 +82,6 @@ def _check(config: DictConfig) -> None:
                 f"bounds.{precision}={bound}: has two parts, such as "
                 f"bounds.{precision}.difference=1e-3 and bounds.{precision}.psnr=0.1"
             )
-    for key in ("check_slices", "calibration_slices", "repeats"):
-        if not isinstance(config[key], int) or config[key] < 1:
-            raise ConfigurationError(f"{key}={config[key]}: must be a whole number, at least 1")
     if config.verify is not None and str(config.verify).endswith(".pt2"):
         raise ConfigurationError(
             f"verify={config.verify}: opening a .pt2 file unpickles parts of it (torch.export.load "
@@ -82,7 +91,7 @@ def _check(config: DictConfig) -> None:
 
 
 def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
-    """Give the slices of check and calibration, the former first."""
+    """Return the slices of check and calibration, the former first."""
     count = config.check_slices
     if config.precision == "int8" and config.verify is None:
         count += config.calibration_slices
@@ -90,7 +99,8 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
         found = head_slices(trained, count)
     else:
         source = Path(config.slices)
-        volumes = find_volumes(find_reader(None, source), source)
+        volumes, _ = find_volumes(find_reader(None, source), source)
+        print_notes(volumes)
         found = read_slices(volumes, trained, count)
     if len(found) < count and config.precision == "int8":
         raise DataError(f"slices: {len(found)} there, int8 needs {count} to check and calibrate")
@@ -104,7 +114,7 @@ def _beside(trained: Trained, config: DictConfig) -> Path:
 
 @contextmanager
 def _made_aside(folder: Path) -> Iterator[Path]:
-    """Give a folder that takes the place of `folder` when the block ends well."""
+    """Yield a folder that takes the place of `folder` when the block ends well."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -157,14 +167,18 @@ def _export(
         runners[f"ONNX {precision}"] = _onnx_runner(path, network)
     sizes[list(runners)[-1]] = path.stat().st_size
     compared = {
-        key: compare(run, runners["PyTorch float32"], checked) for key, run in runners.items()
+        key: compare_outputs(run, runners["PyTorch float32"], checked)
+        for key, run in runners.items()
     }
     last = compared[list(runners)[-1]]
     Bound(**config.bounds[precision]).check(last, f"{config.format.name} {precision}")
     plain.unlink(missing_ok=True)
-    table = _table(compared, sizes, latencies(runners, checked[0], config.repeats), checked)
+    taken = latencies(
+        {key: partial(run, checked[0]) for key, run in runners.items()}, config.repeats
+    )
+    table = _table(compared, sizes, taken, checked)
     console().print(table.to_rich())
-    console().print(f"{list(runners)[-1]}: {last.told()}", highlight=False)
+    console().print(f"{list(runners)[-1]}: {last.describe()}", highlight=False)
     text = card(trained, network, name, precision, checked[0], last, len(checked), table)
     write_text(folder / "README.md", text)
 
@@ -173,8 +187,8 @@ def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list
     """Run a file of somebody else beside the network; raises KdmriError where they differ."""
     path = Path(config.verify)
     run = _onnx_runner(path, Exportable(trained.network, axis))
-    compared = compare(run, _network_runner(trained), batches)
-    console().print(f"{path}: {compared.told()}", highlight=False, soft_wrap=True)
+    compared = compare_outputs(run, _network_runner(trained), batches)
+    console().print(f"{path}: {compared.describe()}", highlight=False, soft_wrap=True)
     Bound(**config.bounds[config.precision]).check(compared, str(path))
 
 
@@ -204,7 +218,7 @@ def _arrays(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def _table(
-    compared: dict[str, Compared],
+    compared: dict[str, Agreement],
     sizes: dict[str, int],
     taken: dict[str, float],
     batches: list[Batch],

@@ -10,7 +10,7 @@ from kdmri.errors import KdmriError
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that is renamed to it when the block ends well.
+    """Yield a temporary path beside `path` that is renamed to it when the block ends well.
 
     Args:
         path: the file to write; its directory is made.

@@ -14,6 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kdmri.data.masks import mask_path
+
 EXPERIMENT = (
     "seed",
     "batch_size",
@@ -111,8 +113,7 @@ def mask_file_digest(config: DictConfig) -> str | None:
     mask = OmegaConf.select(config, "task.sampling.mask")
     if mask is None:
         return None
-    published = Path(mask.folder) / f"mask_{mask.acceleration}.npy"
-    path = Path(mask.file) if mask.file else published
+    path = Path(mask.file) if mask.file else mask_path(mask.folder, mask.acceleration)
     return file_digest(path) if path.is_file() else None
 
 

@@ -1,37 +1,42 @@
-"""Take over a checkpoint of the original project: `python -m kdmri.import_original --help`."""
+"""Take over a checkpoint of the original project: `kdmri import --help`."""
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri import configuration, stages
 from kdmri.claims import claim
-from kdmri.composition import check_words
+from kdmri.command import command_line
+from kdmri.configuration import CHECKS as TRAINING
 from kdmri.console import console, entry_point
-from kdmri.data.masks import MaskFile
+from kdmri.data.masks import MaskFile, mask_path
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
 from kdmri.files import write_text, written_aside
 from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
+from kdmri.planning import Plan, make_plan
 from kdmri.stages import RECORD, Stage
 from kdmri.training.facts import checkpoint_facts
+from kdmri.values import TEXT, Kinds, or_null, size
 
-configuration.register_resolvers()
+CHECKS: Kinds = {
+    **TRAINING,
+    "checkpoint": or_null(TEXT),
+    "into": or_null(TEXT),
+    "slice_size": or_null(size(1)),
+}
 
 
-@entry_point("import_original", check_words)
+@entry_point("import_original", CHECKS)
 def main(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     if config.checkpoint is None:
         raise ConfigurationError("checkpoint: name the file, checkpoint=.../best_model.pt")
     path = Path(config.checkpoint)
     original = read_original(path)
-    plan = stages.plan(config, configuration.shipped(config))
-    stage = _stage(config, plan, original, path)
+    stage = _stage(make_plan(config), original, path)
     size = _slice_size(config)
     with claim(stage.directory, stage.name, wait=False):
         if not config.overwrite and (stage.record or stage.checkpoint.exists()):
@@ -44,29 +49,30 @@ def main(config: DictConfig) -> None:
     console().print(_sentence(original), highlight=False, markup=False, soft_wrap=True)
 
 
-def _stage(config: DictConfig, plan: dict[str, Stage], original: Original, path: Path) -> Stage:
+def _stage(plan: Plan, original: Original, path: Path) -> Stage:
     """Choose the stage that the network becomes; raises CheckpointError where it does not fit."""
+    config, stages = plan.config, plan.stages
     networks = {
         role: OmegaConf.to_container(OmegaConf.create(network_settings(config[role])))
         for role in ("teacher", "student")
     }
     name = config.into or ("teacher" if original.network == networks["teacher"] else "student")
-    if name not in plan:
-        raise ConfigurationError(f"into={name}: known are {', '.join(plan)}")
-    role = plan[name].network
+    if name not in stages:
+        raise ConfigurationError(f"into={name}: known are {', '.join(stages)}")
+    role = stages[name].network
     if original.network != networks[role]:
         raise CheckpointError(
             f"{path}: is {original.network}, the {role} of stage {name} is {networks[role]}; "
             f"choose the same with task=... or architecture@{role}=..."
         )
-    return plan[name]
+    return stages[name]
 
 
 def _slice_size(config: DictConfig) -> tuple[int, int]:
     """Tell the size (H, W) of the slices that the network was trained on."""
     mask = OmegaConf.select(config, "task.sampling.mask")
     if mask is not None:
-        file = Path(mask.file or Path(mask.folder) / f"mask_{mask.acceleration}.npy")
+        file = Path(mask.file) if mask.file else mask_path(mask.folder, mask.acceleration)
         if file.is_file():
             return MaskFile(file).size
     size = config.slice_size or config.dataset.image_size or config.dataset.prepared_size
@@ -94,7 +100,7 @@ def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int
         "stage": stage.name,
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
-        "command": shlex.join(["python", "-m", "kdmri.import_original", *sys.argv[1:]]),
+        "command": shlex.join(command_line("import")),
         "original": original.told,
         "parameters": _parameters(original),
         "finished": True,

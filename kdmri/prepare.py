@@ -1,9 +1,9 @@
-"""Bring MR data to the h5 layout: `python -m kdmri.prepare --help`."""
+"""Bring MR data to the h5 layout: `kdmri prepare --help`."""
 
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -11,20 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import track
 
-from kdmri.configuration import COUNT, NAME, Check, check_values, is_number, is_whole
-from kdmri.console import console, entry_point
-from kdmri.data.masks import MaskFile, MaskRule
+from kdmri.console import console, entry_point, print_notes
+from kdmri.data.masks import MaskFile, MaskRule, mask_path
 from kdmri.data.prepare.checking import check
-from kdmri.data.prepare.pipeline import Outcome, Preparation, prepare, store_undersampled
+from kdmri.data.prepare.pipeline import Outcome, Plan, Preparation, plan, store_undersampled, write
 from kdmri.data.prepare.simulation import Simulation
+from kdmri.data.prepare.subjects import SPLITS
+from kdmri.data.prepare.who import check_option, describe
 from kdmri.data.prepare.writing import Form
 from kdmri.errors import ConfigurationError, KdmriError
+from kdmri.values import COUNT, TEXT, Kind, Kinds, is_number, number, or_null, size, whole
 
-SPLITS = ("train", "validation", "test")
-
-
-def _is_truth(value: object) -> bool:
-    return isinstance(value, bool)
+SHOWN = 8
+"""So many subjects of a split are named; the others are counted."""
 
 
 def _are_ratios(value: object) -> bool:
@@ -38,29 +37,27 @@ def _are_ratios(value: object) -> bool:
     )
 
 
-CHECKS: dict[str, Check] = {
-    "image_size": (
-        lambda v: (
-            v is None
-            or (OmegaConf.is_list(v) and len(v) == 2 and all(is_whole(n) and n >= 1 for n in v))
-        ),
-        "null or [H,W]",
+CHECKS: Kinds = {
+    **dict.fromkeys(("source", "name", "check", "mask"), or_null(TEXT)),
+    **{f"paths.{key}": TEXT for key in ("datasets", "masks")},
+    "image_size": or_null(size(1)),
+    "ratios": Kind(
+        _are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"
     ),
-    "ratios": (_are_ratios, "null or such as 'ratios={train: 0.8, validation: 0.1, test: 0.1}'"),
-    "seed": (lambda v: is_whole(v) and v >= 0, "a whole number, at least 0"),
+    "subjects": Kind(
+        lambda v: v is None or (isinstance(v, str) and v != ""),
+        "null, folder, name, study or a regular expression, such as 'subjects=\"(p[0-9]+)\"'",
+    ),
+    "seed": whole(0),
     "processes": COUNT,
-    "strict": (_is_truth, "true or false"),
-    "store_undersampled": (_is_truth, "true or false"),
-    "simulation.phase": (_is_truth, "true or false"),
-    "simulation.snr": (lambda v: v is None or (is_number(v) and v > 0), "null or above 0"),
+    "simulation.snr": or_null(number(above=0)),
 }
 """Which values are allowed, by key."""
 
 
-@entry_point("prepare")
+@entry_point("prepare", CHECKS)
 def main(config: DictConfig) -> None:
     """Prepare a data set, or check one; the exit code is 2 where a file cannot be used."""
-    check_values(config, CHECKS)
     failed = run(config) if config.check is None else report_check(Path(config.check))
     if failed:
         sys.exit(2)
@@ -70,11 +67,15 @@ def run(config: DictConfig) -> int:
     """Write what is missing; returns the number of volumes that could not be used."""
     preparation = _preparation(config)
     began = time.monotonic()
-    count, outcomes = prepare(preparation)
+    planned = plan(preparation)
     done: list[Outcome] = []
     terminal = console()
-    shown = track(outcomes, "preparing", total=count, console=terminal, transient=True)
-    for outcome in shown:
+    print_notes(planned.told.volumes)
+    for line in tell_subjects(planned):
+        terminal.print(escape(line), highlight=False, soft_wrap=True)
+    count = len(planned.told.volumes)
+    outcomes = track(write(planned), "preparing", total=count, console=terminal, transient=True)
+    for outcome in outcomes:
         done.append(outcome)
         if outcome.error:
             terminal.print(f"[red]left out[/]: {escape(outcome.error)}", soft_wrap=True)
@@ -89,9 +90,35 @@ def run(config: DictConfig) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    shares = [o.entry.nan for o in done if o.entry and o.entry.nan]
+    if shares:
+        terminal.print(
+            f"format.nan=zero: NaN is 0 now in {len(shares)} volumes, {min(shares):.1%} to "
+            f"{max(shares):.1%} of their values",
+            highlight=False,
+            soft_wrap=True,
+        )
     if config.store_undersampled:
         _store_undersampled(config, preparation.folder)
     return failed
+
+
+def tell_subjects(planned: Plan) -> Iterator[str]:
+    """Say, in few lines, who goes into which split and what is left out."""
+    told = planned.told
+    if told.left_out:
+        source = planned.preparation.source
+        yield f"left out by their names: {describe(told.left_out, source)}"
+    others = "" if planned.preparation.subjects else " (subjects=... chooses another way)"
+    yield f"subjects are told by {told.rule}{others}"
+    nobody = "no subjects"
+    if planned.preparation.ratios is None:
+        nobody += "; 'ratios={train: 0.8, validation: 0.1, test: 0.1}' splits all anew"
+    for split, names in planned.subjects().items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        who = f"{len(names)} subject(s): {', '.join(names[:SHOWN])}{more}"
+        yield f"{split}: {who if names else nobody}"
+    yield from told.notes
 
 
 def report_check(folder: Path) -> int:
@@ -125,6 +152,7 @@ def _preparation(config: DictConfig) -> Preparation:
     folder = Path(config.paths.datasets) / _name(config)
     size = config.image_size
     ratios = config.ratios
+    check_option(config.subjects)
     return Preparation(
         reader=instantiate(config.format),
         source=Path(config.source),
@@ -135,6 +163,7 @@ def _preparation(config: DictConfig) -> Preparation:
         ),
         ratios=None if ratios is None else {str(k): float(v) for k, v in ratios.items()},
         seed=config.seed,
+        subjects=config.subjects,
         processes=config.processes,
         strict=config.strict,
     )
@@ -142,8 +171,6 @@ def _preparation(config: DictConfig) -> Preparation:
 
 def _name(config: DictConfig) -> str:
     if config.name is not None:
-        if not isinstance(config.name, str) or not config.name:
-            raise ConfigurationError(f"name={config.name}: must be {NAME}")
         return config.name
     if OmegaConf.is_missing(config.dataset, "name"):
         raise ConfigurationError("name: give the data set a name, name=mystudy")
@@ -157,11 +184,11 @@ def _store_undersampled(config: DictConfig, folder: Path) -> None:
             raise ConfigurationError(f"mask={config.mask}: there is no such file")
         rule = MaskFile(Path(config.mask))
     name = config.acceleration.name
-    mask_path = Path(config.paths.masks) / folder.name / f"mask_{name}.npy"
-    count = store_undersampled(folder, rule, name, mask_path)
+    mask = mask_path(Path(config.paths.masks) / folder.name, name)
+    count = store_undersampled(folder, rule, name, mask)
     if not count:
         raise KdmriError(f"{folder}: no volumes to undersample")
-    console().print(f"{count} undersampled copies in {folder}/*/acc_{name}, mask {mask_path}")
+    console().print(f"{count} undersampled copies in {folder}/*/acc_{name}, mask {mask}")
 
 
 if __name__ == "__main__":

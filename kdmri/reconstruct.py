@@ -1,4 +1,4 @@
-"""Reconstruct scans with a trained network: `python -m kdmri.reconstruct --help`."""
+"""Reconstruct scans with a trained network: `kdmri reconstruct --help`."""
 
 import sys
 import time
@@ -11,54 +11,73 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.progress import Progress
 
-from kdmri.console import console, entry_point
+from kdmri.console import console, entry_point, print_notes
 from kdmri.data.prepare.source import Reader
+from kdmri.data.prepare.who import describe
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.inference.checkpoint import Trained, open_checkpoint
-from kdmri.inference.pipeline import Done, reconstruct
+from kdmri.inference.pipeline import Done, reconstruct_volumes
 from kdmri.inference.sources import detect, find_volumes
 from kdmri.inference.writing import check_free, targets
+from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.reporting.tables import Table
+from kdmri.values import COUNT, TEXT, number, one_of, or_null, size
 
 ROWS = 12
 """Volumes that a table lists; beyond them it gives the mean alone."""
 
 
-@entry_point("reconstruct")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@entry_point(
+    "reconstruct",
+    {
+        **dict.fromkeys(("checkpoint", "input", "output", "mask"), or_null(TEXT)),
+        "sr_scale": or_null(number(least=1)),
+        "image_size": or_null(size(1)),
+        "batch_size": COUNT,
+        "device": one_of(*DEVICES),
+    },
+)
 def main(config: DictConfig) -> None:
     """Reconstruct; the exit code is 2 where a volume cannot be used."""
     for key in ("input", "output"):
         if config[key] is None:
             raise ConfigurationError(f"{key}: is missing, {key}=FILE or {key}=DIR")
-    batch_size = config.batch_size
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ConfigurationError(f"batch_size={batch_size}: must be a whole number, at least 1")
     trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
-    device, padded = choose_device(config.device), _size(config.image_size)
+    device = choose_device(config.device)
+    padded = None if config.image_size is None else (config.image_size[0], config.image_size[1])
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)
-    volumes = find_volumes(reader, source)
+    volumes, left_out = find_volumes(reader, source)
+    print_notes(volumes)
     found = targets(output, config.write, reader, volumes)
     check_free(found, config.overwrite)
 
     began, terminal = time.monotonic(), console()
+    if left_out:
+        text = f"left out by their names: {describe(left_out, source)}"
+        terminal.print(escape(text), highlight=False, soft_wrap=True)
     with Progress(console=terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def progress(name: str, done: int, total: int) -> None:
             bar.update(task, description=escape(name), completed=done, total=total)
 
-        done = reconstruct(trained, reader, found, batch_size, padded, device, progress)
+        done = reconstruct_volumes(
+            trained, reader, found, config.batch_size, padded, device, progress
+        )
     seconds = time.monotonic() - began
     if not done.names:
         raise DataError("; ".join(done.errors))
-    report(trained, done, output, seconds)
+    print_summary(trained, done, output, seconds)
     if done.errors:
         sys.exit(2)
 
 
 def find_reader(config: DictConfig | None, source: Path) -> Reader:
-    """Give the reader that the user chose (`format`), else the one that the files ask for."""
+    """Return the reader that the user chose (`format`), else the one that the files ask for."""
     if not source.exists():
         raise DataError(f"input={source}: there is no such file or directory")
     if config is not None and not OmegaConf.is_missing(config, "_target_"):
@@ -67,25 +86,14 @@ def find_reader(config: DictConfig | None, source: Path) -> Reader:
 
 
 def choose_device(name: str) -> torch.device:
-    """Give the device that a configuration names; "auto" is the GPU where there is one."""
+    """Return the device that a configuration names; "auto" is the GPU where there is one."""
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here; use device=cpu")
-    if name not in ("auto", "cpu", "cuda"):
-        raise ConfigurationError(f"device={name}: must be auto, cpu or cuda")
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
-def _size(value: object) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    if isinstance(plain, list) and len(plain) == 2 and all(isinstance(n, int) for n in plain):
-        return plain[0], plain[1]
-    raise ConfigurationError(f"image_size={value}: must be null or [H,W]")
-
-
-def report(trained: Trained, done: Done, output: Path, seconds: float) -> None:
+def print_summary(trained: Trained, done: Done, output: Path, seconds: float) -> None:
     """Print what was done, and how good it is where there are targets."""
     terminal = console()
     for error in done.errors:
@@ -109,23 +117,19 @@ def _table(trained: Trained, done: Done) -> Table:
     rows = []
     for volume in known if len(known) <= ROWS else []:
         for label, table in measured.items():
-            cells = [f"{table.measure(m, volume):.{d}f}" for m, d in METRICS.items()]
+            cells = [f"{table.measure(m, volume):{FORMATS[m].spec}}" for m in MAIN_METRICS]
             rows.append([f"{done.names[volume]}: {label.lower()}", *cells])
     if len(known) > 1:
         for label, table in measured.items():
-            means = {m: sum(table.measure(m, v) for v in known) / len(known) for m in METRICS}
-            cells = [f"{means[m]:.{d}f}" for m, d in METRICS.items()]
+            means = {m: sum(table.measure(m, v) for v in known) / len(known) for m in MAIN_METRICS}
+            cells = [f"{means[m]:{FORMATS[m].spec}}" for m in MAIN_METRICS]
             rows.append([f"mean of {len(known)}: {label.lower()}", *cells])
     return Table(
         title=trained.label(),
-        header=["", "PSNR dB", "SSIM", "NMSE"],
+        header=["", *(FORMATS[metric].label for metric in MAIN_METRICS)],
         rows=rows,
         notes=["Against the fully sampled images; data range: largest magnitude of each volume"],
     )
-
-
-METRICS = {"psnr": 2, "ssim": 4, "nmse": 4}
-"""Metrics of the table and their decimals."""
 
 
 if __name__ == "__main__":

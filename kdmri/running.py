@@ -2,10 +2,9 @@
 
 import shlex
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,29 +13,34 @@ from kdmri.claims import CLAIM, claim, is_claimed
 from kdmri.command import Command
 from kdmri.console import console
 from kdmri.errors import CheckpointError, StageConflictError
+from kdmri.evaluation import check_slices
 from kdmri.files import clear_half_written
+from kdmri.planning import Plan
 from kdmri.stages import Need, Stage
 from kdmri.training.devices import advise
+from kdmri.training.preflight import preflight
 from kdmri.training.run import Job, launch
 from kdmri.training.schedules import pace, schedule_of
 
 
-def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[str, Any]:
-    """Train the stages that the configuration asks for and that are not done.
+def train(plan: Plan, command: list[str]) -> dict[str, Any]:
+    """Train the stages that a plan asks for and that are not done.
 
     Args:
-        config: the configuration in use.
-        stages: what `plan` gave.
-        command: the command line, kept in each stage's record.
+        plan: what to do.
+        command: the words of the command line, kept in each stage's record.
 
     Returns:
         The best figures (epoch, score, metrics) of the last stage.
 
     Raises:
+        ConfigurationError: a part of a stage cannot be built; nothing was trained.
         StageConflictError: a directory holds a stage with other settings; nothing was trained.
         CheckpointError: a stage needs another that is neither done nor part of this run.
     """
-    chosen = [stages[name] for name in config.stage.run]
+    config, chosen = plan.config, plan.asked
+    preflight(config)
+    check_slices(config)
     for stage in chosen:
         for need in stage.needs.values():
             if need.stage not in chosen:
@@ -59,7 +63,7 @@ def run(config: DictConfig, stages: Mapping[str, Stage], command: str) -> dict[s
     return chosen[-1].record["best"]
 
 
-def _find(need: Need, stage: Stage, wait: bool, command: str) -> None:
+def _find(need: Need, stage: Stage, wait: bool, command: list[str]) -> None:
     """See that what a stage needs of one that is not asked for is there, and of the same data."""
     needed = need.stage
     if wait and not needed.finished and is_claimed(needed.directory):
@@ -95,36 +99,34 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _job(stage: Stage, command: str) -> Job:
-    resolved = _resolved(stage.config, {"run_name": stage.directory.name})
-    resolved.scheduler = schedule_of(stage.config, stage.name)
-    resolved.stage.plan[stage.name].method.scheduler_every = pace(stage.config, stage.name)
+def _job(stage: Stage, command: list[str]) -> Job:
+    decided: dict[str, Any] = {
+        "scheduler": schedule_of(stage.config, stage.name),
+        "scheduler_every": pace(stage.config, stage.name),
+    }
     teacher = stage.needs.get("teacher")
-    if teacher and teacher.stage.config.stage.plan[teacher.stage.name].under:
-        sampling = OmegaConf.to_container(teacher.stage.config.task.sampling, resolve=True)
-        resolved.stage.plan[stage.name].method.teacher_task = sampling
+    if teacher and teacher.stage.definition.under:  # sees what it was trained on
+        decided["teacher_task"] = _resolved(teacher.stage.config.task.sampling)
     needs = {role: need.checkpoint for role, need in stage.needs.items()}
     record = {
         "stage": stage.name,
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
         "needs": {role: identity.file_digest(path) for role, path in needs.items()},
-        "command": command,
+        "command": shlex.join(command),
         "begun": asdict(Command.this()),
         "finished": False,
     }
-    return Job(resolved, stage.name, stage.directory, needs, record)
+    config = OmegaConf.create(_resolved(stage.config))
+    return Job(config, stage.name, stage.directory, needs, record, decided)
 
 
-def _resolved(config: DictConfig, changes: dict[str, Any]) -> DictConfig:
-    """Give a configuration with some changes and no interpolation left."""
-    changed = OmegaConf.merge(config, changes)
-    resolved = OmegaConf.create(OmegaConf.to_container(changed, resolve=True))
-    assert isinstance(resolved, DictConfig)
-    return resolved
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain values, with no interpolation left."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
-def _command_of(command: str, stage: str) -> str:
+def _command_of(command: list[str], stage: str) -> str:
     """Turn this run's command into the one that trains another stage."""
-    words = [word for word in shlex.split(command) if not word.startswith("stage.run=")]
+    words = [word for word in command if not word.startswith("stage.run=")]
     return shlex.join([*words, f"stage.run=[{stage}]"])

@@ -1,15 +1,15 @@
-"""Which stages there are, what each needs and leaves, and which are already done."""
+"""A stage on disk: what it needs and leaves, whether it is done, and with which settings."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from kdmri import identity
-from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
-from kdmri.training.callbacks import BEST, LAST, companion_file
+from kdmri.errors import CheckpointError, StageConflictError
+from kdmri.training.callbacks import BEST, LAST
 
 RECORD = "stage.json"
 MASK_DIGEST = "mask_file_digest"
@@ -41,6 +41,11 @@ class Stage:
     circumstances: dict[str, Any]
     shipped: dict[str, Any]
     needs: dict[str, "Need"]
+
+    @property
+    def definition(self) -> DictConfig:
+        """What the configuration says of it."""
+        return self.config.stage.plan[self.name]
 
     @property
     def checkpoint(self) -> Path:
@@ -160,108 +165,3 @@ class Need(NamedTuple):
 
     stage: Stage
     checkpoint: Path
-
-
-def plan(config: DictConfig, shipped: DictConfig) -> dict[str, Stage]:
-    """Lay out every stage that the configuration defines.
-
-    Args:
-        config: the configuration in use.
-        shipped: the same choices without any other override.
-
-    Returns:
-        Stages by name, each after those that it needs.
-
-    Raises:
-        ConfigurationError: a stage needs one that is not defined, or has settings of its own
-            (`under`) that the task does not have.
-    """
-    stages: dict[str, Stage] = {}
-
-    def add(name: str) -> Stage:
-        if name in stages:
-            return stages[name]
-        definition = config.stage.plan.get(name)
-        if definition is None:
-            raise ConfigurationError(
-                f"stage.run names {name}; defined are {', '.join(config.stage.plan)}; stage=... "
-                "chooses other plans, such as stage=all_joint or stage=sft"
-            )
-        _check_under(config, name)
-        own = _under(config, definition.under, definition.batch_size)
-        like = shipped.stage.plan.get(name, definition)
-        own_shipped = _under(shipped, definition.under, like.batch_size)
-        needs = {role: need(name, role, words) for role, words in definition.needs.items()}
-        nodes = (*identity.EXPERIMENT, *own.task.depends, *definition.depends)
-        prefix = ""
-        if "distillation" in nodes and own.distillation.name != identity.PUBLISHED_DISTILLATION:
-            prefix = f"{own.distillation.name}_"
-        folder = Path(own.paths.experiments) / own.dataset.name / own.task.folder
-        stages[name] = Stage(
-            name=name,
-            config=own,
-            network=definition.network,
-            directory=folder / f"{own.name}_{prefix}{name}"
-            f"{identity.suffix(own, own_shipped, nodes)}",
-            experiment=identity.settings(own, nodes),
-            circumstances={
-                **identity.settings(own, identity.CIRCUMSTANCES),
-                **identity.own_settings(definition),
-                "max_epochs": definition.max_epochs,
-                MASK_DIGEST: identity.mask_file_digest(own),
-            },
-            shipped={
-                **identity.settings(own_shipped, (*nodes, *identity.CIRCUMSTANCES)),
-                **identity.own_settings(like),
-            },
-            needs=needs,
-        )
-        return stages[name]
-
-    def need(of: str, role: str, words: str) -> Need:
-        """Find "stage", its best weights, or "stage/network", a network trained beside it."""
-        name, _, companion = words.partition("/")
-        if role not in ROLES or name not in config.stage.plan:
-            raise ConfigurationError(
-                f"stage.plan.{of}.needs.{role}={words}: must be {' or '.join(ROLES)}, and a stage "
-                f"among {', '.join(config.stage.plan)}"
-            )
-        stage = add(name)
-        path = stage.directory / companion_file(companion) if companion else stage.checkpoint
-        return Need(stage, path)
-
-    for name in (*config.stage.plan, *config.stage.run):
-        add(name)
-    _check_order(list(config.stage.run), stages)
-    return stages
-
-
-def _check_order(run: list[str], stages: dict[str, Stage]) -> None:
-    """See that no stage is asked for before one that it needs."""
-    for number, name in enumerate(run):
-        for need in stages[name].needs.values():
-            if need.stage.name in run[number:]:
-                right = ",".join(stage for stage in stages if stage in run)
-                raise ConfigurationError(
-                    f"stage.run: {name} needs {need.stage.name}, which comes after it; give "
-                    f"stage.run=[{right}]"
-                )
-
-
-def _check_under(config: DictConfig, name: str) -> None:
-    """See that what a stage changes of its task is there."""
-    for key in config.stage.plan[name].under.get("task", ()):
-        if key not in config.task:
-            raise ConfigurationError(
-                f"stage {name}: changes task.{key}, which {config.task.title} does not have; "
-                "choose another stage"
-            )
-
-
-def _under(config: DictConfig, under: DictConfig, batch_size: int) -> DictConfig:
-    """Change what a stage changes of the configuration that it is trained under."""
-    if not under and batch_size == config.batch_size:
-        return config
-    changed = OmegaConf.merge(config, under, {"batch_size": batch_size})
-    assert isinstance(changed, DictConfig)
-    return changed

@@ -17,12 +17,27 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from kdmri import configuration, stages
+from kdmri import configuration
 from kdmri.command import COMMAND
 from kdmri.data.embedded import find_mni
 from kdmri.data.layout import write_volume
+from kdmri.models.stored import build_network
+from kdmri.planning import lay_out
+from kdmri.stages import Stage
 
 ROOT = Path(__file__).parents[1]
+RULE = {
+    "_target_": "kdmri.data.masks.GaussianLines",
+    "acceleration": 4.0,
+    "axis": 0,
+    "centre_lines": 10,
+    "seed": 42,
+}
+LINES = {
+    "_target_": "kdmri.physics.CartesianUndersampling",
+    "mask": {"rule": RULE, "file": None, "values": None},
+}
+CENTRE = {"_target_": "kdmri.physics.CentralKspace", "scale": 4}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,9 +55,9 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def plan(*overrides: str) -> dict[str, stages.Stage]:
+def plan(*overrides: str) -> dict[str, Stage]:
     chosen = [word for word in overrides if word.split("=")[0] in configuration.PATH_CHOICES]
-    return stages.plan(compose("config", list(overrides)), compose("config", chosen))
+    return lay_out(compose("config", list(overrides)), compose("config", chosen))
 
 
 @dataclass
@@ -104,6 +119,28 @@ def run(
         return Result(code, out, err)
 
     return call
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """Write a checkpoint as training does, of small random networks near the identity."""
+
+    def write(name: str = "best_model.pt", sampling: dict | None = LINES, **changes) -> Path:
+        channels = changes.pop("channels", 1)
+        network = {
+            "_target_": "kdmri.models.DCCNN" if sampling != CENTRE else "kdmri.models.VDSR",
+            **({"cascades": 2, "residual": True} if sampling != CENTRE else {}),
+            **{"depth": 2, "width": 4, "channels": channels},
+        }
+        weights = build_network(network).state_dict()
+        weights = {key: value / 10 for key, value in weights.items()}
+        stored = {"network": network, "weights": weights, "epoch": 1, "score": 0.1, "metrics": {}}
+        if sampling is not None:
+            stored |= {"format": 2, "task": {"name": "t", "sampling": sampling}, "stage": "kd"}
+        torch.save({**stored, **changes}, tmp_path / name)
+        return tmp_path / name
+
+    return write
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 import torch
 from hydra import compose
 
+from kdmri.__main__ import COMMANDS
 from tests.conftest import ROOT
 
 PAGES = ROOT / "docs" / "pages"
@@ -28,12 +29,9 @@ PROJECT = ("kdmri", "configs", "train.py", "evaluate.py", "pyproject.toml", "REA
 PRELUDE = """
 set -euo pipefail
 kdmri() {
-  local name=$1
-  shift
-  case "$name" in
-    train | evaluate) python "$name.py" "$@" $SMALL ;;
-    import) python -m kdmri.import_original "$@" ;;
-    *) python -m "kdmri.$name" "$@" ;;
+  case "$1" in
+    train | evaluate) python -m kdmri "$@" $SMALL ;;
+    *) python -m kdmri "$@" ;;
   esac
 }
 """
@@ -215,7 +213,8 @@ def messages() -> Iterator[str]:
                 text = "".join(
                     re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
                 )
-                yield rf"(\S+: )?{text}"  # what libraries say of a file is put behind its name
+                # Libraries' words of a file stand behind its name, kinds of values behind a key.
+                yield rf"(\S+: |\S+=\S*: must be )?{text}"
 
 
 @pytest.fixture(scope="module")
@@ -272,8 +271,8 @@ def test_every_choice_and_every_module_has_its_place(site: Path) -> None:
         assert str(name.name) in place, path
         assert last in place, path
     assert "by default mni" in choices
-    for command in ("train", "prepare", "import", "recovery"):
-        assert f"kdmri {command}" in commands
+    for name in COMMANDS:
+        assert f"kdmri {name}" in commands
     shown = "".join(Loaded(page).text for page in (site / "api").glob("*.html"))
     for path in (ROOT / "kdmri").rglob("*.py"):
         if path.name != "__init__.py":

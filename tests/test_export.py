@@ -18,12 +18,11 @@ from onnx import TensorProto, helper
 from kdmri.data.batch import Slice
 from kdmri.data.embedded import find_mni
 from kdmri.data.masks import GaussianLines
-from kdmri.exporting.checking import Bound, Compared
+from kdmri.exporting.checking import Agreement, Bound
 from kdmri.models import load_network
 from kdmri.models.stored import build_network
 from kdmri.physics import CentralKspace
-from tests.conftest import Result
-from tests.inference.expected import CENTRE, LINES
+from tests.conftest import CENTRE, LINES, Result
 
 Run = Callable[..., Result]
 D5C5 = {"_target_": "kdmri.models.DCCNN", "cascades": 5, "depth": 5}
@@ -284,6 +283,6 @@ def test_wrong_commands(
 
 
 def test_bound_refuses_what_is_not_a_number() -> None:
-    broken = Compared(difference=float("nan"), psnr=float("nan"), reference=30.0, finite=False)
+    broken = Agreement(difference=float("nan"), psnr=float("nan"), reference=30.0, finite=False)
     with pytest.raises(Exception, match="by more than allowed"):
         Bound(None, 1.0).check(broken, "int8")

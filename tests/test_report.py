@@ -67,7 +67,7 @@ def test_slider_and_keys_move_the_picture(page: Path, browse: Browse) -> None:
     wait(browser, SHOWN, "2")
     assert "volume a, slice 3 of 5" in browser.find_element("id", "place").text
     first = browser.execute_script(PIXELS)
-    assert len(first) == 12, "six panes, five residues, and the scale of their colours"
+    assert len(first) == 12, "six panes, five error maps, and the scale of their colours"
 
     slider = browser.find_element("id", "slice")
     slider.send_keys(Keys.ARROW_RIGHT)
@@ -87,7 +87,7 @@ def test_slider_and_keys_move_the_picture(page: Path, browse: Browse) -> None:
     assert_quiet(browser)
 
 
-def test_window_and_level_change_images_but_not_residues(page: Path, browse: Browse) -> None:
+def test_window_and_level_change_images_but_not_error_maps(page: Path, browse: Browse) -> None:
     browser = browse(page)
     wait(browser, SHOWN, "2")
     before = browser.execute_script(PIXELS)
@@ -98,8 +98,8 @@ def test_window_and_level_change_images_but_not_residues(page: Path, browse: Bro
     assert dragged[0] != before[0]
     assert [dragged[n] == before[n] for n in (1, 3, 5)] == [True] * 3
     assert float(browser.find_element("id", "window").get_attribute("value")) < 1
-    residue = browser.find_element("css selector", ".frame.residue")
-    ActionChains(browser).drag_and_drop_by_offset(residue, 40, 0).perform()
+    error = browser.find_element("css selector", ".frame.error")
+    ActionChains(browser).drag_and_drop_by_offset(error, 40, 0).perform()
     settled(browser)
     scaled = browser.execute_script(PIXELS)
     assert scaled[0] == dragged[0]
@@ -190,6 +190,27 @@ def test_charts_and_configurations_follow_the_experiment(page: Path, browse: Bro
     next(link for link in links if "seed-1" in link.text).click()
     assert browser.execute_script(setting) == "seed1"
     assert "train.py" in browser.find_element("css selector", "#commands pre").text
+    assert_quiet(browser)
+
+
+def test_a_curve_of_fewer_points_than_epochs_says_so(
+    tree: Path, browse: Browse, run: Callable[..., Result]
+) -> None:
+    """As `logger=csv` leaves a long training."""
+    summary = tree / "experiments" / "own" / "acc_4x" / "tiny_kd" / "summary"
+    shutil.rmtree(summary)
+    summary.mkdir()
+    lines = [f"{epoch},{epoch},{20 + epoch / 100}" for epoch in range(1000)]
+    (summary / "metrics.csv").write_text("\n".join(["epoch,step,val/psnr", *lines, ""]))
+    result = run("kdmri/report.py", f"experiments={tree}/experiments", "output=r.html")
+    assert result.code == 0, result.err
+    browser = browse(Path("r.html").absolute())
+    note = browser.find_element("id", "curves-note")
+    assert note.text == "Student + KD: curve shows 400 of 1000 points."
+    assert "thinned to 400 points" in browser.find_element("id", "all-notes").text
+    buttons = browser.find_elements("css selector", "#curves-legend button")
+    next(button for button in buttons if "Student + KD" in button.text).click()
+    assert note.text == "", "it is switched off"
     assert_quiet(browser)
 
 

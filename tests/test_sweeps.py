@@ -183,7 +183,7 @@ def test_launcher_belongs_to_a_sweep() -> None:
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PLUGINS, "joblib", "hydra_no_such_plugin")
-    with pytest.raises(ConfigurationError, match=r"launcher=joblib.*pip install -e '\.\[joblib\]'"):
+    with pytest.raises(ConfigurationError, match=r"launcher=joblib.*pip install 'kdmri\[joblib\]'"):
         check_words(["-m", "seed=1,2", "hydra/launcher=joblib"])
     check_words(["-m", "launcher=basic", "hydra/launcher=basic", "seed=1", "~search"])
-    check_words(["--cfg", "job", "-p", "dataset", "--config-dir", "/tmp", "scale=2x,4x", "x=a=1"])
+    check_words(["--cfg", "job", "-p", "dataset", "--config-dir", "/tmp", "scale=2x,4x", 'x="a=1"'])

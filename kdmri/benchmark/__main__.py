@@ -1,4 +1,4 @@
-"""Measure how fast the suite is here: `python -m kdmri.benchmark --help`."""
+"""Measure how fast the suite is here: `kdmri benchmark --help`."""
 
 import json
 import os
@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from kdmri.benchmark import chains
-from kdmri.benchmark.measuring import Measured, Plan, measure
+from kdmri.benchmark.measuring import Plan, Repetitions, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
 from kdmri.console import console, entry_point
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.models import network_settings
+from kdmri.values import COUNT, TEXT, Kinds, one_of, or_null, size, whole
 
 CHAINS = {"start-up": chains.start_up, "demo": chains.demo}
 WORKS = (
@@ -28,15 +29,22 @@ WORKS = (
     *("student step, files", "loading", "teacher evaluation", "student evaluation"),
     *CHAINS,
 )
-ALLOWED = {
-    "against": ("reference", None),
-    "device": ("cpu", "cuda"),
-    "precision": ("32-true", "bf16-mixed"),
+CHECKS: Kinds = {
+    "against": or_null(one_of("reference")),
+    "device": one_of("cpu", "cuda"),
+    "precision": one_of("32-true", "bf16-mixed"),
+    "json": or_null(TEXT),
+    "size": size(1),
+    **dict.fromkeys(("batch_size", "slices", "rounds"), COUNT),
+    **{key: whole(0) for key in ("warm_up", "seed")},
+    "threads": or_null(COUNT),
 }
-Arms = dict[str, Measured]
+"""Which values are allowed, by key."""
+
+Arms = dict[str, Repetitions]
 
 
-@entry_point("benchmark")
+@entry_point("benchmark", CHECKS)
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     plan = _plan(config)
@@ -75,14 +83,11 @@ def _print(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: st
 
 
 def _plan(config: DictConfig) -> Plan:
-    """Check the configuration.
+    """Check the configuration as a whole.
 
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    for key, values in ALLOWED.items():
-        if config[key] not in values:
-            raise ConfigurationError(f"{key}={config[key]}: must be one of {values}")
     for work in config.works:
         if work not in WORKS:
             raise ConfigurationError(f"works={work}: must be among {'; '.join(WORKS)}")
@@ -126,18 +131,18 @@ def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
             _time(work, suite),
             _time(work, plain) if plain else "–",
             f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
-            _share(setting, work, arms),
+            _of_the_bound(setting, work, arms),
             " / ".join(memory),
         )
     return table
 
 
-def _comparable(work: str, arm: Measured) -> float:
-    """Give seconds of a slice; of a whole step, start or chain."""
+def _comparable(work: str, arm: Repetitions) -> float:
+    """Return seconds of a slice; of a whole step, start or chain."""
     return arm.median if "step" in work or work in CHAINS else arm.a_slice
 
 
-def _time(work: str, arm: Measured) -> str:
+def _time(work: str, arm: Repetitions) -> str:
     """Write milliseconds, such as 29.1 (28.8–30.2)."""
     share = 1e3 * _comparable(work, arm) / arm.median
     digits = 0 if share * arm.median > 100 else 1 if share * arm.median > 1 else 2
@@ -146,7 +151,7 @@ def _time(work: str, arm: Measured) -> str:
     )
 
 
-def _share(setting: Setting, work: str, arms: Arms) -> str:
+def _of_the_bound(setting: Setting, work: str, arms: Arms) -> str:
     """Say how near the suite comes to what bounds it."""
     if "bound" not in arms:
         return "–"

@@ -19,7 +19,7 @@ from kdmri.execution import keep_freed_memory
 
 
 @dataclass
-class Measured:
+class Repetitions:
     """Repetitions of one arm.
 
     Attributes:
@@ -59,7 +59,7 @@ class Plan:
     threads: int | None
 
 
-def measure(plan: Plan, work: str, arms: Sequence[str]) -> dict[str, Measured]:
+def measure(plan: Plan, work: str, arms: Sequence[str]) -> dict[str, Repetitions]:
     """Repeat a work, one arm after the other in every round.
 
     A process for each arm keeps their memory apart, and the way in which it is allocated.
@@ -68,7 +68,7 @@ def measure(plan: Plan, work: str, arms: Sequence[str]) -> dict[str, Measured]:
         KdmriError: an arm's process failed.
     """
     context = multiprocessing.get_context("spawn")  # a fork would inherit memory and threads
-    measured, ends, processes = {arm: Measured() for arm in arms}, {}, []
+    measured, ends, processes = {arm: Repetitions() for arm in arms}, {}, []
     for arm in arms:
         ends[arm], other = context.Pipe()
         process = context.Process(target=_serve, args=(other, plan, work, arm), daemon=True)

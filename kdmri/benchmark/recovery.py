@@ -1,4 +1,4 @@
-"""Kill a training at random moments: `python -m kdmri.benchmark.recovery --help`.
+"""Kill a training at random moments: `kdmri recovery --help`.
 
 A chain of stages is trained twice by `train.py` with the same settings: once without interruption,
 once killed (SIGKILL to all its processes) again and again and resumed by the same command. Both
@@ -22,15 +22,16 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
+from kdmri.benchmark.chains import TRAIN, environment
 from kdmri.console import console, entry_point
-from kdmri.errors import ConfigurationError, KdmriError
+from kdmri.errors import KdmriError
 from kdmri.models.stored import read_checkpoint
 from kdmri.reporting.records import RECORD as MEASURED
 from kdmri.reporting.tables import Table
 from kdmri.stages import RECORD
 from kdmri.training.callbacks import BEST
+from kdmri.values import COUNT, whole
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 POLL_SECONDS = 0.02
 
 
@@ -57,7 +58,7 @@ class Chain:
         self.folder = folder
         folder.mkdir()
         options_first = sorted(words, key=lambda word: not word.startswith("-"))
-        self._command = [sys.executable, str(TRAIN), *options_first]
+        self._command = [*TRAIN, *options_first]
         self._log = folder / "log"
 
     def run(self, seconds: float | None = None) -> float | None:
@@ -72,7 +73,12 @@ class Chain:
         began = time.monotonic()
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                self._command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                cwd=self.folder,
+                env=environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
             try:
                 status = process.wait(seconds)
@@ -104,11 +110,9 @@ class Chain:
         return f"in {open_stages[0]}" if open_stages else f"after {len(records)} stages"
 
 
-@entry_point("recovery")
+@entry_point("recovery", {"kills": COUNT, "seed": whole(0)})
 def main(config: DictConfig) -> None:
     """Print a row for each kill and whether both ends are the same; exit code 1 where not."""
-    if isinstance(config.kills, bool) or not isinstance(config.kills, int) or config.kills < 1:
-        raise ConfigurationError(f"kills={config.kills}: must be a whole number, at least 1")
     with (
         tempfile.TemporaryDirectory(prefix="kdmri-recovery-") as folder,
         Progress(console=console(), transient=True) as bar,
@@ -201,7 +205,7 @@ def differences(one: Chain, other: Chain) -> list[str]:
 
 
 def _best(record: dict[str, Any]) -> dict[str, Any]:
-    """Give epoch, score and validation figures of the best weights.
+    """Return epoch, score and validation figures of the best weights.
 
     Training losses are left out: that of an epoch which was cut is a mean over the rest of it.
     """

@@ -107,7 +107,7 @@ class ReferenceSlices:
         return len(self._index)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give image, k-space and target of a slice, each (1, H, W)."""
+        """Return image, k-space and target of a slice, each (1, H, W)."""
         path, number = self._index[item]
         with h5py.File(path, "r") as file:
             image, kspace, target = (

@@ -73,7 +73,7 @@ class Setting:
         return sum(parameter.numel() for parameter in self.network(role).parameters())
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Give the context of the precision."""
+        """Return the context of the precision."""
         if self.precision == "32-true":
             return nullcontext()
         return torch.autocast(self.device, dtype=torch.bfloat16)

@@ -3,6 +3,7 @@
 import os
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import inspect, write_undersampled, write_volume
 from kdmri.data.masks import GaussianLines
 from kdmri.distillation import AttentionTransfer
-from kdmri.evaluation import reconstruct
+from kdmri.evaluation import reconstruct_and_measure
 from kdmri.training import Distillation, Supervised
 from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import LossWeights
@@ -36,9 +37,11 @@ class Work:
 
     Attributes:
         slices: of one repetition.
+        chosen: what the next repetition works on, where it is not the same each time.
     """
 
     slices = 1
+    chosen: Any
 
     def prepare(self) -> None:
         """Choose what the next repetition works on; not timed."""
@@ -61,17 +64,17 @@ class Inference(Work):
         """Choose slices."""
         chosen = torch.randint(self._setting.slices, (self.slices, 1))
         batches = [self._all.select(items) for items in chosen.tolist()]
-        self._inputs = [(batch.image, batch.kspace, batch.mask) for batch in batches]
+        self.chosen = [(batch.image, batch.kspace, batch.mask) for batch in batches]
 
     def run(self) -> None:
         """Reconstruct them."""
         if self._plain:
             with torch.no_grad():
-                for inputs in self._inputs:
+                for inputs in self.chosen:
                     self._network(*inputs)
             return
         with torch.inference_mode(), self._setting.autocast():
-            for inputs in self._inputs:
+            for inputs in self.chosen:
                 self._network(*inputs)
 
 
@@ -104,9 +107,9 @@ class SuiteStep(Work):
         """Build the stage's method; `rest` may ask for flips, or for slices that are all new."""
         self._setting, self.slices = setting, setting.batch_size
         self._task, self._flips = setting.task, rest == "flips"
-        self._method = self._build(stage).to(setting.device)
-        self._method.log = lambda *_, **__: None  # type: ignore[method-assign]
-        parameters = [p for p in self._method.parameters() if p.requires_grad]
+        self.method = self._build(stage).to(setting.device)
+        self.method.log = lambda *_, **__: None  # type: ignore[method-assign]
+        parameters = [p for p in self.method.parameters() if p.requires_grad]
         self._optimizer = torch.optim.Adam(parameters, lr=1e-3)
         self._all = setting.random_slices()
         if rest == "first visit":
@@ -116,17 +119,17 @@ class SuiteStep(Work):
 
     def prepare(self) -> None:
         """Choose slices."""
-        self._chosen = self._setting.some(self._all)
+        self.chosen = self._setting.some(self._all)
 
     def run(self) -> None:
         """Learn from them."""
-        self._learn(self._chosen)
+        self._learn(self.chosen)
 
     def _learn(self, slices: Slice) -> None:
         self._optimizer.zero_grad()
         batch = self._task.training_batch(flipped(slices) if self._flips else slices)
         with self._setting.autocast():
-            loss = self._method.loss(batch)
+            loss = self.method.loss(batch)
         loss.backward()
         self._optimizer.step()
 
@@ -137,7 +140,7 @@ class SuiteStep(Work):
             numbers = torch.full_like(self._all.volume, variant)
             batch = self._task(self._all._replace(target=target, variant=numbers))
             for item in range(self._setting.slices):
-                self._method.loss(batch.select([item]))
+                self.method.loss(batch.select([item]))
 
     def _build(self, stage: str) -> TrainingMethod:
         if stage not in WEIGHTS:
@@ -157,23 +160,23 @@ class FileStep(SuiteStep):
 
     def __init__(self, setting: Setting, stage: str, folder: Path) -> None:
         super().__init__(setting, stage, "")
-        self._paths = [folder / f"{number}.h5" for number in range(FILES)]
-        for path in self._paths:
+        self.paths = [folder / f"{number}.h5" for number in range(FILES)]
+        for path in self.paths:
             write_volume(path, _random_volume(setting, setting.slices), {})
-        self._dataset = SliceDataset([inspect(path, 1) for path in self._paths])
+        self._dataset = SliceDataset([inspect(path, 1) for path in self.paths])
 
     def prepare(self) -> None:
         """Choose slices, and let the system forget what it knows of the files."""
         items = torch.randperm(len(self._dataset))[: self.slices]
-        self._items: list[int] = items.tolist()
-        for path in self._paths:
+        self.chosen: list[int] = items.tolist()
+        for path in self.paths:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def run(self) -> None:
         """Read and learn from them."""
-        slices = self._dataset.__getitems__(self._items)
+        slices = self._dataset.__getitems__(self.chosen)
         self._learn(slices.to(torch.device(self._setting.device)))
 
 
@@ -190,13 +193,13 @@ class ReferenceStep(Work):
 
     def prepare(self) -> None:
         """Choose slices."""
-        self._batch = self._setting.task(self._setting.some(self._all))
+        self.chosen = self._setting.task(self._setting.some(self._all))
 
     def run(self) -> None:
         """Learn from them."""
         self._optimizer.zero_grad()
-        inputs = (self._batch.image, self._batch.kspace, self._batch.mask)
-        given = (self._network, self._teacher, self._weights, inputs, self._batch.target)
+        inputs = (self.chosen.image, self.chosen.kspace, self.chosen.mask)
+        given = (self._network, self._teacher, self._weights, inputs, self.chosen.target)
         reference.loss(*given).backward()
         self._optimizer.step()
 
@@ -212,11 +215,11 @@ class SuiteLoading(Work):
 
     def prepare(self) -> None:
         """Shuffle the slices."""
-        self._batches = torch.randperm(self.slices).split(self._batch_size)
+        self.chosen = torch.randperm(self.slices).split(self._batch_size)
 
     def run(self) -> None:
         """Load them, step by step."""
-        for items in self._batches:
+        for items in self.chosen:
             self._dataset.__getitems__(items.tolist())
 
 
@@ -229,11 +232,11 @@ class ReferenceLoading(Work):
 
     def prepare(self) -> None:
         """Choose a slice."""
-        self._item = int(torch.randint(len(self._dataset), ()))
+        self.chosen = int(torch.randint(len(self._dataset), ()))
 
     def run(self) -> None:
         """Load it."""
-        _ = self._dataset[self._item]
+        _ = self._dataset[self.chosen]
 
 
 class Evaluation(Work):
@@ -253,7 +256,9 @@ class Evaluation(Work):
         steps = torch.arange(len(dataset)).split(EVALUATED_AT_ONCE)
         slices = (dataset.__getitems__(items.tolist()).to(self._device) for items in steps)
         batches = (self._task(chosen) for chosen in slices)
-        reconstruct(self._network, batches, ["1"], self._path.parent / "results", detailed=True)
+        reconstruct_and_measure(
+            self._network, batches, ["1"], self._path.parent / "results", detailed=True
+        )
 
 
 def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:

@@ -14,11 +14,12 @@ class Slice(NamedTuple):
         kspace: stored measurement, complex64 (coils, H, W), orthonormal with the zero frequency at
             the corner; None where the data set stores none and it is simulated from the target.
         data_range: largest magnitude of the volume that the slice belongs to, float32 ().
-        volume: index of the volume within its split, int64 (); -1 for a stand-in, which does not
-            count.
+        volume: index of the volume within its split, int64 ().
         slice: index of the slice within its volume, int64 ().
         variant: which of its random changes the slice went through, int64 (), 0 for none; None
             where it may never come again.
+        counts: whether the item counts, bool (); False for a padding item, which a process gets
+            so that all make equally many steps (see `kdmri.data.sampler`). None: it does.
     """
 
     target: Tensor
@@ -27,6 +28,7 @@ class Slice(NamedTuple):
     volume: Tensor
     slice: Tensor
     variant: Tensor | None = None
+    counts: Tensor | None = None
 
     def to(self, device: torch.device) -> "Slice":
         """Copy to a device."""
@@ -43,11 +45,12 @@ class Batch(NamedTuple):
         mask: float32 (1 or B, 1, H, W), 1 where measured.
         target: float32 (B, C, H, W).
         data_range: largest magnitude of each item's volume, float32 (B,).
-        volume: index of each item's volume, int64 (B,); -1 for a stand-in, which does not count.
+        volume: index of each item's volume, int64 (B,).
         slice: index of each item's slice within its volume, int64 (B,).
         variant: which of the random changes of augmentation and task each item went through, int64
             (B,): the same volume, slice and variant have the same input. None where an input may
             never come again.
+        counts: whether each item counts, bool (B,); padding items do not, see `Slice`. None: all.
     """
 
     image: Tensor
@@ -58,6 +61,7 @@ class Batch(NamedTuple):
     volume: Tensor
     slice: Tensor
     variant: Tensor | None = None
+    counts: Tensor | None = None
 
     def select(self, items: list[int]) -> "Batch":
         """Take some items; a mask that all items share stays."""
@@ -65,9 +69,24 @@ class Batch(NamedTuple):
         taken = (f if f is None or len(f) < count else f[items] for f in self)
         return Batch(*taken)  # type: ignore[arg-type]
 
+    @property
+    def items(self) -> Tensor:
+        """Number of the items that count, float32 ()."""
+        if self.counts is None:
+            return torch.tensor(float(len(self.volume)), device=self.volume.device)
+        return self.counts.sum().float()
+
     def sliced(self) -> Slice:
-        """Give the fully sampled slices that it was made from, for another task."""
-        return Slice(self.target, None, self.data_range, self.volume, self.slice, self.variant)
+        """Return the fully sampled slices that it was made from, for another task."""
+        return Slice(
+            target=self.target,
+            kspace=None,
+            data_range=self.data_range,
+            volume=self.volume,
+            slice=self.slice,
+            variant=self.variant,
+            counts=self.counts,
+        )
 
 
 def collate(slices: list[Slice] | Slice) -> Slice:
@@ -76,6 +95,7 @@ def collate(slices: list[Slice] | Slice) -> Slice:
         return slices
     kspaces = [item.kspace for item in slices if item.kspace is not None]
     variants = [item.variant for item in slices if item.variant is not None]
+    counts = [item.counts for item in slices if item.counts is not None]
     return Slice(
         target=torch.stack([item.target for item in slices]),
         kspace=torch.stack(kspaces) if kspaces else None,
@@ -83,4 +103,5 @@ def collate(slices: list[Slice] | Slice) -> Slice:
         volume=torch.stack([item.volume for item in slices]),
         slice=torch.stack([item.slice for item in slices]),
         variant=torch.stack(variants) if variants else None,
+        counts=torch.stack(counts) if counts else None,
     )

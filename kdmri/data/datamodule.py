@@ -94,7 +94,7 @@ class MRIDataModule(pl.LightningDataModule):
         return self._splits
 
     def dataset(self, split: str) -> SliceDataset:
-        """Give a split's slices; `split` is "train", "selection" or "evaluation".
+        """Return a split's slices; `split` is "train", "selection" or "evaluation".
 
         Raises:
             DataError: a file of the split cannot be used.
@@ -185,7 +185,7 @@ class MRIDataModule(pl.LightningDataModule):
             yield
             return
         first = (int(batch.volume[0]), int(batch.slice[0]))  # of no other process in this epoch
-        own = [self._seed, self.trainer.current_epoch, *(max(number, 0) for number in first)]
+        own = [self._seed, self.trainer.current_epoch, *first]
         with torch.random.fork_rng(devices=[]):
             seed = np.random.SeedSequence(own).generate_state(1, np.uint64)
             torch.default_generator.manual_seed(int(seed[0]))

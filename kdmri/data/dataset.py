@@ -14,6 +14,7 @@ from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import COMPLEX_TARGET, Volume, largest_magnitude, open_volume
 from kdmri.data.layout import read_slice as read_stored_slice
 from kdmri.data.layout import read_volume as read_stored_volume
+from kdmri.data.sampler import places
 from kdmri.errors import DataError
 
 RANGE = (0.01, 2.0)
@@ -74,36 +75,34 @@ class SliceDataset(Dataset[Slice]):
         return len(self._index)
 
     def __getitem__(self, item: int) -> Slice:
-        """Give a slice as it is stored.
+        """Return a slice as it is stored.
 
         Args:
-            item: its index; -1 - index gives the slice as a stand-in, whose `volume` is -1.
+            item: its place; what `padding_item` makes of a place asks for a padding item.
 
         Raises:
             DataError: the file is damaged or the slice holds NaN.
         """
-        place = -1 - item if item < 0 else item
+        (place,), (counts,) = places([item])
         volume, index = self._index[place]
         if self._cache is not None:
             target, kspace = (None if c is None else c[place] for c in self._cache)
         else:
             target, kspace = self._read_slice(int(volume), int(index))
         assert target is not None
-        counted = torch.tensor(-1) if item < 0 else volume
-        return Slice(target, kspace, self._data_range[volume], counted, index, torch.tensor(0))
+        largest = self._data_range[volume]
+        return Slice(target, kspace, largest, volume, index, torch.tensor(0), counts)
 
     def __getitems__(self, items: list[int]) -> Slice:
-        """Give collated slices, in one copy where they are in memory; raises like one."""
+        """Return collated slices, in one copy where they are in memory; raises like one."""
         if self._cache is None:
             return collate([self[item] for item in items])
-        chosen = torch.tensor(items)
-        stands_in = chosen < 0
-        places = torch.where(stands_in, -1 - chosen, chosen)
-        target, kspace = (None if c is None else c.index_select(0, places) for c in self._cache)
+        chosen, counts = places(items)
+        target, kspace = (None if c is None else c.index_select(0, chosen) for c in self._cache)
         assert target is not None
-        volume, index = self._index[places].unbind(dim=1)
-        counted, variant = volume.masked_fill(stands_in, -1), torch.zeros_like(volume)
-        return Slice(target, kspace, self._data_range[volume], counted, index, variant)
+        volume, index = self._index[chosen].unbind(dim=1)
+        variant = torch.zeros_like(volume)
+        return Slice(target, kspace, self._data_range[volume], volume, index, variant, counts)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}
@@ -126,7 +125,7 @@ class SliceDataset(Dataset[Slice]):
                 )
 
     def _room_for_all(self) -> tuple[Tensor, Tensor | None]:
-        """Give room for targets (N, C, H, W) and, where it is stored, k-space (N, 1, H, W)."""
+        """Make room for targets (N, C, H, W) and, where it is stored, k-space (N, 1, H, W)."""
         first = self.volumes[0]
         channels = 2 if first.target_key == COMPLEX_TARGET else 1
         targets = torch.empty(len(self._index), channels, *self.slice_size)
@@ -168,12 +167,12 @@ class SliceDataset(Dataset[Slice]):
 
 
 def _scaled(volume: Volume, largest: float) -> float:
-    """Give the largest magnitude of a volume; raises DataError where it is far from 1."""
+    """Return the largest magnitude of a volume; raises DataError where it is far from 1."""
     low, high = RANGE
     if not low <= largest <= high:
         raise DataError(
             f"{volume.path}: {volume.target_key} reaches {largest:g}; volumes go from 0 to 1, to "
-            "which python -m kdmri.prepare format=layout source=... name=... scales them"
+            "which kdmri prepare format=layout source=... name=... scales them"
         )
     return largest
 

@@ -204,13 +204,18 @@ def check_mask(mask: np.ndarray, size: tuple[int, int], name: str) -> None:
         )
 
 
+def mask_path(folder: str | Path, acceleration: str) -> Path:
+    """Return where the original project keeps the mask of an acceleration, such as "4x"."""
+    return Path(folder) / f"mask_{acceleration}.npy"
+
+
 def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | None) -> MaskRule:
     """Choose between a mask file and a rule.
 
     Args:
         rule: the rule of the data set.
-        folder: where `mask_{acceleration}.npy` of the original project would lie; it is used when
-            it is there.
+        folder: where the mask file of the original project would lie, see `mask_path`; it is used
+            when it is there.
         acceleration: its name, such as "4x".
         file: a mask file that the user named; it has to exist.
 
@@ -221,12 +226,12 @@ def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | No
         if not Path(file).is_file():
             raise ConfigurationError(f"task.mask_file={file}: there is no such file")
         return MaskFile(Path(file))
-    published = Path(folder) / f"mask_{acceleration}.npy"
+    published = mask_path(folder, acceleration)
     return MaskFile(published) if published.is_file() else rule
 
 
 def denser(rule: DrawnLines, acceleration: float | None) -> DrawnLines | None:
-    """Give a rule at another acceleration, whose lines are measured besides; None for none."""
+    """Return a rule at another acceleration, whose lines are measured besides; None for none."""
     return None if acceleration is None else replace(rule, acceleration=acceleration)
 
 

@@ -1,9 +1,29 @@
 """The order of slices: the same for a seed and epoch, shared out between processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
+
+
+def padding_item(place: int) -> int:
+    """Return the number by which a sampler asks for a slice as a padding item, which is below 0."""
+    return -1 - place
+
+
+def places(items: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Read the numbers of a sampler.
+
+    Args:
+        items: places of slices in a data set, or what `padding_item` made of them.
+
+    Returns:
+        The places, int64 (N,), and whether each item counts, bool (N,).
+    """
+    numbers = torch.tensor(items)
+    counts = numbers >= 0
+    return torch.where(counts, numbers, -1 - numbers), counts
 
 
 class SliceBatches(Sampler[list[int]]):
@@ -12,8 +32,8 @@ class SliceBatches(Sampler[list[int]]):
     The k-th batches of all processes together are the k-th batch of one process, also where the
     number of slices or the batch size is not divisible: shares then differ by one slice. Every
     process makes equally many steps, as strategies exchange buffers or weights in each of them; one
-    whose share of the last batch is empty gets the first slice of the order as a stand-in, marked
-    by a negative index -1 - slice (see `SliceDataset`).
+    whose share of the last batch is empty gets the first slice of the order as a padding item,
+    which goes through the network and counts nowhere.
     """
 
     def __init__(
@@ -56,10 +76,10 @@ class SliceBatches(Sampler[list[int]]):
         order = self._order()
         for first in range(0, self._length, self._batch_size):
             share = order[first : first + self._batch_size][self._rank :: self._processes]
-            yield share or [-1 - order[0]]
+            yield share or [padding_item(order[0])]
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give the batches of an epoch; of one that is resumed, those that are left."""
+        """Yield the batches of an epoch; of one that is resumed, those that are left."""
         done, self._done = self._done, 0  # when the first one is asked for: loaders call this twice
         yield from list(self._shares())[done:]
 

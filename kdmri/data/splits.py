@@ -14,7 +14,7 @@ class Splits:
     """Files of the three splits of a data set.
 
     Attributes:
-        files: by split ("train", "selection", "evaluation"), in natural order.
+        files: by split ("train", "selection", "evaluation"), numbered files first.
         stored: acceleration whose undersampled copies the files carry, None where simulated.
         note: what a report has to say about the splits.
     """
@@ -84,15 +84,19 @@ def _files(folder: Path, acceleration: str | None) -> tuple[list[Path], bool]:
     copies = folder / f"acc_{acceleration}"
     if copies.is_dir():
         folder = copies
-    paths = sorted(folder.glob("*.h5"), key=_natural)
+    paths = sorted(folder.glob("*.h5"), key=_numbers_first)
     if not paths:
         raise DataError(f"{folder}: no h5 files here (expected such as {folder / '1.h5'})")
     return paths, folder is copies
 
 
-def _natural(path: Path) -> tuple[int, int, str]:
-    """Order numbered files by their number, before all others."""
-    return (0, int(path.stem), "") if path.stem.isdigit() else (1, 0, path.stem)
+def _numbers_first(path: Path) -> tuple[int, int, str]:
+    """Order numbered files by their number, before all others by their name.
+
+    That is `natural` for numbered files alone; for others it is not, and stays, since the training
+    order of a seed, the last files and the numbers of volumes in `slices.csv` follow from it.
+    """
+    return (0, int(path.stem), "") if path.stem.isdecimal() else (1, 0, path.stem)
 
 
 def _last_subjects(train: list[Path], count: int) -> list[Path]:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import torch
 
 from kdmri.data.batch import Batch
-from kdmri.exporting.checking import Compared
+from kdmri.exporting.checking import Agreement
 from kdmri.exporting.consistency import Exportable
 from kdmri.exporting.files import OPSET, SMALLEST
 from kdmri.inference.checkpoint import Trained
@@ -21,7 +21,7 @@ def card(
     name: str,
     precision: str,
     batch: Batch,
-    compared: Compared,
+    compared: Agreement,
     slices: int,
     table: Table,
 ) -> str:
@@ -41,7 +41,8 @@ def card(
         f"ONNX, opset {OPSET}" if name.endswith(".onnx") else f"torch.export, {torch.__version__}"
     )
     metrics = trained.facts.get("metrics", {})
-    told = ", ".join(f"{key} {value:.4g}" for key, value in sorted(_validation(metrics).items()))
+    validated = sorted(_validation(metrics).items())
+    validation = ", ".join(f"{key} {value:.4g}" for key, value in validated)
     licence = data.get("licence") or (
         f"the terms of the training data, {data['title']}" if data else "those of its training data"
     )
@@ -72,13 +73,13 @@ multiply the output by it.
 {trained.task.describe(size)}
 
 ## How good it is
-Validation of the network: {told or "not told by the checkpoint"}.
-On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {compared.told()}.
+Validation of the network: {validation or "not recorded in the checkpoint"}.
+On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {compared.describe()}.
 
 {table.to_markdown()}
 ## Licence
 Code of kdmri: MIT. Weights: {licence}.
-Trained on: {data.get("title", "not told by the checkpoint")}. Not a medical device.
+Trained on: {data.get("title", "not recorded in the checkpoint")}. Not a medical device.
 """
 
 

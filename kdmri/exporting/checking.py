@@ -1,9 +1,7 @@
-"""Whether an exported network still does what the network does, and how fast each of them is."""
+"""Whether an exported network still does what the network does."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ Runner = Callable[[Batch], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Compared:
+class Agreement:
     """An exported network beside the network, on the same slices.
 
     Attributes:
@@ -38,7 +36,7 @@ class Compared:
         """PSNR gained, dB; below 0 where it was lost."""
         return self.psnr - self.reference
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Say it in one sentence."""
         return (
             f"largest difference {self.difference:.2g}, PSNR {self.psnr:.2f} dB "
@@ -58,7 +56,7 @@ class Bound:
     difference: float | None
     psnr: float
 
-    def check(self, compared: Compared, what: str) -> None:
+    def check(self, compared: Agreement, what: str) -> None:
         """Refuse what differs by more.
 
         Raises:
@@ -69,12 +67,12 @@ class Bound:
             return
         limit = "" if self.difference is None else f"difference up to {self.difference:g}, "
         raise KdmriError(
-            f"{what}: differs from the network by more than allowed: {compared.told()}; bounds: "
-            f"{limit}loss up to {self.psnr:g} dB"
+            f"{what}: differs from the network by more than allowed: {compared.describe()}; "
+            f"bounds: {limit}loss up to {self.psnr:g} dB"
         )
 
 
-def compare(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Compared:
+def compare_outputs(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Agreement:
     """Compare outputs on slices with targets."""
     largest, figures, finite = 0.0, [], True
     for batch in batches:
@@ -85,7 +83,7 @@ def compare(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Compare
         largest = max(largest, float(np.abs(given - wanted).max()))
         figures.append([_psnr(image, batch) for image in (given, wanted)])
     psnr, original = np.mean(figures, axis=0)
-    return Compared(largest, float(psnr), float(original), finite)
+    return Agreement(largest, float(psnr), float(original), finite)
 
 
 def _psnr(output: np.ndarray, batch: Batch) -> float:
@@ -93,19 +91,3 @@ def _psnr(output: np.ndarray, batch: Batch) -> float:
     error = float((images[0] - images[1]).double().square().mean())
     peak = float(batch.data_range)
     return 10 * float(np.log10(peak**2 / error)) if error else float("inf")
-
-
-def latencies(runners: Mapping[str, Runner], batch: Batch, repeats: int) -> dict[str, float]:
-    """Measure all in turns, so that what else the machine does falls on all of them.
-
-    Returns:
-        Median of each, ms a batch, after two runs to warm up.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in runners}
-    for number in range(repeats + 2):
-        for name, run in runners.items():
-            began = time.perf_counter()
-            run(batch)
-            if number >= 2:
-                taken[name].append(1000 * (time.perf_counter() - began))
-    return {name: median(values) for name, values in taken.items()}

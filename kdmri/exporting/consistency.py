@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     imag: Tensor
 
 
-class Measured:
+class SharedSamples:
     """What the consistency of every cascade shares during one call of the network.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measured:
 class LineConsistency(nn.Module):
     """Data consistency under a mask of whole lines along one axis."""
 
-    def __init__(self, measured: Measured, axis: int) -> None:
+    def __init__(self, measured: SharedSamples, axis: int) -> None:
         """Take what the call fills, and the undersampled axis: 0 (rows) or 1 (columns)."""
         super().__init__()
         self._measured, self._axis = measured, axis
@@ -66,7 +66,7 @@ class LineConsistency(nn.Module):
 class MaskConsistency(nn.Module):
     """Data consistency under any mask, by whole transforms."""
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: SharedSamples) -> None:
         """Take what the call fills."""
         super().__init__()
         self._measured = measured
@@ -125,7 +125,7 @@ class Exportable(nn.Module):
             ConfigurationError: there is none that could be.
         """
         super().__init__()
-        self._measured, self.axis = Measured(), axis
+        self._measured, self.axis = SharedSamples(), axis
         self.network = copy.deepcopy(network)
         self.is_consistent = False
         for parent in list(self.network.modules()):
@@ -179,7 +179,7 @@ def transform(image: Pair, inverse: bool) -> Pair:
 
 
 def projection(lines: Tensor) -> Pair:
-    """Give F^-1 diag(lines) F as a circulant matrix, each part float32 (N, N)."""
+    """Return F^-1 diag(lines) F as a circulant matrix, each part float32 (N, N)."""
     count = lines.shape[0]
     cosine, sine = _matrix(count, lines.device)
     places = torch.arange(count, device=lines.device)
@@ -189,7 +189,7 @@ def projection(lines: Tensor) -> Pair:
 
 
 def _matrix(count: int, device: torch.device) -> Pair:
-    """Give cosine and sine of 2 pi j k / N over sqrt(N); exact products, one table of N values."""
+    """Return cosine and sine of 2 pi j k / N over sqrt(N): exact products, a table of N values."""
     places = torch.arange(count, device=device)
     angle = places.float() * (2 * math.pi / count)
     index = (places[:, None] * places) % (places[-1] + 1)
@@ -197,5 +197,5 @@ def _matrix(count: int, device: torch.device) -> Pair:
 
 
 def _looked_up(table: Tensor, index: Tensor) -> Tensor:
-    """Give `table[index]`, of which ONNX makes an operator that is ten times as fast."""
+    """Return `table[index]`, of which ONNX makes an operator that is ten times as fast."""
     return table.index_select(0, index.flatten()).view(index.shape)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdmri.composition import needs
 from kdmri.errors import ConfigurationError
 from kdmri.exporting.consistency import Exportable
 
@@ -32,13 +33,11 @@ def need_packages() -> None:
     Raises:
         ConfigurationError: it is not; says what to install.
     """
-    try:
-        for package in PACKAGES:
+    for package in PACKAGES:
+        try:
             __import__(package)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"format=onnx needs packages ({error}): pip install 'kdmri[export]'"
-        ) from error
+        except ImportError as error:
+            raise ConfigurationError(needs("format=onnx", "export", package)) from error
 
 
 def write_onnx(path: Path, network: Exportable, inputs: dict[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ from kdmri.data.cropping import fit_centre
 from kdmri.data.embedded import find_colin27, find_mni
 from kdmri.data.prepare.nifti import Nifti
 from kdmri.data.prepare.simulation import Simulation
+from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import SourceVolume
 from kdmri.errors import DataError
 from kdmri.exporting.consistency import Exportable
@@ -64,12 +65,12 @@ def read_slices(volumes: list[SourceVolume], trained: Trained, count: int) -> li
             raise DataError(f"{volume.files[0]}: is undersampled; slices must be fully sampled")
         bright = [
             number
-            for number, item in enumerate(volume.slices())
+            for number, item in enumerate(checked(volume))
             if np.abs(item.image).max() >= DARK * found.largest
         ]
         share = min(len(bright), -(-count // len(used)))
         places = {bright[n] for n in np.rint(np.linspace(0, len(bright) - 1, share)).astype(int)}
-        for number, item in enumerate(volume.slices()):
+        for number, item in enumerate(checked(volume)):
             if number not in places:
                 continue
             image = item.image / np.float32(found.largest)
@@ -106,7 +107,7 @@ def line_axis(mask: Tensor) -> int | None:
 
 
 def as_inputs(network: Exportable, batch: Batch) -> dict[str, Tensor]:
-    """Give what an exported network takes of a batch, by name."""
+    """Return what an exported network takes of a batch, by name."""
     inputs = {"image": batch.image}
     if "kspace" in network.inputs:
         inputs["kspace"] = torch.cat((batch.kspace.real, batch.kspace.imag), dim=1)

@@ -8,13 +8,14 @@ from typing import TypeGuard
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.data.cropping import fit_centre_tensor
+from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import SourceSlice, SourceVolume
 from kdmri.errors import DataError
 from kdmri.inference.checkpoint import Trained
-from kdmri.inference.survey import DENSE, Survey, checked, measured_kspace
+from kdmri.inference.survey import DENSE, Survey, measured_kspace
 from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, to_channels
 
 Size = tuple[int, int]
@@ -82,7 +83,7 @@ class Feed:
         )
 
     def mask(self) -> Tensor:
-        """Give what was measured, float32 (1, 1, H, W); the user's mask where there is one."""
+        """Return what was measured, float32 (1, 1, H, W); the user's mask where there is one."""
         task = self.trained.task
         if self.trained.mask_given and isinstance(task, CartesianUndersampling):
             return task.mask(self.survey.size)
@@ -101,7 +102,7 @@ class Feed:
             items = [item for _, item in chunk]
             images = torch.stack([self._channels(item.image) for item in items]).to(device)
             if self.padded is not None:
-                images = fit(images, self.padded)
+                images = fit_centre_tensor(images, self.padded)
             slices = Slice(
                 target=images,
                 kspace=None,
@@ -116,7 +117,7 @@ class Feed:
 
     def shown(self, images: Tensor) -> Tensor:
         """Undo the padding of images (B, C, H, W) and cut them to what is shown."""
-        return fit(fit(images, self.survey.size), self.size)
+        return fit_centre_tensor(fit_centre_tensor(images, self.survey.size), self.size)
 
     def _channels(self, image: np.ndarray) -> Tensor:
         """Scale an image (H, W) to float32 (C, H, W), in the way that training data is prepared."""
@@ -189,15 +190,6 @@ def feed(
             "consistent with it: use one that was trained with dataset.channels=2"
         )
     return found
-
-
-def fit(images: Tensor, size: Size) -> Tensor:
-    """Crop or zero-pad the last two axes (..., H, W) around their centre, as `fit_centre` does."""
-    padding: list[int] = []
-    for have, wanted in zip(reversed(images.shape[-2:]), reversed(size), strict=True):
-        before = wanted // 2 - have // 2
-        padding += [before, wanted - have - before]
-    return F.pad(images, padding)
 
 
 def _is_central(task: object) -> TypeGuard[CentralKspace]:

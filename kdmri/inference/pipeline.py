@@ -17,7 +17,7 @@ from kdmri.metrics import VolumeMetrics
 from kdmri.physics import magnitude, to_complex
 
 Progress = Callable[[str, int, int], None]
-"""Told the name of a volume, how many of its slices are done, and how many there are."""
+"""Called with the name of a volume, how many of its slices are done, and how many there are."""
 
 COMBINED = "; coils were combined before, to the root sum of squares of their images"
 
@@ -41,7 +41,7 @@ class Done:
     errors: list[str]
 
 
-def reconstruct(
+def reconstruct_volumes(
     trained: Trained,
     reader: Reader,
     found: list[Target],
@@ -59,7 +59,7 @@ def reconstruct(
         batch_size: slices that pass the network together.
         padded: (H, W) that slices are padded to; the padding is undone.
         device: where to compute.
-        progress: told of each batch.
+        progress: called with each batch.
     """
     trained.network.to(device)
     done = Done({}, 0, {}, {}, [])
@@ -79,6 +79,8 @@ def reconstruct(
                     _volume(one, write, batch_size, device, progress, part)
                     combined = reader.raw and not one.survey.is_complex
                     note = one.describe() + (COMBINED if combined else "")
+                    if one.survey.nan:
+                        note += f"; NaN, {one.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
                     part.notes[note] = part.notes.get(note, 0) + 1
         except DataError as error:
             done.errors.append(str(error))

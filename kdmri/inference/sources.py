@@ -9,6 +9,7 @@ from kdmri.data.prepare.layout_files import KSPACE
 from kdmri.data.prepare.naming import natural
 from kdmri.data.prepare.nifti import ENDINGS
 from kdmri.data.prepare.source import Reader, SourceVolume
+from kdmri.data.prepare.who import LeftOut, images
 from kdmri.errors import ConfigurationError, DataError
 
 BY_ENDING = {".npy": "numpy", ".mrd": "ismrmrd", ".mat": "knee", ".dcm": "dicom", ".ima": "dicom"}
@@ -69,16 +70,14 @@ def as_measured(reader: Reader) -> Reader:
     return reader
 
 
-def find_volumes(reader: Reader, source: Path) -> list[SourceVolume]:
-    """List the volumes of a file or folder.
+def find_volumes(reader: Reader, source: Path) -> tuple[list[SourceVolume], LeftOut]:
+    """List the volumes of a file or folder, and the label maps and masks that are left out.
 
     Raises:
         ConfigurationError: two of them have one name.
         DataError: there are none.
     """
-    volumes = list(as_measured(reader).volumes(source))
-    if not volumes:
-        raise DataError(f"{source}: holds nothing that {reader} can read")
+    volumes, left_out = images(as_measured(reader), source)
     names: dict[str, SourceVolume] = {}
     for volume in volumes:
         other = names.setdefault(volume.name, volume)
@@ -87,4 +86,4 @@ def find_volumes(reader: Reader, source: Path) -> list[SourceVolume]:
                 f"{other.files[0]} and {volume.files[0]}: would both become {volume.name}; rename "
                 "one"
             )
-    return volumes
+    return volumes, left_out

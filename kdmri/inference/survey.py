@@ -1,12 +1,11 @@
 """A first look at a volume, slice by slice: size, scale, and what was measured of its k-space."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
-from kdmri.errors import DataError
 
 ROUNDING = 5e-6
 """k-space of an image counts as zero below this share of its root mean square: single precision."""
@@ -29,6 +28,7 @@ class Survey:
         is_complex: whether its images are complex.
         asymmetry: by how much measured samples differ from the conjugate of their mirror samples,
             relative to both; 0 for a real image, 1 for one of random phase.
+        nan: share of its values that were NaN and are 0 now.
     """
 
     size: tuple[int, int]
@@ -38,6 +38,7 @@ class Survey:
     has_target: bool
     is_complex: bool
     asymmetry: float
+    nan: float = 0.0
 
 
 def survey(volume: SourceVolume) -> Survey:
@@ -47,7 +48,7 @@ def survey(volume: SourceVolume) -> Survey:
         DataError: it cannot be read, holds NaN, only zeros or no magnitudes, or slices of several
             sizes.
     """
-    extent, count, stored = Extent(), 0, False
+    extent, count, nan, stored = Extent(), 0, 0, False
     first: SourceSlice | None = None
     declared: np.ndarray | None = None
     support: np.ndarray | None = None
@@ -58,7 +59,7 @@ def survey(volume: SourceVolume) -> Survey:
         if item.mask is not None:
             declared = item.mask if declared is None else declared | item.mask
         extent.add(item.image)
-        count += 1
+        count, nan = count + 1, nan + item.nan
         kspace = measured_kspace(item)
         if kspace is None:
             continue
@@ -81,27 +82,12 @@ def survey(volume: SourceVolume) -> Survey:
         has_target=declared is None and (mask is None or stored),
         is_complex=np.iscomplexobj(first.image),
         asymmetry=(difference / (2 * energy)) ** 0.5 if energy else 0.0,
+        nan=nan / (count * first.image.size),
     )
 
 
-def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
-    """Read slices, refusing NaN and changing sizes with a DataError."""
-    size = None
-    for number, item in enumerate(volume.slices()):
-        size = size or item.image.shape
-        if item.image.shape != size:
-            raise DataError(
-                f"{volume.files[0]}: slice {number} is {item.image.shape}, the first {size}; "
-                "slices of a volume must be of one size"
-            )
-        for values in (item.image, item.kspace):
-            if values is not None and not np.isfinite(values).all():
-                raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
-        yield item
-
-
 def measured_kspace(item: SourceSlice) -> np.ndarray | None:
-    """Give the k-space of a slice, complex64 (H, W), orthonormal; None for magnitude images."""
+    """Return the k-space of a slice, complex64 (H, W), orthonormal; None for magnitude images."""
     if item.kspace is not None:
         return item.kspace
     if not np.iscomplexobj(item.image):

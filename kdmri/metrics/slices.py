@@ -45,7 +45,7 @@ def windowed(image: Tensor, weights: tuple[float, ...], step: int = 1) -> Tensor
 
 @lru_cache(maxsize=32)
 def _blocks(size: int, weights: tuple[float, ...], step: int) -> list[tuple[slice, Tensor]]:
-    """Give the matrices that average along an axis, float64, each with the pixels it takes."""
+    """Return the matrices that average along an axis, float64, each with the pixels it takes."""
     window = torch.tensor(weights, dtype=torch.float64)
     count = (size - len(window)) // step + 1
     blocks = []
@@ -121,7 +121,7 @@ def visual_fidelity(prediction: Tensor, target: Tensor, data_range: Tensor) -> T
 def _information(
     prediction: Tensor, target: Tensor, gaussian: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
-    """Give what of the target's information the prediction keeps, and all of it, each (B,)."""
+    """Return what of the target's information the prediction keeps, and all of it, each (B,)."""
     products = torch.stack((prediction, target, prediction**2, target**2, prediction * target))
     mean_p, mean_t, square_p, square_t, product = windowed(products, gaussian)
     variance_p = square_p.addcmul_(mean_p, mean_p, value=-1).clamp_(min=0)

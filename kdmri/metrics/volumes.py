@@ -61,11 +61,21 @@ class SliceTable:
         rows = np.array([[float(word) for word in line.split(",")] for line in lines])
         if rows.ndim != 2 or rows.shape[1] != len(names):
             raise ValueError(f"{len(lines)} lines of uneven length")
+        if not np.isfinite(rows[:, :2]).all():
+            raise ValueError("volumes or slices that are no numbers")
         return cls(dict(zip(names, rows.T, strict=True)))
 
     def select(self, rows: np.ndarray) -> "SliceTable":
         """Keep some rows, by index or by a boolean mask."""
         return SliceTable({name: values[rows] for name, values in self.columns.items()})
+
+    def is_of_same_slices(self, other: "SliceTable") -> bool:
+        """Whether volumes, slices and targets agree; sums over targets but for rounding."""
+        columns = ("volume", "slice", "pixels", "squared_target")
+        return len(self.columns["volume"]) == len(other.columns["volume"]) and all(
+            np.allclose(self.columns[name], other.columns[name], rtol=1e-6, atol=0)
+            for name in columns
+        )
 
     def measure(self, metric: str, volume: int) -> float:
         """Measure one volume.
@@ -129,6 +139,7 @@ class VolumeMetrics(Metric):
         data_range: Tensor,
         volume: Tensor,
         slice: Tensor,
+        counts: Tensor | None = None,
     ) -> None:
         """Add a batch.
 
@@ -138,6 +149,7 @@ class VolumeMetrics(Metric):
             data_range: largest value of each item's target volume, (B,).
             volume: index of each item's volume, (B,).
             slice: index of each item's slice, (B,).
+            counts: whether each item counts, bool (B,), see `kdmri.data.batch`; None: all.
         """
         p, t, largest = prediction[:, 0].double(), target[:, 0].double(), data_range.double()
         error = p - t
@@ -153,17 +165,21 @@ class VolumeMetrics(Metric):
             structural_similarity(p, t, largest),
             high_frequency_norm(p, t) if self._detailed else unknown,
             visual_fidelity(p, t, largest) if self._detailed else unknown,
+            torch.ones_like(largest) if counts is None else counts.double(),
         )
         self.rows.append(torch.stack(values, dim=1))
 
     def compute(self) -> Tensor:
-        """Gather the rows of all processes, (N, columns) float64, in no order."""
+        """Gather the rows of all processes, (N, columns + 1) float64, in no order.
+
+        The last column says whether a row counts.
+        """
         rows: Sequence[Tensor] | Tensor = self.rows  # one tensor after a reduction over processes
         return rows if isinstance(rows, Tensor) else torch.cat(list(rows))
 
     def table(self) -> SliceTable:
-        """Order the rows of all processes by volume and slice, without repetitions or stand-ins."""
+        """Order all processes' rows by volume and slice, without repetitions and padding items."""
         rows = self.compute().cpu().numpy()
-        rows = rows[rows[:, 0] >= 0]
+        rows = rows[rows[:, -1] > 0, :-1]
         _, first = np.unique(rows[:, :2], axis=0, return_index=True)
         return SliceTable(dict(zip(_COLUMNS, rows[first].T, strict=True)))

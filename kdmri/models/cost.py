@@ -1,10 +1,10 @@
 """What a network costs to run."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from statistics import median
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdmri.models.cascaded import CascadedNetwork
@@ -28,29 +28,29 @@ def flops(network: CascadedNetwork, size: tuple[int, int]) -> int:
 
 @torch.inference_mode()
 def latencies(
-    networks: Mapping[str, CascadedNetwork], inputs: Sequence[Tensor], runs: int
+    runs: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None
 ) -> dict[str, float]:
-    """Time networks in turns, so that what else the machine does meets all of them alike.
+    """Time several things in turns, so that what else the machine does meets all of them alike.
 
     Args:
-        networks: on one device, in evaluation mode, by name.
-        inputs: image, k-space and mask of one batch, on that device.
-        runs: of each network, after a warm-up.
+        runs: what to do, such as to reconstruct one batch, by name.
+        repeats: of each, after a warm-up.
+        device: where it is done; None: the CPU.
 
     Returns:
-        Median milliseconds of a batch, by name.
+        Median milliseconds of each, by name.
     """
-    measured: dict[str, list[float]] = {name: [] for name in networks}
-    for number in range(WARM_UP + runs):
-        for name, network in networks.items():
-            begin = _now(inputs[0].device)
-            network(*inputs)
+    measured: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(WARM_UP + repeats):
+        for name, run in runs.items():
+            began = _now(device)
+            run()
             if number >= WARM_UP:
-                measured[name].append(1000 * (_now(inputs[0].device) - begin))
-    return {name: torch.tensor(times).median().item() for name, times in measured.items()}
+                measured[name].append(1000 * (_now(device) - began))
+    return {name: median(times) for name, times in measured.items()}
 
 
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
+def _now(device: torch.device | None) -> float:
+    if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

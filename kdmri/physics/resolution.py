@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.data.cropping import fit_centre_tensor
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import ifft2, to_channels
 from kdmri.physics.noise import SimulatedKspace
@@ -72,7 +73,7 @@ class CentralKspace(Task):
         self._weights(4)  # names an unknown window before any data is read
 
     def centre(self, size: Size) -> Size:
-        """Give how many samples (h, w) of a slice of a size (H, W) are kept.
+        """Return how many samples (h, w) of a slice of a size (H, W) are kept.
 
         Raises:
             ConfigurationError: more than there are.
@@ -86,7 +87,7 @@ class CentralKspace(Task):
         return kept
 
     def filters(self, size: Size, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """Give mask and window of a size, both float32 (1, 1, H, W), zero frequency at the corner.
+        """Return mask and window of a size, float32 (1, 1, H, W) each, DC at index (0, 0).
 
         They are made once for each size and device; the window is 0 where the mask is.
         """
@@ -134,8 +135,9 @@ class CentralKspace(Task):
             raise ConfigurationError(
                 f"task.patch_size={list(self._patch)}: larger than the slices, which are {size}"
             )
-        lasting = batch[:-1]  # without the variant, since a patch may never come again
-        batch = Batch(*(_repeat(field, self._patches, len(batch.volume)) for field in lasting))
+        lasting = batch._replace(variant=None)  # since a patch may never come again
+        repeated = (_repeat(field, self._patches, len(batch.volume)) for field in lasting)
+        batch = Batch(*repeated)  # type: ignore[arg-type]
         count = len(batch.volume)
         tops, lefts = (
             torch.randint(whole - n + 1, (count,)).tolist()
@@ -153,7 +155,7 @@ class CentralKspace(Task):
         return batch._replace(image=image, target=target)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
-        """Give the zero-filled and the bicubic image, (B, C, H, W), by their label."""
+        """Return the zero-filled and the bicubic image, (B, C, H, W), by their label."""
         return {"Zero-filled": batch.image, "Bicubic": self.bicubic(batch)}
 
     def bicubic(self, batch: Batch) -> Tensor:
@@ -204,21 +206,17 @@ def _image(kspace: Tensor, channels: int) -> Tensor:
 
 def _spread(centre: Tensor, size: Size) -> Tensor:
     """Put weights (h, w) around the zero frequency of k-space (H, W), zero frequency at corner."""
-    padding = []
-    for kept, whole in zip(reversed(centre.shape), reversed(size), strict=True):
-        before = whole // 2 - kept // 2
-        padding += [before, whole - kept - before]
-    return torch.fft.ifftshift(F.pad(centre, padding))
+    return torch.fft.ifftshift(fit_centre_tensor(centre, size))
 
 
 def _centre_of(kspace: Tensor, kept: Size) -> Tensor:
     """Cut the central (h, w) out of k-space (..., H, W); zero frequency at the corner in both."""
     shifted = torch.fft.fftshift(kspace, dim=(-2, -1))
-    for axis, count in zip((-2, -1), kept, strict=True):
-        shifted = shifted.narrow(axis, kspace.shape[axis] // 2 - count // 2, count)
-    return torch.fft.ifftshift(shifted, dim=(-2, -1))
+    return torch.fft.ifftshift(fit_centre_tensor(shifted, kept), dim=(-2, -1))
 
 
-def _repeat(field: Tensor, times: int, items: int) -> Tensor:
+def _repeat(field: Tensor | None, times: int, items: int) -> Tensor | None:
     """Repeat each item of a batch; what all items share stays as it is."""
-    return field.repeat_interleave(times, dim=0) if len(field) == items else field
+    if field is None or len(field) != items:
+        return field
+    return field.repeat_interleave(times, dim=0)

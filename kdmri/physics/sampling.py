@@ -62,7 +62,7 @@ class CartesianUndersampling(Task):
     def mask(
         self, size: tuple[int, int], device: torch.device | str = "cpu", number: int = 0
     ) -> Tensor:
-        """Give a mask of a size as float32 (1, 1, H, W); made once for each size and device.
+        """Return a mask of a size as float32 (1, 1, H, W); made once for each size and device.
 
         Raises:
             DataError: the rule gives no such mask, see `check_mask`.
@@ -131,7 +131,7 @@ class CartesianUndersampling(Task):
         return batch._replace(image=_zero_filled(kspace, target.shape[1]), kspace=kspace, mask=mask)
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
-        """Give the images that need no network, (B, C, H, W), by their label."""
+        """Return the images that need no network, (B, C, H, W), by their label."""
         return {"Zero-filled": batch.image}
 
     def describe(self, size: tuple[int, int]) -> str:
@@ -140,9 +140,8 @@ class CartesianUndersampling(Task):
         if self._more is not None:
             mask = torch.maximum(mask, self._more.mask(size))
         more = f" and {self._more._mask}" if self._more is not None else ""
-        return (
-            f"Mask: {self._mask}{more}; {mask.numel() / mask.sum():.2f}x in truth{self._simulated}"
-        )
+        effective = mask.numel() / mask.sum()
+        return f"Mask: {self._mask}{more}; effective acceleration {effective:.2f}x{self._simulated}"
 
 
 def _zero_filled(kspace: Tensor, channels: int) -> Tensor:

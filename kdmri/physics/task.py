@@ -45,11 +45,12 @@ class Task(nn.Module):
             volume=slices.volume,
             slice=slices.slice,
             variant=slices.variant,
+            counts=slices.counts,
         )
 
     @abstractmethod
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
-        """Give the images that need no network, (B, C, H, W), by their label in tables."""
+        """Return the images that need no network, (B, C, H, W), by their label in tables."""
 
     @abstractmethod
     def describe(self, size: tuple[int, int]) -> str:

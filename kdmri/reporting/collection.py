@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdmri.reporting.naming import told_apart, variant
-from kdmri.reporting.records import FIGURES, find_records
+from kdmri.metrics import FORMATS, MAIN_METRICS
+from kdmri.reporting.experiments import find_records
+from kdmri.reporting.naming import distinct_label, without_seed
 from kdmri.reporting.tables import Table, with_deviation
 
 
@@ -51,23 +52,30 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
     """
     found: list[Summary] = []
     baselines: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
-    for directory, told in ((r.directory, r.told) for r in find_records(root, since)):
-        cell = told.dataset, told.task
-        for label, figures in told.baselines.items():
+    for directory, measured in ((r.directory, r.measured) for r in find_records(root, since)):
+        cell = measured.dataset, measured.task
+        for label, figures in measured.baselines.items():
             known = baselines[*cell, label]
             if not any(_alike(figures, other) for other in known):  # of another mask or noise
-                of_input = variant(directory) if known else ""
+                of_input = without_seed(directory) if known else ""
                 found.append(Summary(*cell, label, of_input, 0, 0, figures))
                 known.append(figures)
         found.append(
-            Summary(*cell, told.label, variant(directory), told.parameters, told.seed, told.figures)
+            Summary(
+                *cell,
+                method=measured.label,
+                variant=without_seed(directory),
+                parameters=measured.parameters,
+                seed=measured.seed,
+                figures=measured.figures,
+            )
         )
     return found
 
 
 def _alike(one: dict[str, float], other: dict[str, float]) -> bool:
     """Whether figures are the same but for rounding."""
-    return all(math.isclose(one[metric], other[metric], rel_tol=1e-4) for metric in FIGURES)
+    return all(math.isclose(one[metric], other[metric], rel_tol=1e-4) for metric in MAIN_METRICS)
 
 
 def tabulate(summaries: Iterable[Summary]) -> Table:
@@ -93,13 +101,23 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
             [
                 dataset,
                 task,
-                told_apart(method, name, names[dataset, task, method]),
+                distinct_label(method, name, names[dataset, task, method]),
                 f"{parameters:,}" if parameters else "–",
-                *(with_deviation([s.figures[m] for s in seeds], d) for m, d in FIGURES.items()),
+                *(
+                    with_deviation([s.figures[m] for s in seeds], FORMATS[m].spec)
+                    for m in MAIN_METRICS
+                ),
                 str(len(seeds)) if parameters else "–",
             ]
         )
-    header = ["data set", "task", "method", "parameters", "PSNR dB", "SSIM", "NMSE", "seeds"]
+    header = [
+        "data set",
+        "task",
+        "method",
+        "parameters",
+        *(FORMATS[m].label for m in MAIN_METRICS),
+        "seeds",
+    ]
     notes = ["Means over volumes, then over seeds ± one standard deviation between seeds."]
     return Table("All stages that were measured", header, rows, notes)
 
@@ -108,9 +126,9 @@ def to_csv(summaries: Iterable[Summary]) -> str:
     """Write one line a stage and seed, figures as they are."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "task", "method", "variant", "parameters", "seed", *FIGURES])
+    writer.writerow(["dataset", "task", "method", "variant", "parameters", "seed", *MAIN_METRICS])
     for one in summaries:
-        figures = [f"{one.figures[metric]:.8g}" for metric in FIGURES]
+        figures = [f"{one.figures[metric]:.8g}" for metric in MAIN_METRICS]
         cell = (one.dataset, one.task, one.method, one.variant, one.parameters, one.seed)
         writer.writerow([*cell, *figures])
     return text.getvalue()

@@ -15,17 +15,15 @@ from kdmri.data.datamodule import MRIDataModule
 from kdmri.data.layout import Volume, read_reconstruction, subjects
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
-from kdmri.metrics import ALL_METRICS, SliceTable
+from kdmri.metrics import ALL_METRICS, FORMATS, MAIN_METRICS, SliceTable
 from kdmri.physics import magnitude
 from kdmri.reporting.figures import Pane, SliceRow, save_comparison
-from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling
+from kdmri.reporting.statistics import GapBootstrap, Resampling, gap_note, subject_notes
 from kdmri.reporting.tables import Table, with_deviation
-
-FORMATS = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f", "hfn": ".4f", "vif": ".4f"}
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredMethod:
     """A method and how well it did.
 
     Attributes:
@@ -53,7 +51,7 @@ class Comparison:
     """Measured methods of one data set and task."""
 
     def __init__(
-        self, config: DictConfig, data: MRIDataModule, methods: Sequence[Measured]
+        self, config: DictConfig, data: MRIDataModule, methods: Sequence[MeasuredMethod]
     ) -> None:
         """Take what was measured; nothing is written before `save`."""
         self.methods = methods
@@ -76,7 +74,7 @@ class Comparison:
             )
             figures = (resampling.figures(by_stage[s].table) for s in ("student", "teacher"))
             bootstrap = GapBootstrap(resampling, *figures)
-        metrics = FORMATS if self._config.evaluation.detailed else ("psnr", "ssim", "nmse")
+        metrics = FORMATS if self._config.evaluation.detailed else MAIN_METRICS
         rows = []
         for method in self.methods:
             cells = [method.label, f"{method.parameters:,}" if method.parameters else "–"]
@@ -84,7 +82,7 @@ class Comparison:
             if bootstrap is not None:
                 cells.append(_gap_cell(bootstrap, method))
             rows.append(cells)
-        names = ["PSNR dB" if metric == "psnr" else metric.upper() for metric in metrics]
+        names = [FORMATS[metric].label for metric in metrics]
         header = ["", "parameters", *names, *(["gap recovered"] if bootstrap else [])]
         return Table(self.title, header, rows, self._notes(volumes, bootstrap))
 
@@ -113,16 +111,10 @@ class Comparison:
             and self._config.evaluation.detailed
         ):
             notes.append("VIF needs slices of at least 41 pixels along each axis.")
-        if self._config.dataset.one_subject:
-            notes.append("One subject, splits apart in space: no statement about other people.")
+        by_block = bootstrap is not None and bootstrap.resampling.by_block
+        notes += subject_notes(self._config.dataset.one_subject, by_block)
         if bootstrap is not None:
-            unit = bootstrap.resampling.describe(self._config.evaluation.block)
-            notes.append(
-                "Gap recovered: share of the PSNR between student and teacher, 95 % interval by "
-                f"bootstrap over {unit}."
-            )
-            if bootstrap.resampling.by_block and not self._config.dataset.one_subject:
-                notes.append(FEW_SUBJECTS)
+            notes.append(gap_note(bootstrap.resampling, self._config.evaluation.block))
         return notes
 
     def _csv(self) -> str:
@@ -159,8 +151,8 @@ class Comparison:
             else:
                 image = np.abs(read_reconstruction(method.results / f"{name}.h5")[index])
             one = method.table.select(np.array([row]))
-            figures = f"{one.mean('psnr'):.2f} dB, {one.mean('ssim'):.4f}"
-            panes.append(Pane(method.label, image / largest, figures))
+            psnr, ssim = (f"{one.mean(m):{FORMATS[m].spec}}" for m in ("psnr", "ssim"))
+            panes.append(Pane(method.label, image / largest, f"{psnr} dB, {ssim}"))
         baselines = sum(method.results is None for method in self.methods)
         panes.insert(baselines, Pane("Target", magnitude(batch.target)[0, 0].numpy() / largest))
         return SliceRow(f"volume {name}\nslice {index}\n{title}".strip(), panes)
@@ -214,15 +206,16 @@ def find_slices(wanted: Iterable[str], volumes: Sequence[Volume]) -> list[tuple[
 
 
 def _cell(metric: str, values: np.ndarray) -> str:
-    """Write the mean over volumes, for the two foremost metrics with one standard deviation."""
+    """Write the mean over volumes, with one standard deviation where the metric shows it."""
     if np.isnan(values).all():
         return "–"
-    if metric in ("psnr", "ssim"):
-        return with_deviation(values, FORMATS[metric])
-    return f"{values.mean():{FORMATS[metric]}}"
+    written = FORMATS[metric]
+    if written.spread:
+        return with_deviation(values, written.spec)
+    return f"{values.mean():{written.spec}}"
 
 
-def _gap_cell(bootstrap: GapBootstrap, method: Measured) -> str:
+def _gap_cell(bootstrap: GapBootstrap, method: MeasuredMethod) -> str:
     if method.stage == "baseline":
         return "–"
     return bootstrap.cell(method.stage, bootstrap.resampling.figures(method.table))

@@ -39,7 +39,7 @@ class SliceRow:
 
 
 def save_comparison(path: Path, rows: Sequence[SliceRow], title: str) -> None:
-    """Draw each slice as two rows: images, then absolute residues on one common scale.
+    """Draw each slice as two rows: images, then error maps (absolute) on one common scale.
 
     Args:
         path: PNG file to write.
@@ -49,12 +49,12 @@ def save_comparison(path: Path, rows: Sequence[SliceRow], title: str) -> None:
     columns = len(rows[0].panes)
     height, width = rows[0].panes[0].image.shape
     targets = [next(p.image for p in row.panes if p.label == "Target") for row in rows]
-    residues = [
+    errors = [
         [np.abs(pane.image - target) for pane in row.panes]
         for row, target in zip(rows, targets, strict=True)
     ]
-    # The worst half percent of the zero-filled residue would leave the others black.
-    limit = float(np.percentile(np.stack([r for row in residues for r in row]), 99.5))
+    # The worst half percent of the zero-filled error map would leave the others black.
+    limit = float(np.percentile(np.stack([r for row in errors for r in row]), 99.5))
 
     pane_width = 2.0
     pane_height = pane_width * height / width
@@ -65,17 +65,17 @@ def save_comparison(path: Path, rows: Sequence[SliceRow], title: str) -> None:
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(2 * len(rows), columns, squeeze=False)
     shown = None
-    for number, (row, row_residues) in enumerate(zip(rows, residues, strict=True)):
-        for column, (pane, residue) in enumerate(zip(row.panes, row_residues, strict=True)):
+    for number, (row, row_errors) in enumerate(zip(rows, errors, strict=True)):
+        for column, (pane, error) in enumerate(zip(row.panes, row_errors, strict=True)):
             above, below = grid[2 * number, column], grid[2 * number + 1, column]
             above.imshow(pane.image, cmap="gray", vmin=0, vmax=1)
             above.set_title(f"{pane.label}\n{pane.figures}".strip(), fontsize=8)
             if pane.label == "Target":
                 below.text(
-                    0.5, 0.5, f"{row.title}\n\n|residue|", ha="center", va="center", fontsize=8
+                    0.5, 0.5, f"{row.title}\n\nerror map", ha="center", va="center", fontsize=8
                 )
             else:
-                shown = below.imshow(residue, cmap="inferno", vmin=0, vmax=limit)
+                shown = below.imshow(error, cmap="inferno", vmin=0, vmax=limit)
             for axes in (above, below):
                 axes.set_axis_off()
     assert shown is not None, "a comparison has at least one method beside the target"

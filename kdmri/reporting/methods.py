@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kdmri.reporting.naming import told_apart, variant
+from kdmri.reporting.naming import distinct_label, without_seed
 from kdmri.reporting.records import Record
 
 
@@ -28,22 +28,22 @@ class Method:
     @property
     def directory(self) -> str:
         """Name of its directories without the seed."""
-        return variant(self.any.directory)
+        return without_seed(self.any.directory)
 
     def figures(self, metric: str) -> list[float]:
         """Means over volumes of a metric, one a seed."""
-        return [record.told.figures[metric] for record in self.records.values()]
+        return [record.measured.figures[metric] for record in self.records.values()]
 
 
 def by_method(records: Sequence[Record]) -> list[Method]:
     """Put the seeds of a stage together; where settings differ, the words that differ join."""
     seeds: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
     for record in records:
-        seeds[record.told.label, variant(record.directory)][record.told.seed] = record
+        seeds[record.measured.label, without_seed(record.directory)][record.measured.seed] = record
     alike: dict[str, list[str]] = defaultdict(list)
     for label, name in seeds:
         alike[label].append(name)
     return [
-        Method(told_apart(label, name, alike[label]), of_seeds)
+        Method(distinct_label(label, name, alike[label]), of_seeds)
         for (label, name), of_seeds in seeds.items()
     ]

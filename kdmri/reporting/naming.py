@@ -1,4 +1,4 @@
-"""What stages are called in tables of many: short, and told apart."""
+"""What stages are called in tables of many: short, and distinct."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -6,12 +6,12 @@ from itertools import takewhile
 from pathlib import Path
 
 
-def variant(directory: Path) -> str:
+def without_seed(directory: Path) -> str:
     """Name a stage's directory without its seed."""
     return re.sub(r"_seed-\d+", "", directory.name)
 
 
-def told_apart(label: str, name: str, alike: Collection[str]) -> str:
+def distinct_label(label: str, name: str, alike: Collection[str]) -> str:
     """Add to a label the words of a directory's name that not all of its kind have.
 
     Args:

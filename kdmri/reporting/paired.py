@@ -8,11 +8,11 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from kdmri.errors import CheckpointError, ConfigurationError
-from kdmri.metrics import SliceTable
+from kdmri.metrics import FORMATS
 from kdmri.reporting.methods import Method, by_method
-from kdmri.reporting.naming import variant
+from kdmri.reporting.naming import without_seed
 from kdmri.reporting.records import Record
-from kdmri.reporting.statistics import FEW_SUBJECTS, GapBootstrap, Resampling, interval
+from kdmri.reporting.statistics import GapBootstrap, Resampling, interval, subject_notes
 from kdmri.reporting.tables import Table, with_deviation
 
 FEWEST_FOR_TEST = 6
@@ -25,10 +25,8 @@ and 5 seeds about 50, 73 and 83 % in place of 95)."""
 HEADER = [
     "",
     "seeds",
-    "PSNR dB",
-    "SSIM",
-    "Δ PSNR dB",
-    "Δ SSIM",
+    *(FORMATS[metric].label for metric in ("psnr", "ssim")),
+    *(f"Δ {FORMATS[metric].label}" for metric in ("psnr", "ssim")),
     "p",
     "gap recovered",
     "parameters",
@@ -62,42 +60,42 @@ class PairedComparison:
         self._methods = by_method(records)
         first = records[0]
         for record in records:
-            if not _same_slices(first.table, record.table):
+            if not first.table.is_of_same_slices(record.table):
                 raise CheckpointError(
                     f"{record.directory}: measured on other slices than {first.directory}; run "
                     "evaluate.py with the settings of both"
                 )
-        told = first.told
+        measured = first.measured
         self._resampling = Resampling(
-            first.table, told.one_subject, block, resamples, subjects=told.subjects
+            first.table, measured.one_subject, block, resamples, subjects=measured.subjects
         )
         self._resamples = resamples
 
     @property
     def table(self) -> Table:
         """The table, best PSNR first."""
-        first = self._methods[0].any.told
+        first = self._methods[0].any.measured
         ordered = sorted(self._methods, key=lambda m: -np.mean(m.figures("psnr")))
         rows = [self._row(method) for method in ordered]
         return Table(f"{first.dataset}, {first.task}", HEADER, rows, self._notes())
 
     def _row(self, method: Method) -> list[str]:
-        told = method.any.told
+        measured = method.any.measured
         against = {metric: self._difference(method, metric) for metric in ("psnr", "ssim")}
-        minutes = np.mean([r.told.minutes for r in method.records.values()])
-        before = np.mean([r.told.teacher_minutes for r in method.records.values()])
+        minutes = np.mean([r.measured.minutes for r in method.records.values()])
+        before = np.mean([r.measured.teacher_minutes for r in method.records.values()])
         return [
             method.name,
             self._seeds(method),
-            with_deviation(method.figures("psnr"), ".2f"),
-            with_deviation(method.figures("ssim"), ".4f"),
-            _with_interval(against["psnr"], "+.2f"),
-            _with_interval(against["ssim"], "+.4f"),
+            with_deviation(method.figures("psnr"), FORMATS["psnr"].spec),
+            with_deviation(method.figures("ssim"), FORMATS["ssim"].spec),
+            _with_interval(against["psnr"], "+" + FORMATS["psnr"].spec),
+            _with_interval(against["ssim"], "+" + FORMATS["ssim"].spec),
             self._significance(method),
-            self._share(method),
-            f"{told.parameters:,}",
-            f"{told.flops / 1e9:.2f}",
-            "–" if told.milliseconds is None else f"{told.milliseconds:.1f}",
+            self._gap_cell(method),
+            f"{measured.parameters:,}",
+            f"{measured.flops / 1e9:.2f}",
+            "–" if measured.milliseconds is None else f"{measured.milliseconds:.1f}",
             f"{minutes:.1f}" + (f" + {before:.1f}" if before else ""),
         ]
 
@@ -117,14 +115,15 @@ class PairedComparison:
 
     def _other(self, record: Record, words: str) -> Record | None:
         """Find a stage of a record's plan; else the directory of these words and its seed."""
-        name = record.told.beside.get(words)
+        name = record.measured.beside.get(words)
         if name:
             return self._by_directory.get(record.directory.parent / name)
         return next(
             (
                 other
                 for other in self._by_directory.values()
-                if variant(other.directory) == words and other.told.seed == record.told.seed
+                if without_seed(other.directory) == words
+                and other.measured.seed == record.measured.seed
             ),
             None,
         )
@@ -171,8 +170,8 @@ class PairedComparison:
         of_subjects = [gain[group].mean() for group in self._resampling.groups]
         return f"{wilcoxon(of_subjects).pvalue if any(of_subjects) else 1.0:.2g}"
 
-    def _share(self, method: Method) -> str:
-        told = method.any.told
+    def _gap_cell(self, method: Method) -> str:
+        measured = method.any.measured
         found = self._pairs(method, "student", "teacher")
         if not found:
             return "–"
@@ -181,14 +180,14 @@ class PairedComparison:
             for i in range(3)
         ]
         gap = GapBootstrap(self._resampling, figures[1], figures[2])
-        return gap.cell(told.stage, figures[0])
+        return gap.cell(measured.stage, figures[0])
 
     def _reference_label(self) -> str:
         """Name the reference, which each name of an experiment may have one of."""
         names = [
             method.name
             for method in self._methods
-            if self._reference in (method.any.told.stage, method.directory)
+            if self._reference in (method.any.measured.stage, method.directory)
         ]
         if len(names) > 1:
             return "the one of the plan among " + ", ".join(f'"{name}"' for name in names)
@@ -201,23 +200,23 @@ class PairedComparison:
             return ", of one seed, which says nothing of others"
         if most < FEWEST_FOR_SEEDS:
             return (
-                f", and over seeds ({most} of them: what seeds add is told too small, since no "
-                "draw leaves the range of those seen)"
+                f", and over seeds ({most} of them: what seeds add is understated, since no draw "
+                "leaves the range of those seen)"
             )
         return ", and over seeds"
 
     def _notes(self) -> list[str]:
-        told = self._methods[0].any.told
+        measured = self._methods[0].any.measured
         label = self._reference_label()
         unit = self._resampling.describe(self._block)
         tested = "p is not given, since there are too few subjects"
         if self._tests:
             tested = "p: Wilcoxon's signed-rank test over subjects, not corrected for many methods"
-        every = [record.told for method in self._methods for record in method.records.values()]
-        trained = _listed(told.trained_on or told.device for told in every)
-        timed = _listed(told.device for told in every)
+        every = [record.measured for method in self._methods for record in method.records.values()]
+        trained = _listed(measured.trained_on or measured.device for measured in every)
+        timed = _listed(measured.device for measured in every)
         notes = [
-            f"Means over volumes, then over seeds ± one standard deviation; {told.evaluated}.",
+            f"Means over volumes, then over seeds ± one standard deviation; {measured.evaluated}.",
             f"Δ: paired difference to {label} of the same seed, 95 % interval by bootstrap over "
             f"{unit}{self._of_seeds()}; {tested}."
             if any(map(self._against_reference, self._methods))
@@ -225,21 +224,19 @@ class PairedComparison:
             f"Training min: of the student in all its stages + of its teacher, {trained}; ms: "
             f"median of a slice, {timed}.",
         ]
-        if told.one_subject:
-            notes.append("One subject, splits apart in space: no statement about other people.")
-        elif self._resampling.by_block:
-            notes.append(FEW_SUBJECTS)
-        return notes
+        return notes + subject_notes(measured.one_subject, self._resampling.by_block)
 
 
-class Compared(NamedTuple):
+class ComparisonTables(NamedTuple):
     """Tables of data sets and tasks, and what is wrong with those that have none."""
 
     tables: list[Table]
     errors: list[str]
 
 
-def compare(records: Iterable[Record], reference: str, block: int, resamples: int) -> Compared:
+def compare_methods(
+    records: Iterable[Record], reference: str, block: int, resamples: int
+) -> ComparisonTables:
     """Lay out one table for each data set and task; see `PairedComparison`.
 
     Raises:
@@ -248,16 +245,16 @@ def compare(records: Iterable[Record], reference: str, block: int, resamples: in
         ConfigurationError: no data set has such a reference.
     """
     records = list(records)
-    known = {variant(record.directory) for record in records}
-    known |= {stage for r in records for stage in (r.told.stage, *r.told.beside)}
+    known = {without_seed(record.directory) for record in records}
+    known |= {stage for r in records for stage in (r.measured.stage, *r.measured.beside)}
     if reference not in known:
         raise ConfigurationError(
             f"reference={reference}: there is none among {', '.join(sorted(known))}"
         )
     cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        cells[record.told.dataset, record.told.task].append(record)
-    found = Compared([], [])
+        cells[record.measured.dataset, record.measured.task].append(record)
+    found = ComparisonTables([], [])
     for cell in cells.values():
         try:
             found.tables.append(PairedComparison(cell, reference, block, resamples).table)
@@ -266,14 +263,6 @@ def compare(records: Iterable[Record], reference: str, block: int, resamples: in
     if not found.tables:
         raise CheckpointError("; ".join(found.errors))
     return found
-
-
-def _same_slices(one: SliceTable, other: SliceTable) -> bool:
-    """Whether volumes, slices and targets agree; sums over targets but for rounding."""
-    columns = ("volume", "slice", "pixels", "squared_target")
-    return len(one.columns["volume"]) == len(other.columns["volume"]) and all(
-        np.allclose(one.columns[name], other.columns[name], rtol=1e-6, atol=0) for name in columns
-    )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,24 +1,37 @@
-"""What evaluation leaves of a stage: `metrics.json`, and `slices.csv` with a row a slice."""
+"""What evaluation leaves of a stage: `metrics.json`, and `slices.csv` with a row a slice.
+
+Trees of them are read by `kdmri.reporting.experiments`.
+"""
 
 import json
-from collections import defaultdict
+import re
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.metrics import SliceTable
+from kdmri.metrics import MAIN_METRICS, SliceTable
+from kdmri.reporting.plain import read_json
 
 RECORD = "metrics.json"
 SLICES = "slices.csv"
-FIGURES = {"psnr": ".2f", "ssim": ".4f", "nmse": ".4f"}
-"""Metrics of a record with the digits that are shown."""
+EARLIER_WORDS = re.compile(r"\b(\d+\.\d+)x in truth\b")
+"""How earlier versions described an effective acceleration: one input has one description."""
+
+TEXTS = ("dataset", "task", "stage", "label", "device", "evaluated", "trained_on", "input")
+"""What of a record is text; subjects are, too."""
+
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What a file that is no record raises where it is read."""
+
+LARGEST_TABLE = 2**26
+"""A table of more bytes than this, of some 400,000 slices, is not one of this program."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """A measured stage, as `metrics.json` tells it.
+    """A measured stage, as `metrics.json` has it.
 
     Attributes:
         dataset: its title.
@@ -73,7 +86,28 @@ class Record:
     """Measurements and the directory that they lie in."""
 
     directory: Path
-    told: Measurements
+    measured: Measurements
+
+    @classmethod
+    def read(cls, directory: Path) -> "Record":
+        """Read the measurements of a stage's directory.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+        """
+        path = directory / RECORD
+        try:
+            measured = Measurements(**read_json(path))
+            for figures in (measured.figures, *measured.baselines.values()):
+                if {type(figures[name]) for name in MAIN_METRICS} != {float}:
+                    raise ValueError("figures that are no numbers")
+            texts = [value for name, value in vars(measured).items() if name in TEXTS]
+            if not all(isinstance(text, str) for text in (*texts, *measured.subjects)):
+                raise ValueError("texts that are none")
+            words = EARLIER_WORDS.sub(r"effective acceleration \1x", measured.input)
+        except (OSError, *DAMAGED) as error:
+            raise CheckpointError(_damaged(path, error)) from error
+        return cls(directory, replace(measured, input=words))
 
     @cached_property
     def table(self) -> SliceTable:
@@ -84,71 +118,11 @@ class Record:
         """
         path = self.directory / SLICES
         try:
-            return SliceTable.from_csv(path.read_text())
+            if path.stat().st_size > LARGEST_TABLE:
+                raise ValueError(f"more than {LARGEST_TABLE} bytes")
+            return SliceTable.from_csv(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(_damaged(path, error)) from error
-
-
-def find_records(root: Path, since: float = 0.0) -> list[Record]:
-    """Read what evaluation left below a directory, in the order of the paths.
-
-    Args:
-        root: such as "experiments", which holds `{data set}/{task}/{stage}`.
-        since: leaves out files that were written before, in seconds since the epoch.
-
-    Returns:
-        The records; where several data sets have one title, their directories join it, and where
-        inputs of one task were made in several ways, how each was made joins its title.
-
-    Raises:
-        CheckpointError: a file is damaged.
-    """
-    paths = sorted(path for path in root.rglob(RECORD) if path.stat().st_mtime >= since)
-    return _inputs_apart(_told_apart([_read(path) for path in paths], root))
-
-
-def _read(path: Path) -> Record:
-    try:
-        told = Measurements(**json.loads(path.read_text()))
-        for figures in (told.figures, *told.baselines.values()):
-            if {type(figures[name]) for name in FIGURES} != {float}:
-                raise ValueError("figures that are no numbers")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(_damaged(path, error)) from error
-    return Record(path.parent, told)
-
-
-def _told_apart(records: list[Record], root: Path) -> list[Record]:
-    """Add directories to a title that several data sets have, or one in several places."""
-    start = root.absolute()
-    folders = [record.directory.absolute().parent.parent for record in records]
-    folders = [path.relative_to(start) if path.is_relative_to(start) else path for path in folders]
-    of_title = defaultdict(set)
-    for record, folder in zip(records, folders, strict=True):
-        of_title[record.told.dataset].add(folder)
-    return [
-        record
-        if len(of_title[record.told.dataset]) == 1
-        else replace(record, told=replace(record.told, dataset=f"{record.told.dataset} ({folder})"))
-        for record, folder in zip(records, folders, strict=True)
-    ]
-
-
-def _inputs_apart(records: list[Record]) -> list[Record]:
-    """Add to the title of a task how its inputs were made, where there are several ways."""
-    ways: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for told in (record.told for record in records):
-        ways[told.dataset, told.task] |= {told.input} - {""}
-    return [
-        record
-        if len(ways[record.told.dataset, record.told.task]) < 2
-        else replace(record, told=replace(record.told, task=_of_input(record.told)))
-        for record in records
-    ]
-
-
-def _of_input(told: Measurements) -> str:
-    return f"{told.task} ({told.input or 'input not told'})"
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -14,16 +14,18 @@ FEWEST_SUBJECTS = 5
 FEWEST_BLOCKS = 5
 """With fewer blocks than this nothing is resampled, and intervals are unknown."""
 
+ONE_SUBJECT = "One subject, splits apart in space: no statement about other people."
+"""Said where all slices are of one subject."""
 
 FEW_SUBJECTS = f"Fewer than {FEWEST_SUBJECTS} subjects: no statement about other people."
 """Said where blocks of slices are drawn, though the slices are of several subjects."""
 
 FEWEST_FOR_COVERAGE = 20
-"""With fewer units than this an interval is said to hold less often than in 95 % of cases."""
+"""With fewer units than this tables give the actual coverage of an interval, below 95 %."""
 
 
 @dataclass(frozen=True)
-class Share:
+class GapShare:
     """Share of the PSNR gap between student and teacher, 0 at the student and 1 at the teacher.
 
     Attributes:
@@ -54,7 +56,7 @@ class Resampling:
     Attributes:
         by_block: whether blocks are drawn.
         units: how many subjects or blocks there are to draw from.
-        tells: whether there are enough of them to tell an interval: a volume of one block, which
+        enough: whether there are as many as an interval needs: a volume of one block, which
             counts as much as any other, would never vary.
         groups: indices of the volumes of each subject, or of each block where they are slices.
     """
@@ -93,7 +95,7 @@ class Resampling:
         drawn_from = [self.groups] if self._whole else self._blocks
         sizes = [len(units) for units in drawn_from]
         self.units = sum(sizes)
-        self.tells = self.units >= FEWEST_BLOCKS and min(sizes) > 1
+        self.enough = self.units >= FEWEST_BLOCKS and min(sizes) > 1
         generator = np.random.default_rng(0)
         counts = [len(self.groups)] if self._whole else [len(b) for b in self._blocks]
         drawn = [[generator.integers(n, size=n) for n in counts] for _ in range(resamples)]
@@ -105,7 +107,7 @@ class Resampling:
 
     @property
     def coverage(self) -> float:
-        """Share of cases in which such intervals hold the truth, where units are independent.
+        """Actual coverage: how often such intervals hold the truth, where units are independent.
 
         An interval of percentiles is that of a normal distribution, and of the spread within the
         sample, in the place of Student's t: of 5 units it holds 85 %, of 10 90 %, not 95.
@@ -114,13 +116,13 @@ class Resampling:
         return float(2 * t.cdf(ends, self.units - 1) - 1)
 
     def describe(self, block: int) -> str:
-        """Say what is drawn, and how far few of them can be trusted."""
+        """Say what is drawn, and what intervals of few of them cover."""
         unit = f"blocks of {block} neighbouring slices" if self.by_block else "subjects"
-        if not self.tells or self.units >= FEWEST_FOR_COVERAGE:
+        if not self.enough or self.units >= FEWEST_FOR_COVERAGE:
             return f"{self.units} {unit}"
         most = "at most " if self.by_block else ""  # neighbours are alike
-        share = f"{most}{100 * self.coverage:.0f} % of cases"
-        return f"{self.units} {unit}, so few that it holds in {share}"
+        coverage = f"{most}{100 * self.coverage:.0f} %"
+        return f"{self.units} {unit} (so few that the interval's actual coverage is {coverage})"
 
     def figures(self, table: SliceTable, metric: str = "psnr") -> np.ndarray:
         """Measure the mean over volumes: as measured, then on each resample.
@@ -133,7 +135,7 @@ class Resampling:
             (1 + resamples,); resamples are NaN where there are too few blocks.
         """
         found = self._resampled(table, metric)
-        if not self.tells:
+        if not self.enough:
             found[1:] = np.nan
         return found
 
@@ -163,6 +165,18 @@ def _drawn(
     return 10 * np.log10(largest**2 * total(c["pixels"]) / total(c["squared_error"]))
 
 
+def subject_notes(one_subject: bool, by_block: bool) -> list[str]:
+    """Return what a table has to say of whom its slices show.
+
+    Args:
+        one_subject: whether all slices are of one subject.
+        by_block: whether blocks of slices were drawn, see `Resampling`.
+    """
+    if one_subject:
+        return [ONE_SUBJECT]
+    return [FEW_SUBJECTS] if by_block else []
+
+
 ENDS = {"student": "0 %", "teacher": "100 %"}
 """Shares of the stages that the gap lies between, which are no estimates."""
 
@@ -175,15 +189,15 @@ class GapBootstrap:
         self.resampling = resampling
         self._student, self._teacher = student, teacher
 
-    def share(self, figures: np.ndarray) -> Share:
+    def share(self, figures: np.ndarray) -> GapShare:
         """Compare a method's figures on the same resamples with student and teacher."""
         gap = self._teacher - self._student
         if gap[0] <= 0:
-            return Share(np.nan, np.nan, np.nan)
+            return GapShare(np.nan, np.nan, np.nan)
         shares = (figures - self._student)[gap > 0] / gap[gap > 0]
         if np.mean(~(gap > 0)) > 0.025:
-            return Share(float(shares[0]), np.nan, np.nan)
-        return Share(float(shares[0]), *interval(shares))
+            return GapShare(float(shares[0]), np.nan, np.nan)
+        return GapShare(float(shares[0]), *interval(shares))
 
     def cell(self, stage: str, figures: np.ndarray) -> str:
         """Write the share of a stage for a table; student and teacher are the ends of a gap."""
@@ -191,7 +205,15 @@ class GapBootstrap:
         return str(share) if np.isnan(share.value) else ENDS.get(stage, str(share))
 
 
+def gap_note(resampling: Resampling, block: int) -> str:
+    """Say what the gap is, and what its interval is drawn from."""
+    return (
+        "Gap recovered: share of the PSNR between student and teacher, 95 % interval by bootstrap "
+        f"over {resampling.describe(block)}."
+    )
+
+
 def interval(figures: np.ndarray) -> tuple[float, float]:
-    """Give the ends of the 95 % interval; the first figure is as measured, no resample."""
+    """Return the ends of the 95 % interval; the first figure is as measured, no resample."""
     low, high = np.percentile(figures[1:], (2.5, 97.5))
     return float(low), float(high)

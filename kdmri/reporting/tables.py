@@ -1,12 +1,33 @@
 """One table for the terminal, Markdown and LaTeX."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rich import box
 from rich.console import JustifyMethod
+from rich.markup import escape
 from rich.table import Table as RichTable
+
+LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "%&_#${}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "|": r"\textbar{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "±": r"$\pm$",
+        "Δ": r"$\Delta$",
+        "\u2013": "--",
+    }
+)
+"""What stands for a sign in a LaTeX table."""
+
+MARKUP = re.compile(r"[\\|*`<&\[\]~$]|(?<![^\W_])_|_(?![^\W_])")
+"""Signs of Markdown's own; dollars, too, between which GitHub sees a formula."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +49,26 @@ class Table:
     def to_rich(self) -> RichTable:
         """Lay it out for a terminal."""
         table = RichTable(
-            title=self.title,
-            caption="\n".join(self.notes),
+            title=escape(self.title),
+            caption=escape("\n".join(self.notes)),
             caption_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
         )
         for number, name in enumerate(self.header):
             justify: JustifyMethod = "right" if number else "left"
-            table.add_column(name, justify=justify, overflow="fold")
+            table.add_column(escape(name), justify=justify, overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         return table
 
     def to_markdown(self) -> str:
         """Write GitHub's Markdown."""
         rule = ["---", *["---:"] * (len(self.header) - 1)]
-        lines = ["| " + " | ".join(cells) + " |" for cells in (self.header, rule, *self.rows)]
-        notes = [f"{note}  " for note in self.notes]
-        return "\n".join([f"**{self.title}**", "", *lines, "", *notes, ""])
+        texts = [list(map(_markdown, cells)) for cells in (self.header, *self.rows)]
+        lines = ["| " + " | ".join(cells) + " |" for cells in (texts[0], rule, *texts[1:])]
+        notes = [f"{_markdown(note)}  " for note in self.notes]
+        return "\n".join([f"**{_markdown(self.title)}**", "", *lines, "", *notes, ""])
 
     def to_latex(self) -> str:
         """Write a booktabs tabular."""
@@ -54,8 +76,7 @@ class Table:
         body = [" & ".join(map(_latex, row)) + r" \\" for row in self.rows]
         return "\n".join(
             [
-                f"% {self.title}",
-                *(f"% {note}" for note in self.notes),
+                *(f"% {_one_line(text)}" for text in (self.title, *self.notes)),
                 rf"\begin{{tabular}}{{{columns}}}",
                 r"\toprule",
                 " & ".join(map(_latex, self.header)) + r" \\",
@@ -75,13 +96,18 @@ def with_deviation(values: Sequence[float] | np.ndarray, digits: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Escape what LaTeX would read as a command."""
-    for plain, escaped in (
-        ("%", r"\%"),
-        ("&", r"\&"),
-        ("_", r"\_"),
-        ("±", r"$\pm$"),
-        ("\u2013", "--"),
-    ):
-        text = text.replace(plain, escaped)
-    return text
+    """Escape what LaTeX would read as a command, or has no sign for in its plainest encoding."""
+    return _one_line(text).translate(LATEX)
+
+
+def _markdown(text: str) -> str:
+    """Escape what Markdown would read as the border of a cell or as emphasis, code, link or HTML.
+
+    An underscore within a word, as in names of directories, is none of these and stays readable.
+    """
+    return MARKUP.sub(r"\\\g<0>", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """Join lines, which would end a cell or a comment."""
+    return " ".join(text.splitlines())

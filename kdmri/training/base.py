@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
 from kdmri.errors import DivergedError
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, VolumeMetrics
 from kdmri.models import CascadedNetwork
 from kdmri.physics import magnitude
 
@@ -78,7 +78,7 @@ class TrainingMethod(pl.LightningModule):
             self._averages[name] = averaged.requires_grad_(False)
 
     def measured(self, name: str) -> nn.Module:
-        """Give what is measured of a module: its average over the steps, or itself."""
+        """Return what is measured of a module: its average over the steps, or itself."""
         if name not in self._averages:
             return getattr(self, name)
         averaged = self._averages[name].module
@@ -106,7 +106,7 @@ class TrainingMethod(pl.LightningModule):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Give what a training step minimises: a scalar, the mean over the batch's items."""
+        """Return what a training step minimises: a scalar, the mean over the batch's items."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, weighted so that the mean over processes is the mean over all items."""
@@ -114,7 +114,7 @@ class TrainingMethod(pl.LightningModule):
         self._skip |= self._unusable(loss, batch)
         if self.trainer.world_size == 1:
             return loss
-        items = self._items(batch)
+        items = batch.items
         total = self.trainer.strategy.reduce(items.clone(), reduce_op="sum")
         return loss * items * self.trainer.world_size / total
 
@@ -132,8 +132,9 @@ class TrainingMethod(pl.LightningModule):
             return False
         self._skipped_in_a_row += 1
         if self._skipped_in_a_row > self._skip_nonfinite:
-            slices = zip(batch.volume.tolist(), batch.slice.tolist(), strict=True)
-            raise DivergedError(self.global_step + 1, [s for s in slices if s[0] >= 0])
+            counts = slice(None) if batch.counts is None else batch.counts
+            volumes, slices = (numbers[counts].tolist() for numbers in (batch.volume, batch.slice))
+            raise DivergedError(self.global_step + 1, list(zip(volumes, slices, strict=True)))
         self._skipped_steps += 1
         return True
 
@@ -162,11 +163,6 @@ class TrainingMethod(pl.LightningModule):
             loss = loss + self._supervision * within
         return loss
 
-    @staticmethod
-    def _items(batch: Batch) -> Tensor:
-        """Count the items that are no stand-ins, float32 ()."""
-        return (batch.volume >= 0).sum().float()
-
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
         return self.network(batch.image, batch.kspace, batch.mask)
@@ -183,6 +179,7 @@ class TrainingMethod(pl.LightningModule):
             data_range=batch.data_range,
             volume=batch.volume,
             slice=batch.slice,
+            counts=batch.counts,
         )
 
     def on_validation_epoch_end(self) -> None:
@@ -190,7 +187,7 @@ class TrainingMethod(pl.LightningModule):
         table = self.val_metrics.table()
         self.val_metrics.reset()
         self.log("val/l1", table.mean_absolute_error())
-        for metric in ("psnr", "ssim", "nmse"):
+        for metric in MAIN_METRICS:
             self.log(f"val/{metric}", table.mean(metric), prog_bar=metric == "psnr")
 
     def configure_optimizers(self) -> Any:
@@ -224,7 +221,7 @@ class TrainingMethod(pl.LightningModule):
             on_epoch=True,
             prog_bar=progress,
             # Lightning adds values up over processes, but takes the mean of their numbers of items.
-            batch_size=int(self._items(batch)) * processes,
+            batch_size=int(batch.items) * processes,
             sync_dist=True,
         )
 

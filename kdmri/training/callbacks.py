@@ -20,6 +20,7 @@ from kdmri.console import console
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.files import written_aside
+from kdmri.metrics import FORMATS
 from kdmri.physics import magnitude
 from kdmri.training.base import TrainingMethod
 
@@ -103,7 +104,7 @@ class StageCheckpoint(Checkpoint):
         if score < self.best["score"]:
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
             self._save_best(trainer, pl_module)
-        self._save_last(trainer)
+        self.save_last(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -123,9 +124,10 @@ class StageCheckpoint(Checkpoint):
             clock = torch.tensor(due and trainer.is_global_zero, device=pl_module.device)
             due = bool(trainer.strategy.reduce(clock.float(), reduce_op="sum"))
         if due:
-            self._save_last(trainer)
+            self.save_last(trainer)
 
-    def _save_last(self, trainer: pl.Trainer) -> None:
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Write `model.pt`, in which all processes take part."""
         self._saved = time.monotonic()
         if trainer.is_global_zero:
             with written_aside(self._directory / LAST) as aside:
@@ -190,13 +192,17 @@ class StageProgressBar(RichProgressBar):
             return metrics
         return {name: value for name, value in metrics.items() if name == "val/psnr"}
 
-    def _get_train_description(self, current_epoch: int) -> str:
+    def description(self, current_epoch: int, max_epochs: int | None) -> str:
+        """Name the stage and the epoch, which is counted from 0."""
         epoch = "" if self._narrow else "epoch "
-        return f"{self.stage}: {epoch}{current_epoch + 1}/{self.trainer.max_epochs}"
+        return f"{self.stage}: {epoch}{current_epoch + 1}/{max_epochs}"
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return self.description(current_epoch, self.trainer.max_epochs)
 
 
 class Pictures(Callback):
-    """Shows input, reconstruction, target and residue of some selection slices in the logger."""
+    """Shows input, reconstruction, target and error map of some selection slices in the logger."""
 
     def __init__(self, count: int, every_epochs: int) -> None:
         """Say how many and how often.
@@ -208,7 +214,7 @@ class Pictures(Callback):
         self._count, self._every = count, every_epochs
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log a picture of each slice, four panes wide, the residue five times as bright."""
+        """Log a picture of each slice, four panes wide, the error map five times as bright."""
         epoch = trainer.current_epoch + 1
         due = epoch % self._every == 0 or epoch == trainer.max_epochs
         if not due or trainer.sanity_checking or not trainer.is_global_zero:
@@ -227,15 +233,15 @@ class Pictures(Callback):
         with torch.no_grad():
             output = pl_module.measured_network(batch.image, batch.kspace, batch.mask)
         shown, target = magnitude(output), magnitude(batch.target)
-        residue = 5 * (shown - target).abs()
-        panes = torch.cat((magnitude(batch.image), shown, target, residue), dim=-1)
+        error = 5 * (shown - target).abs()
+        panes = torch.cat((magnitude(batch.image), shown, target, error), dim=-1)
         panes = (panes / batch.data_range.view(-1, 1, 1, 1)).nan_to_num().clamp(0, 1).cpu()
         for index, pane in zip(chosen, panes, strict=True):
             _show(trainer, f"slice_{index}", pane)
 
 
 def _show(trainer: pl.Trainer, name: str, pane: torch.Tensor) -> None:
-    """Give a picture (1, H, W) in [0, 1] to every logger that takes pictures."""
+    """Hand a picture (1, H, W) in [0, 1] to every logger that takes pictures."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(name, pane, trainer.current_epoch + 1)
@@ -245,9 +251,9 @@ def _show(trainer: pl.Trainer, name: str, pane: torch.Tensor) -> None:
 
 def announce(title: str, best: Mapping[str, Any], seconds: float) -> None:
     """Print one line about a stage that has ended."""
-    metrics = best["metrics"]
+    psnr, ssim = (f"{best['metrics'][f'val/{m}']:{FORMATS[m].spec}}" for m in ("psnr", "ssim"))
     console().print(
-        f"[bold]{title}[/]: best epoch {best['epoch']}, validation PSNR "
-        f"{metrics['val/psnr']:.2f} dB, SSIM {metrics['val/ssim']:.4f} ({seconds:.0f} s)",
+        f"[bold]{title}[/]: best epoch {best['epoch']}, validation PSNR {psnr} dB, SSIM {ssim} "
+        f"({seconds:.0f} s)",
         highlight=False,
     )

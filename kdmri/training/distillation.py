@@ -84,12 +84,12 @@ class Distillation(TrainingMethod):
             self.distillation = distillation
             self.average("distillation")
         # No submodule: neither saved, nor trained, nor wrapped for DDP.
-        self._frozen_teacher = FrozenTeacher(
+        self.frozen_teacher = FrozenTeacher(
             teacher,
             self.teacher_taps if weights.attention else (),
             with_output=weights.imitation > 0,
             condense=distillation.condense,
-            room=int(teacher_cache_gib * 2**30),
+            cache_bytes=int(teacher_cache_gib * 2**30),
             task=teacher_task,
         )
         if weights.reconstruction == weights.imitation == 0:
@@ -98,7 +98,7 @@ class Distillation(TrainingMethod):
     @property
     def teacher(self) -> CascadedNetwork:
         """The frozen teacher."""
-        return self._frozen_teacher.network
+        return self.frozen_teacher.network
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the student's device."""
@@ -144,7 +144,7 @@ class Distillation(TrainingMethod):
             terms["reconstruction"] = self.supervised(student, behind, batch.target)
         if weights.imitation or taps:
             sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
-            teacher = self._frozen_teacher(batch, split, sizes)
+            teacher = self.frozen_teacher(batch, split, sizes)
             if student is not None and teacher.output is not None and weights.imitation:
                 terms["imitation"] = F.l1_loss(student, teacher.output)
             if taps:
@@ -176,7 +176,7 @@ class Distillation(TrainingMethod):
         return torch.stack([getattr(weights, k) * v for k, v in terms.items()]).sum()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Give the weighted sum of the terms."""
+        """Return the weighted sum of the terms."""
         _, terms = self.compare(batch)
         loss = self.total(terms)
         for name, value in terms.items():

@@ -9,7 +9,7 @@ from kdmri.physics.stored import task_settings
 
 
 def checkpoint_facts(config: DictConfig, stage: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Give plain values without paths: task, data and conventions of a stage.
+    """Return plain values without paths: task, data and conventions of a stage.
 
     Args:
         config: the resolved configuration.

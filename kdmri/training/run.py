@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +50,8 @@ class Job:
         directory: where the stage leaves what it makes.
         needs: checkpoints of other stages, by role ("teacher", "start").
         record: what `stage.json` says of the stage.
+        decided: what its method is built with that other stages or settings decide: `scheduler` and
+            `scheduler_every`, by its length, and `teacher_task`, where its teacher sees more.
     """
 
     config: DictConfig
@@ -56,6 +59,7 @@ class Job:
     directory: Path
     needs: dict[str, Path]
     record: dict[str, Any]
+    decided: dict[str, Any]
 
 
 def launch(job: Job) -> None:
@@ -105,7 +109,7 @@ def train(job: Job) -> None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_datamodule(config)
     network, teacher = begin(config, job.stage, job.needs)
-    method = build_method(config, job.stage, network, teacher)
+    method = build_method(config, job.stage, network, teacher, job.decided)
 
     data.setup("fit")
     for each in (network, *([teacher] if teacher else [])):
@@ -224,14 +228,27 @@ def quiet_lightning() -> None:
 
 
 def build_method(
-    config: DictConfig, stage: str, network: CascadedNetwork, teacher: CascadedNetwork | None
+    config: DictConfig,
+    stage: str,
+    network: CascadedNetwork,
+    teacher: CascadedNetwork | None,
+    decided: Mapping[str, Any],
 ) -> TrainingMethod:
-    """Build how a stage trains its network; the teacher is one that the stage learns from."""
+    """Build how a stage trains its network.
+
+    Args:
+        config: the configuration.
+        stage: its name.
+        network: which it trains.
+        teacher: which it learns from; None without one.
+        decided: see `Job`.
+    """
     definition = config.stage.plan[stage]
     parts: dict[str, Any] = {
         "network": network,
         "optimizer": instantiate(config.optimizer),
-        "scheduler": instantiate(config.scheduler),
+        **{key: value for key, value in decided.items() if key != "scheduler"},
+        "scheduler": instantiate(decided.get("scheduler", config.scheduler)),
         "weight_averaging": config.weight_averaging,
         "intermediate_supervision": config.intermediate_supervision,
         "skip_nonfinite": config.skip_nonfinite,
@@ -293,6 +310,7 @@ if __name__ == "__main__":
             directory=Path(stored["directory"]),
             needs={role: Path(path) for role, path in stored["needs"].items()},
             record=stored["record"],  # its command may hold ${...}, to be kept as it is
+            decided=stored["decided"],
         )
     )
     if torch.distributed.is_initialized():  # else its threads may abort the process at its end

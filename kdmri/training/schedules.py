@@ -1,6 +1,7 @@
 """Schedules of learning rates, and of how much a teacher counts: their length, and two of them."""
 
 import math
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
@@ -10,7 +11,7 @@ from kdmri.identity import LENGTH
 
 
 def pace(config: DictConfig, stage: str) -> float:
-    """Give the epochs of a stage in which its schedule moves on once.
+    """Return the epochs of a stage in which its schedule moves on once.
 
     A schedule that does not follow the length of training, such as one that counts epochs, is
     written for a stage of `trainer.max_epochs`; it is stretched to one that is longer.
@@ -22,13 +23,16 @@ def pace(config: DictConfig, stage: str) -> float:
     return max(every, definition.max_epochs / config.trainer.max_epochs)
 
 
-def schedule_of(config: DictConfig, stage: str) -> DictConfig:
-    """Give `config.scheduler`, resolved, with the length of a stage: how often it moves on."""
+def schedule_of(config: DictConfig, stage: str) -> dict[str, Any]:
+    """Return `config.scheduler` for the length of a stage: how often it moves on.
+
+    Args:
+        config: with its interpolations, which tell what follows the length of training.
+        stage: its name.
+    """
     steps = math.ceil(config.stage.plan[stage].max_epochs / pace(config, stage))
     changed = OmegaConf.merge(config, {"trainer": {"max_epochs": steps}})
-    found = OmegaConf.create(OmegaConf.to_container(changed.scheduler, resolve=True))
-    assert isinstance(found, DictConfig)
-    return found
+    return cast(dict[str, Any], OmegaConf.to_container(changed.scheduler, resolve=True))
 
 
 def warmup_cosine(optimizer: Optimizer, warmup: int, epochs: int) -> LambdaLR:

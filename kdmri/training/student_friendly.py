@@ -72,7 +72,7 @@ class StudentFriendly(TrainingMethod):
         return behind, branches
 
     def loss(self, batch: Batch) -> Tensor:
-        """Give the sum of the three terms."""
+        """Return the sum of the three terms."""
         (*within, teacher), branches = self.outputs(batch)
         within = within if self.output_taps else []
         terms = {

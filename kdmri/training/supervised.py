@@ -10,7 +10,7 @@ class Supervised(TrainingMethod):
     """Minimises L1(network, target); see `TrainingMethod` for intermediate supervision."""
 
     def loss(self, batch: Batch) -> Tensor:
-        """Give the mean absolute error over pixels and channels, and that of inner cascades."""
+        """Return the mean absolute error over pixels and channels, and that of inner cascades."""
         inputs = (batch.image, batch.kspace, batch.mask)
         loss = self.supervised(*self.network.features(*inputs, self.output_taps), batch.target)
         self.log_loss("train/l1", loss.detach(), batch, progress=True)

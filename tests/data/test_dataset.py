@@ -7,12 +7,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from kdmri.data.batch import collate
-from kdmri.data.cropping import fit_centre
+from kdmri.data.cropping import fit_centre, fit_centre_tensor
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import inspect, write_volume
 from kdmri.data.masks import GaussianLines
-from kdmri.data.sampler import SliceBatches
+from kdmri.data.sampler import SliceBatches, padding_item
 from kdmri.errors import DataError
+from kdmri.physics import CartesianUndersampling
 from tests.conftest import write_original
 
 PLENTY = 2**30
@@ -25,6 +26,8 @@ def test_centre_stays_at_the_centre(have: int, want: int) -> None:
     fitted = fit_centre(image, (want, want))
     assert fitted.shape == (want, want)
     assert fitted[want // 2, want // 2] == 1
+    several = torch.from_numpy(np.stack([image, image]))
+    assert torch.equal(fit_centre_tensor(several, (want, want))[1], torch.from_numpy(fitted))
 
 
 def test_slices_come_volume_by_volume(own: Path, anatomy: np.ndarray) -> None:
@@ -120,12 +123,14 @@ def test_several_slices_at_once_are_the_single_ones(
     for number, cut in (("1", slice(3, 6)), ("2", slice(8, 12))):
         write_original(tmp_path / f"{number}.h5", anatomy[:, :, cut] / int(number), mask)
     dataset = SliceDataset([inspect(tmp_path / f"{n}.h5", 1, "4x") for n in (1, 2)], None, cache)
-    chosen = [5, 0, -4, 2]
+    chosen = [5, 0, padding_item(3), 2]
     found, expected = dataset.__getitems__(chosen), collate([dataset[item] for item in chosen])
     for name, one, other in zip(found._fields, found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)
     np.testing.assert_allclose(found.target[0, 0], anatomy[:, :, 10] / 2, atol=1e-6)
-    assert found.volume.tolist() == [1, 0, -1, 0]
+    assert found.volume.tolist() == [1, 0, 1, 0]
+    assert found.counts is not None
+    assert found.counts.tolist() == [True, True, False, True]
     assert found.slice.tolist() == [2, 0, 0, 2]
 
 
@@ -159,9 +164,10 @@ def test_processes_together_have_the_batches_of_one(
         assert all(share for share in of_processes)
 
 
-def test_process_without_a_slice_gets_a_stand_in() -> None:
-    assert shares(3, 4, False, 4) == [[[0]], [[1]], [[2]], [[-1]]]
-    assert shares(2, 1, False, 2) == [[[0], [1]], [[-1], [-1]]]
+def test_process_without_a_slice_gets_a_padding_item() -> None:
+    padding = padding_item(0)
+    assert shares(3, 4, False, 4) == [[[0]], [[1]], [[2]], [[padding]]]
+    assert shares(2, 1, False, 2) == [[[0], [1]], [[padding], [padding]]]
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
@@ -174,11 +180,16 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert list(SliceBatches(50, 4, True, 2, 0, 1)) != first
 
 
-def test_stand_in_is_a_slice_that_does_not_count(own: Path) -> None:
+def test_padding_item_is_a_slice_that_does_not_count(own: Path) -> None:
     dataset = SliceDataset([inspect(own / "test" / f"{name}.h5", channels=1) for name in "ab"])
-    stand_in, slice_ = dataset[-1 - 6], dataset[6]
-    assert stand_in.volume == -1
-    torch.testing.assert_close(stand_in.target, slice_.target)
+    padding, slice_ = dataset[padding_item(6)], dataset[6]
+    assert (bool(padding.counts), bool(slice_.counts)) == (False, True)
+    for name, one, other in zip(slice_._fields, padding, slice_, strict=True):
+        if name != "counts":
+            torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)
+    batch = CartesianUndersampling(GaussianLines(4))(collate([slice_, padding, slice_]))
+    assert batch.items == 2
+    assert batch.select([1]).items == batch.sliced().counts[1] == 0  # type: ignore[index]
 
 
 def test_resumed_epoch_has_the_batches_that_are_left() -> None:

@@ -12,18 +12,6 @@ from kdmri.models import load_network
 from tests.conftest import Result
 
 Run = Callable[..., Result]
-RULE = {
-    "_target_": "kdmri.data.masks.GaussianLines",
-    "acceleration": 4.0,
-    "axis": 0,
-    "centre_lines": 10,
-    "seed": 42,
-}
-LINES = {
-    "_target_": "kdmri.physics.CartesianUndersampling",
-    "mask": {"rule": RULE, "file": None, "values": None},
-}
-CENTRE = {"_target_": "kdmri.physics.CentralKspace", "scale": 4}
 MASK = GaussianLines(4)((48, 40))
 
 

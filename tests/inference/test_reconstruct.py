@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from tests.inference.expected import CENTRE, LINES, Run, by_hand, reconstruction
+from tests.conftest import CENTRE, LINES
+from tests.inference.expected import Run, by_hand, reconstruction
 
 
 def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> None:
@@ -155,6 +156,23 @@ def test_bad_file_is_left_out_and_the_others_are_written(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.h5"]
 
 
+def test_label_maps_are_left_out_and_named(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "labelsTr").mkdir(parents=True)
+    for name in ("la_001", "la_001_mask", "labelsTr/la_001"):
+        np.save(tmp_path / "in" / f"{name}.npy", np.moveaxis(anatomy[:, :, 4:6], -1, 0))
+    call = {"checkpoint": checkpoint(), "output": "out"}
+    result = reconstruct(**call, input=tmp_path / "in")
+    assert result.code == 0, result.err
+    told = "left out by their names: label maps or masks: 2 (la_001_mask.npy, labelsTr/la_001.npy)"
+    assert told in result.out
+    assert [path.stem for path in (tmp_path / "out").iterdir()] == ["la_001"]
+    result = reconstruct(**call | {"output": "two"}, input=tmp_path / "in" / "la_001_mask.npy")
+    assert result.code == 2
+    assert "la_001_mask.npy: holds no images, by their names: label maps or masks: 1" in result.err
+
+
 def test_bad_nifti_file_is_left_out_and_the_others_are_written(
     checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
 ) -> None:
@@ -216,3 +234,25 @@ def test_wrong_commands(
     assert message in errors[0]
     assert (tmp_path / "there.h5").read_bytes() == b"precious"
     assert not (tmp_path / "o.h5").exists()
+
+
+def test_nan_background_is_zero_for_the_network_where_that_is_said(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    values = anatomy[:, :, 3:6].astype(np.float32)
+    values[:6] = 0
+    whole, spm = tmp_path / "whole.nii.gz", tmp_path / "spm.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), whole)
+    values[:6] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), spm)
+    keys = {"checkpoint": checkpoint(), "format": "nifti"}
+    refused = reconstruct(**keys, input=spm, output="none.nii.gz")
+    assert refused.code == 2
+    assert "format.nan=zero" in refused.err
+    assert not (tmp_path / "none.nii.gz").exists()
+    assert reconstruct(**keys, input=whole, output="a.nii.gz").code == 0
+    result = reconstruct("format.nan=zero", **keys, input=spm, output="b.nii.gz")
+    assert result.code == 0, result.err
+    assert "NaN, 12.5% of the values, is 0 (format.nan=zero)" in " ".join(result.out.split())
+    one, other = (np.asarray(nibabel.load(tmp_path / f"{n}.nii.gz").dataobj) for n in "ab")
+    np.testing.assert_array_equal(one, other)

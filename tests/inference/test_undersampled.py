@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from kdmri.data.masks import GaussianLines
-from tests.conftest import write_original
-from tests.inference.expected import LINES, MASK, RULE, Run, by_hand, reconstruction
+from tests.conftest import LINES, RULE, write_original
+from tests.inference.expected import MASK, Run, by_hand, reconstruction
 
 
 def test_undersampled_copies_are_taken_as_they_are(

@@ -138,6 +138,18 @@ def test_slices_that_come_twice_count_once(pair: tuple[np.ndarray, np.ndarray]) 
     np.testing.assert_array_equal(once.per_volume("psnr"), again.per_volume("psnr"))
 
 
+def test_padding_items_count_nowhere() -> None:
+    """Whichever comes first, it is the item that counts which is measured."""
+    target = torch.rand(3, 1, 16, 12)
+    counts, volume = torch.tensor([False, True, True]), torch.zeros(3, dtype=torch.long)
+    index, largest = torch.tensor([0, 0, 1]), torch.ones(3)
+    prediction = target + torch.tensor([5.0, 0.1, 0.1]).view(3, 1, 1, 1)
+    collected = VolumeMetrics()
+    collected.update(prediction, target, largest, volume, index, counts)
+    assert collected.table().columns["slice"].tolist() == [0, 1]
+    assert collected.table().mean("l1") == pytest.approx(0.1, rel=1e-5)
+
+
 def test_selection_error_weighs_slices_not_batches(pair: tuple[np.ndarray, np.ndarray]) -> None:
     target, prediction = pair
     expected = np.abs(target.astype(float) - prediction).mean()

@@ -67,7 +67,7 @@ def test_images_that_are_no_magnitudes_are_refused_by_name(
         ((*NUMPY, "source=nowhere"), "source=nowhere: there is no such file"),
         ((*NUMPY, "source=null"), "source: name the file or directory"),
         ((*NUMPY, "name=null"), "name: give the data set a name"),
-        ((*NUMPY, "name=2024"), "name=2024: must be text; a number needs quotes"),
+        ((*NUMPY, "name=2024"), "name=2024: must be null or text; a number needs quotes"),
         (("format=own",), "format: say which one"),
         (("check=empty",), "check=empty: no h5 files"),
         ((*NUMPY, "ratios={tests: 1}"), "ratios="),
@@ -79,7 +79,7 @@ def test_images_that_are_no_magnitudes_are_refused_by_name(
         ((*NUMPY, "seed=a"), "seed=a: must be a whole number"),
         ((*NUMPY, "strict=maybe"), "strict=maybe: must be true or false"),
         ((*NUMPY, "simulation.phase=2"), "simulation.phase=2: must be true or false"),
-        ((*NUMPY, "simulation.snr=abc"), "simulation.snr=abc: must be null or above 0"),
+        ((*NUMPY, "simulation.snr=abc"), "simulation.snr=abc: must be null or a number above 0"),
         (
             (*NUMPY, "store_undersampled=true", "mask=none.npy"),
             "mask=none.npy: there is no such file",

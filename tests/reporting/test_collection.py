@@ -2,14 +2,18 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from kdmri.data.masks import GaussianLines
 from kdmri.errors import CheckpointError
 from kdmri.metrics import SliceTable
+from kdmri.physics import CartesianUndersampling
 from kdmri.reporting.collection import read_summaries, tabulate, to_csv
-from kdmri.reporting.records import RECORD, Measurements, find_records
+from kdmri.reporting.experiments import find_records
+from kdmri.reporting.records import RECORD, Measurements
 
 
 def leave(folder: Path, label: str, psnr: float, seed: int = 42, task: str = "4x") -> Path:
@@ -114,6 +118,19 @@ def test_inputs_of_one_task_stand_apart_by_how_they_were_made(tmp_path: Path) ->
         path = leave(tmp_path / f"heart/acc_4x/run_{number}", "Teacher", 30.0)
         record = json.loads(path.read_text())
         path.write_text(json.dumps(record | {"input": told}))
-        tasks = {record.told.task for record in find_records(tmp_path)}
+        tasks = {record.measured.task for record in find_records(tmp_path)}
         assert len(tasks) == (1, 2, 3)[number]
-    assert tasks == {"4x (Mask: radial)", "4x (Mask: lines)", "4x (input not told)"}
+    assert tasks == {"4x (Mask: radial)", "4x (Mask: lines)", "4x (input not recorded)"}
+
+
+def test_words_of_earlier_versions_are_the_same_input(tmp_path: Path) -> None:
+    size = (64, 48)
+    now = CartesianUndersampling(GaussianLines(4)).describe(size)
+    before = re.sub(r"effective acceleration (\S+)x", r"\1x in truth", now)
+    assert before != now
+    for number, described in enumerate((before, now)):
+        path = leave(tmp_path / f"heart/acc_4x/run_{number}", "Teacher", 30.0)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"input": described}))
+    found = [record.measured for record in find_records(tmp_path)]
+    assert {measured.task for measured in found} == {"4x"}
+    assert {measured.input for measured in found} == {now}

@@ -1,5 +1,6 @@
 """Paired differences over seeds: exact where they can be, as sure as they say."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from scipy.stats import wilcoxon
 
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.metrics import SliceTable
-from kdmri.reporting.paired import compare
-from kdmri.reporting.records import Measurements, find_records
+from kdmri.reporting.experiments import find_records
+from kdmri.reporting.paired import compare_methods
+from kdmri.reporting.records import Measurements
 
 SUBJECTS = 7
 """Few enough that the exact test of equal gains is quick."""
@@ -78,7 +80,7 @@ def chain(root: Path, gains: dict[int, np.ndarray], subjects: list[str] | None =
 
 
 def row(root: Path, name: str, reference: str = "student_long", **settings: int) -> dict[str, str]:
-    (one,) = compare(
+    (one,) = compare_methods(
         find_records(root), reference, **{"block": 3, "resamples": 400} | settings
     ).tables
     (cells,) = (cells for cells in one.rows if cells[0] == name)
@@ -114,7 +116,7 @@ def test_stages_of_one_label_are_told_apart_by_what_differs_in_their_directories
     for label, directories in (("KD", names[:2]), ("Joint", names[2:])):
         for directory in directories:
             leave(tmp_path, directory, 1, PSNR[:SUBJECTS], label=label)
-    (found,) = compare(find_records(tmp_path), "student_long", 5, 10).tables
+    (found,) = compare_methods(find_records(tmp_path), "student_long", 5, 10).tables
     shown = {row[0] for row in found.rows}
     assert shown == {
         *("Teacher", "Student", "Student_Long", "Kd"),
@@ -155,14 +157,14 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
 )
 def test_what_intervals_say_of_other_seeds(tmp_path: Path, seeds: int, told: str) -> None:
     chain(tmp_path, {seed: np.full(SUBJECTS, 0.5) for seed in range(seeds)})
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     assert sum(told in note for note in one.notes) == 1
 
 
 def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)}, ["one"] * SUBJECTS)
     assert row(tmp_path, "Kd")["p"] == "–"
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     assert any("blocks of 3 neighbouring slices" in note for note in one.notes)
     assert "Fewer than 5 subjects: no statement about other people." in one.notes
 
@@ -171,7 +173,7 @@ def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
 def test_note_tells_of_a_test_where_there_is_one(tmp_path: Path, subjects: int, told: str) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)}, [str(n % subjects) for n in range(SUBJECTS)])
     assert (row(tmp_path, "Kd")["p"] == "–") == (subjects == 5)
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     assert any(told in note for note in one.notes)
 
 
@@ -179,7 +181,7 @@ def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Pa
     leave(tmp_path, "kd", 1, PSNR)
     found = row(tmp_path, "Kd")
     assert found["Δ PSNR dB"] == found["gap recovered"] == "–"
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     assert 'Δ: nothing here was measured beside the reference, "student_long".' in one.notes
 
 
@@ -195,26 +197,29 @@ def test_other_slices_are_refused(tmp_path: Path) -> None:
     leave(tmp_path, "kd", 1, PSNR)
     leave(tmp_path, "student", 1, PSNR[:6])
     with pytest.raises(CheckpointError, match="measured on other slices"):
-        compare(find_records(tmp_path), "student_long", 3, 50)
+        compare_methods(find_records(tmp_path), "student_long", 3, 50)
 
 
 def test_one_data_set_that_cannot_be_compared_leaves_the_others(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
     leave(tmp_path / "other", "kd", 1, PSNR, dataset="Other")
     leave(tmp_path / "other", "student", 1, PSNR[:6], dataset="Other")
-    found = compare(find_records(tmp_path), "student_long", 3, 50)
+    found = compare_methods(find_records(tmp_path), "student_long", 3, 50)
     assert [table.title for table in found.tables] == ["Set, 4x"]
     (error,) = found.errors
     assert "other" in error
     assert "measured on other slices" in error
 
 
-@pytest.mark.parametrize("text", ["", "volume,slice\n1,2\n", "import os", "{}"])
+NO_NUMBER = ",".join(table(PSNR).columns) + "\nnan" + 9 * ",1" + "\n"
+
+
+@pytest.mark.parametrize("text", ["", "volume,slice\n1,2\n", "import os", "{}", NO_NUMBER])
 def test_damaged_slices_are_named(tmp_path: Path, text: str) -> None:
     leave(tmp_path, "kd", 1, PSNR)
     (tmp_path / "kd_seed-1" / "slices.csv").write_text(text)
     with pytest.raises(CheckpointError, match=r"slices\.csv: not what evaluation writes"):
-        compare(find_records(tmp_path), "student_long", 3, 50)
+        compare_methods(find_records(tmp_path), "student_long", 3, 50)
 
 
 def test_table_is_read_as_it_was_written() -> None:
@@ -223,6 +228,17 @@ def test_table_is_read_as_it_was_written() -> None:
     read = SliceTable.from_csv(written.to_csv())
     for name, values in written.columns.items():
         np.testing.assert_array_equal(read.columns[name], values)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"subjects": [["one"]]}, {"task": 4}, {"input": None}, {"figures": {"psnr": "high"}}]
+)
+def test_record_of_odd_values_is_named(tmp_path: Path, odd: dict[str, object]) -> None:
+    leave(tmp_path, "kd", 1, PSNR)
+    path = tmp_path / "kd_seed-1" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | odd))
+    with pytest.raises(CheckpointError, match=r"metrics\.json: not what evaluation writes"):
+        find_records(tmp_path)
 
 
 def test_record_of_something_else_is_named(tmp_path: Path) -> None:
@@ -234,20 +250,20 @@ def test_record_of_something_else_is_named(tmp_path: Path) -> None:
 def test_reference_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
     leave(tmp_path / "other" / "acc_2x", "teacher", 1, PSNR)
-    assert len(compare(find_records(tmp_path), "student_long", 3, 50).tables) == 2
+    assert len(compare_methods(find_records(tmp_path), "student_long", 3, 50).tables) == 2
     with pytest.raises(
         ConfigurationError, match=r"reference=long: there is none among kd, student"
     ):
-        compare(find_records(tmp_path), "long", 3, 50)
+        compare_methods(find_records(tmp_path), "long", 3, 50)
 
 
 def test_several_references_are_all_told(tmp_path: Path) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     assert any('difference to "Student_Long" of the same seed' in note for note in one.notes)
     leave(tmp_path, "student_long", 1, PSNR[:SUBJECTS])
     shutil.copytree(tmp_path / "student_long_seed-1", tmp_path / "other_student_long_seed-1")
-    (one,) = compare(find_records(tmp_path), "student_long", 3, 50).tables
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     told = '"Student_Long (other)", "Student_Long"'
     assert any(f"the one of the plan among {told}" in note for note in one.notes)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kdmri.metrics import SliceTable
-from kdmri.reporting.statistics import GapBootstrap, Resampling, Share, interval
+from kdmri.reporting.statistics import GapBootstrap, GapShare, Resampling, interval
 from kdmri.reporting.tables import Table
 
 
@@ -24,7 +24,7 @@ def table(psnr: np.ndarray, slices: int = 20) -> SliceTable:
 
 def shares(
     student: np.ndarray, teacher: np.ndarray, method: np.ndarray, by_block: bool = False
-) -> Share:
+) -> GapShare:
     """Share of volumes' PSNR that 20 slices each, in blocks of 5, give."""
     resampling = Resampling(table(student), by_block, 5, 200)
     student, teacher, method = (resampling.figures(table(v)) for v in (student, teacher, method))
@@ -139,7 +139,7 @@ def test_too_few_blocks_tell_no_interval(volumes: int, slices: int) -> None:
 
 
 @pytest.mark.parametrize("count", [5, 10])
-def test_interval_of_few_subjects_holds_as_often_as_it_is_told_to(count: int) -> None:
+def test_interval_of_few_subjects_has_the_coverage_that_is_stated(count: int) -> None:
     generator = np.random.default_rng(5)
     draws = 400
     held = 0
@@ -150,7 +150,9 @@ def test_interval_of_few_subjects_holds_as_often_as_it_is_told_to(count: int) ->
         held += low <= 0 <= high
     spread = (0.85 * 0.15 / draws) ** 0.5
     assert held / draws == pytest.approx(resampling.coverage, abs=3 * spread)
-    assert f"{count} subjects, so few that it holds in" in resampling.describe(5)
+    assert (
+        f"{count} subjects (so few that the interval's actual coverage is" in resampling.describe(5)
+    )
 
 
 def test_many_subjects_are_told_without_a_warning() -> None:

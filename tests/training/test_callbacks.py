@@ -1,6 +1,5 @@
 import io
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -41,9 +40,8 @@ def test_a_progress_bar_is_one_line(
     bar = StageProgressBar()
     shown = " ".join(f"{name}: {value:.3f}" for name, value in bar.get_metrics(none, none).items())
     progress = Progress(*bar.configure_columns(none), TextColumn(shown))
-    bar._trainer = cast(Any, SimpleNamespace(max_epochs=300))
     bar.stage = "privileged_feature"
-    progress.add_task(bar._get_train_description(122), total=2700, completed=1234)
+    progress.add_task(bar.description(122, 300), total=2700, completed=1234)
     with terminal.capture() as captured:
         terminal.print(progress.get_renderable())
     (line,) = captured.get().strip().splitlines()

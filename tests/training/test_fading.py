@@ -28,7 +28,7 @@ def fading(loss: DistillationLoss, fade: float | None = 0.5) -> Distillation:
 
 def begin(method: Distillation, epoch: int) -> None:
     """Put a method into an epoch of four, counted from 0."""
-    method._trainer = cast(Any, SimpleNamespace(max_epochs=4, current_epoch=epoch))
+    method.trainer = cast(Any, SimpleNamespace(max_epochs=4, current_epoch=epoch))
 
 
 @pytest.mark.parametrize(("epoch", "left"), list(enumerate(STEPS)))
@@ -49,8 +49,8 @@ def test_what_the_teacher_says_falls_along_half_a_cosine(epoch: int, left: float
 )
 def test_teacher_that_has_faded_is_not_run(fade: float, epoch: int, asked: bool) -> None:
     method, runs = fading(AttentionTransfer(), fade), []
-    run = method._frozen_teacher
-    method._frozen_teacher = lambda *given: runs.append(1) or run(*given)  # type: ignore
+    run = method.frozen_teacher
+    method.frozen_teacher = lambda *given: runs.append(1) or run(*given)  # type: ignore
     begin(method, epoch)
     _, terms = method.compare(batch())
     assert bool(runs) is asked

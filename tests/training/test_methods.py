@@ -20,7 +20,7 @@ from kdmri.physics import fft2, to_complex
 from kdmri.training import Distillation, Supervised
 from kdmri.training.base import TrainingMethod
 from kdmri.training.distillation import LossWeights
-from kdmri.training.frozen_teacher import Lesson
+from kdmri.training.frozen_teacher import TeacherOutput
 
 
 def batch(items: int = 2) -> Batch:
@@ -110,7 +110,7 @@ def test_activations_of_half_precision_are_compared_in_single(loss: Distillation
     teacher = [(s + 0.01 * torch.randn(s.shape)).repeat(1, 2, 1, 1)[:, :6] for s in student]
     teacher = [t.bfloat16() for t in loss.condense(teacher, [(16, 12)] * 2)]
     expected = loss([s.float() for s in student], [t.float() for t in teacher])
-    method._frozen_teacher = lambda *_: Lesson(None, teacher)  # type: ignore[assignment]
+    method.frozen_teacher = lambda *_: TeacherOutput(None, teacher)  # type: ignore[assignment]
     method.network.activations = lambda *_: student  # type: ignore[method-assign]
     with torch.autocast("cpu", torch.bfloat16):
         found = method.compare(batch())[1]["attention"]

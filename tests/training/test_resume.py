@@ -58,7 +58,7 @@ def test_killed_after_any_save(
     """A run that saves as often as it can is cut off at its fourth save."""
     words = (*LENGTH, *words, "checkpoint_minutes=0", "logger=csv")
     assert train(*words, "name=whole").code == 0
-    save, saves = StageCheckpoint._save_last, []
+    save, saves = StageCheckpoint.save_last, []
 
     def killed(self: StageCheckpoint, trainer: object) -> None:
         save(self, trainer)  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def test_killed_after_any_save(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(StageCheckpoint, "_save_last", killed)
+        patch.setattr(StageCheckpoint, "save_last", killed)
         assert "interrupted" in train(*words, "name=cut").err
     assert train(*words, "name=cut").code == 0
     assert_same("cut", "whole")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdmri.data.prepare.naming import natural
@@ -26,9 +26,11 @@ class ACDC(Reader):
 
     Attributes:
         frames: "ed_es": the two frames that Info.cfg names; "all": every frame of the `_4d` file.
+        nan: as for `Nifti`.
     """
 
     frames: str
+    nan: str = field(default="refuse", repr=False)
 
     def __post_init__(self) -> None:
         if self.frames not in ("ed_es", "all"):

@@ -45,6 +45,7 @@ class FastMRI(Reader):
     keep_coils: bool
     undersampled: bool = field(default=False, repr=False)
     raw: ClassVar[bool] = True
+    subjects_by: ClassVar[str] = "the attribute patient_id, else the name of the file"
 
     def __post_init__(self) -> None:
         check_flags(self, "keep_coils")
@@ -52,7 +53,7 @@ class FastMRI(Reader):
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file; see `Reader.volumes`.
 
-        The subject is the owner's pseudonym (attribute `patient_id`) or the file's stem. Folders
+        The subject is the owner's pseudonym (attribute `patient_id`), else the file's stem. Folders
         such as `singlecoil_train` and `multicoil_val` give the split; files of the test folders
         hold undersampled k-space, which no target can be made of.
         """
@@ -61,7 +62,7 @@ class FastMRI(Reader):
             try:
                 subject, size, masked = _inspect(path, self.undersampled)
             except UNREADABLE as error:
-                yield replace(unreadable(path, error), split=split)
+                yield replace(unreadable(path, error), subject=path.stem, split=split)
                 continue
             slices = partial(_undersampled if masked else self._slices, path, size)
             shown = size if masked else None

@@ -20,7 +20,7 @@ from kdmri.data.prepare.kspace import (
     several_coils,
     uncentred_kspace,
 )
-from kdmri.data.prepare.naming import UNREADABLE, blaming, find, name_of, split_of, subject_of
+from kdmri.data.prepare.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.raw_header import Encoding, parse_header
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
@@ -79,28 +79,27 @@ class Ismrmrd(Reader):
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file, contrast, cardiac phase, repetition and set.
 
-        Names come from files and folders only, never from the header; see `Reader.volumes`. The
-        outermost folder below the source is the subject, or the file's stem where it lies in none.
+        Names and subjects come from files and folders only (`kdmri.data.prepare.who`), never from
+        the header; see `Reader.volumes`.
 
         Raises:
             ConfigurationError: the package `ismrmrd` is not installed.
         """
         _package()
         for path in find(source, (".h5", ".mrd"), "ISMRMRD files (.h5, .mrd)"):
-            name, subject = name_of(path, source), subject_of(path, source)
-            split = split_of(path, source)
+            name, split = name_of(path, source), split_of(path, source)
             try:
                 encoding = self._encoding(path)
             except UNREADABLE as error:
                 broken = unreadable(path, error)
-                yield replace(broken, name=name, subject=subject, split=split)
+                yield replace(broken, name=name, split=split)
                 continue
             several = [key for key in COUNTERS if encoding.counts.get(key, 1) > 1]
             for values in product(*(range(encoding.counts[key]) for key in several)):
                 chosen = dict(zip(several, values, strict=True))
                 yield SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
-                    subject=subject,
+                    subject="",
                     files=(path,),
                     slices=partial(self._slices, path, encoding, chosen),
                     split=split,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -30,22 +31,25 @@ class LayoutFiles(Reader):
     """
 
     undersampled: bool = field(default=False, repr=False)
+    subjects_by: ClassVar[str] = "the attribute `subject` of the files, else their numbers"
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file; see `Reader.volumes`.
 
-        The subject is what `kdmri.prepare` wrote into the file, else each file is one of its own:
-        data sets of the layout number their files anew in each split.
+        The subject is what `kdmri.prepare` wrote into the file, else what names of files and
+        folders tell (`kdmri.data.prepare.who`). A file called by a number alone is a subject of its
+        own: data sets of the layout number their files anew in each split.
         """
         for path in find(source, (".h5",), "h5 files of the layout"):
             name, split = name_of(path, source), split_of(path, source)
+            subject = name if path.stem.isdecimal() else ""
             try:
                 with open_volume(path) as file:
-                    subject = str(file.attrs.get(SUBJECT, name))
+                    subject = str(file.attrs.get(SUBJECT, subject))
                 volume, kspace_only = self._inspect(path)
             except DataError as error:
                 broken = unreadable(path, str(error).removeprefix(f"{path}: "))
-                yield replace(broken, name=name, subject=name, split=split)
+                yield replace(broken, name=name, subject=subject, split=split)
                 continue
             slices = partial(_kspace_slices if kspace_only else _slices, volume)
             yield SourceVolume(name, subject, (path,), slices, split=split, scaled=not kspace_only)

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from kdmri.data.prepare.source import SourceVolume
+from kdmri.data.prepare.subjects import pseudonym
+from kdmri.data.prepare.who import Told, shown
 from kdmri.errors import DataError
 from kdmri.files import write_text
 
@@ -27,6 +30,7 @@ class Entry:
         scale: what the source's values were divided by.
         spacing: distances in mm between rows, columns and slices, or None.
         split: "train", "validation" or "test".
+        nan: share of the source's values that were NaN and are 0 here.
     """
 
     file: str
@@ -36,6 +40,7 @@ class Entry:
     scale: float
     spacing: list[float] | None
     split: str
+    nan: float = 0.0
 
 
 @dataclass
@@ -46,11 +51,13 @@ class Manifest:
         folder: of the data set.
         settings: all options that the files depend on.
         entries: by volume name.
+        subjects: what told them (`rule`), and their names by split.
     """
 
     folder: Path
     settings: dict[str, Any]
     entries: dict[str, Entry] = field(default_factory=dict)
+    subjects: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, settings: dict[str, Any]) -> "Manifest":
@@ -70,7 +77,8 @@ class Manifest:
         try:
             stored = json.loads(path.read_text())
             entries = {name: Entry(**entry) for name, entry in stored["volumes"].items()}
-            found = stored["settings"]
+            found = {"subjects": None, **stored["settings"]}  # earlier versions had no choice
+            subjects = dict(stored.get("subjects", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: damaged ({error}); move the folder away") from error
         if found != settings:
@@ -80,42 +88,93 @@ class Manifest:
                 f"{folder}: was prepared with other settings: {told}; choose another name=... or "
                 "move it away"
             )
-        return cls(folder, settings, entries)
+        return cls(folder, settings, entries, subjects)
 
-    @property
-    def splits(self) -> dict[str, str]:
-        """Split by pseudonym of the subjects that are there."""
-        return {entry.subject: entry.split for entry in self.entries.values()}
+    def known(self, told: Told, source: Path) -> dict[str, str]:
+        """Give the split by pseudonym of the subjects that are there.
 
-    def holds(self, name: str, files: Sequence[Path]) -> bool:
-        """Whether a volume is there, made from these source files as they are now."""
-        entry = self.entries.get(name)
+        Args:
+            told: volumes and subjects as they are told now, which need not be as they were then.
+            source: of the data set.
+
+        Raises:
+            DataError: one subject has volumes in two splits, or a label map is there as a volume.
+        """
+        splits = {entry.subject: entry.split for entry in self.entries.values()}
+        now: dict[str, str] = {}
+        for volume in told.volumes:
+            entry = self.entries.get(volume.name)
+            if entry is None:
+                continue
+            subject = pseudonym(volume.subject)
+            split = now.setdefault(subject, splits.get(subject, entry.split))
+            if entry.split != split:
+                told_twice = f"`{split}` and `{entry.split}`"
+                raise DataError(self._mixed(f"{shown(volume, source)} has volumes in {told_twice}"))
+        prepared = {s["file"] for entry in self.entries.values() for s in entry.sources}
+        for path in chain.from_iterable(told.left_out.values()):
+            name = place(path, source)
+            if name in prepared:
+                raise DataError(self._mixed(f"{name} is among its volumes, no image by its name"))
+        return splits | now
+
+    def _mixed(self, reason: str) -> str:
+        return (
+            f"{self.folder}: was prepared when subjects were told otherwise: {reason}; choose "
+            "another name=... or move it away"
+        )
+
+    def holds(self, volume: SourceVolume) -> bool:
+        """Whether a volume is there, of its subject, made from its files as they are now."""
+        entry = self.entries.get(volume.name)
         if entry is None or not (self.folder / entry.file).is_file():
             return False
+        if entry.subject != pseudonym(volume.subject):
+            return False
         try:
-            pairs = zip(entry.sources, files, strict=True)
+            pairs = zip(entry.sources, volume.files, strict=True)
             return all(_unchanged(recorded, file) for recorded, file in pairs)
         except (OSError, ValueError):  # one is gone, or there are more or fewer of them
             return False
 
+    def record(self, rule: str, subjects: dict[str, list[str]]) -> None:
+        """Note who is in which split; on the disk with the next volume, or at once if some are."""
+        found = {"rule": rule, **subjects}
+        if found != self.subjects:
+            self.subjects = found
+            if self.entries:
+                self._write()
+
     def add(self, name: str, entry: Entry) -> None:
         """Record a volume that lies in its place; the file on disk is whole at any moment."""
         self.entries[name] = entry
+        self._write()
+
+    def _write(self) -> None:
         ordered = {key: asdict(self.entries[key]) for key in sorted(self.entries)}
-        record = {"kdmri": version("kdmri"), "settings": self.settings, "volumes": ordered}
+        record = {
+            "kdmri": version("kdmri"),
+            "settings": self.settings,
+            "subjects": self.subjects,
+            "volumes": ordered,
+        }
         write_text(self.folder / NAME, json.dumps(record, indent=1))
 
 
 def fingerprint(path: Path, source: Path) -> dict[str, Any]:
     """Describe a source file by its place below the source, size, time of change and SHA-256."""
-    place = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
     now = path.stat()
     return {
-        "file": str(place),
+        "file": place(path, source),
         "bytes": now.st_size,
         "modified_ns": now.st_mtime_ns,
         "sha256": _digest(path),
     }
+
+
+def place(path: Path, source: Path) -> str:
+    """Name a source file by its place below the source."""
+    return str(path.relative_to(source) if path.is_relative_to(source) else Path(path.name))
 
 
 def _unchanged(recorded: dict[str, Any], path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdmri.data.prepare.naming import natural
@@ -25,9 +25,11 @@ class MRBrainS(Reader):
     Attributes:
         contrast: such as "T1", "T1_IR" or "FLAIR"; the first file of `{contrast}`, `reg_{contrast}`
             and `T2_{contrast}` that a subject has is read, from `pre` before `orig`.
+        nan: as for `Nifti`.
     """
 
     contrast: str
+    nan: str = field(default="refuse", repr=False)
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each subject; see `Reader.volumes`."""

@@ -1,4 +1,4 @@
-"""What the place of a source file says: order, volume name, subject, split; and who is to blame."""
+"""What the place of a source file says: order, volume name, split; and who is to blame."""
 
 import re
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ UNREADABLE = (OSError, ValueError, LookupError, EOFError)
 
 _SPLIT_FOLDER = re.compile(
     r"(?:.*_)?(train|training|val|validation|test|testing)(?:_(?:full|v\d+|batch_\d+))?"
+    r"|(imagestr|imagests|imagesval)"
 )
 _SPLITS = {
     "train": "train",
@@ -20,6 +21,9 @@ _SPLITS = {
     "validation": "validation",
     "test": "test",
     "testing": "test",
+    "imagestr": "train",
+    "imagesval": "validation",
+    "imagests": "test",
 }
 
 
@@ -62,21 +66,16 @@ def split_of(path: Path, source: Path) -> str | None:
         "train", "validation", "test" or None.
     """
     for name in reversed(_folders(path, source)):
-        split = _split(name)
+        split = split_of_folder(name)
         if split is not None:
             return split
     return None
 
 
-def subject_of(path: Path, source: Path) -> str:
-    """Tell who was scanned: the outermost folder below the source that names no split, or the stem.
-
-    Args:
-        path: the file.
-        source: the data set.
-    """
-    names = [name for name in _folders(path, source)[1:] if _split(name) is None]
-    return names[0] if names else path.stem
+def split_of_folder(folder: str) -> str | None:
+    """Tell the split that a folder's name says, None where it says none."""
+    match = _SPLIT_FOLDER.fullmatch(folder.lower())
+    return _SPLITS[match[1] or match[2]] if match else None
 
 
 def name_of(path: Path, source: Path) -> str:
@@ -103,8 +102,3 @@ def _folders(path: Path, source: Path) -> tuple[str, ...]:
     """Give the folder of the data set, then those between it and the file."""
     root = source.parent if path == source else source
     return (root.resolve().name, *path.relative_to(root).parent.parts)
-
-
-def _split(folder: str) -> str | None:
-    match = _SPLIT_FOLDER.fullmatch(folder.lower())
-    return _SPLITS[match[1]] if match else None

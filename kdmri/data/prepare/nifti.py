@@ -1,7 +1,7 @@
 """NIfTI: one's own folders, and what all data sets that ship NIfTI have in common."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from nibabel.volumeutils import apply_read_scaling
 
 from kdmri.data.embedded import ORIENTATIONS
 from kdmri.data.geometry import Geometry
-from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of, subject_of
+from kdmri.data.prepare.naming import UNREADABLE, blaming, name_of, natural, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError, DataError
 
@@ -63,7 +63,7 @@ def nifti_volumes(
     Args:
         path: the NIfTI file; its scl_slope and scl_inter are applied.
         name: of the volume; time points append `_frame01`, `_frame02`, ...
-        subject: who was scanned.
+        subject: who was scanned; "" where names of files and folders tell.
         split: "train", "validation", "test" or None.
         orientation: "axial", "coronal" or "sagittal" turns the image by its affine, anterior or
             superior up; None keeps the stored array.
@@ -182,10 +182,12 @@ class Nifti(Reader):
         orientation: "axial", "coronal" or "sagittal", by the file's affine; None keeps the stored
             array, whose slice axis is `axis`.
         axis: 0, 1 or 2.
+        nan: "zero" makes NaN of the images 0, "refuse" refuses it.
     """
 
     orientation: str | None
     axis: int
+    nan: str = field(default="refuse", repr=False)
 
     def __post_init__(self) -> None:
         if self.orientation is not None and self.orientation not in ORIENTATIONS:
@@ -199,15 +201,15 @@ class Nifti(Reader):
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give the volumes of each file; see `Reader.volumes`.
 
-        The outermost folder below the source is the subject, or the file's stem where it lies in
-        none; folders train, val(idation) and test give the split and are no subjects.
+        Names of files and folders tell the subject (`kdmri.data.prepare.who`); folders train,
+        val(idation) and test, imagesTr and imagesTs give the split.
         """
         for path in find_nifti(source, "NIfTI files (.nii, .nii.gz)"):
             bare = path.with_name(stem(path))
             yield from nifti_volumes(
                 path,
                 name_of(bare, source if source.is_dir() else bare),
-                subject_of(bare, source if source.is_dir() else bare),
+                "",
                 split_of(path, source),
                 self.orientation,
                 self.axis,

@@ -1,14 +1,14 @@
 """Plain .npy files: magnitude or complex images, or single-coil k-space."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from kdmri.data.prepare.kspace import centred_ifft2, has_holes
-from kdmri.data.prepare.naming import blaming, find, name_of, split_of, subject_of
+from kdmri.data.prepare.naming import blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
 from kdmri.errors import ConfigurationError
@@ -25,11 +25,13 @@ class NumpyFiles(Reader):
         centred: true: frequency zero of that k-space lies in the middle (N//2), and so does the
             image's origin, as in raw data; "kspace": the former alone, as in
             `fftshift(fft2(image))`; false: both lie at index 0.
+        nan: "zero" makes NaN of images 0, never of k-space; "refuse" refuses it.
     """
 
     axis: int
     kspace: bool
     centred: bool | str
+    nan: str = field(default="refuse", repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.axis, bool) or self.axis not in (0, 1, 2):
@@ -37,17 +39,21 @@ class NumpyFiles(Reader):
         check_flags(self, "kspace")
         if not isinstance(self.centred, bool) and self.centred != "kspace":
             raise ConfigurationError(f"format.centred={self.centred}: give true, kspace or false")
+        if self.kspace and self.nan != "refuse":
+            raise ConfigurationError(
+                f"format.nan={self.nan}: is for images; a sample of k-space that is NaN is no 0"
+            )
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
         """Give a volume for each file; see `Reader.volumes`.
 
-        The outermost folder below the source is the subject, or the file's stem where it lies in
-        none; folders train, val(idation) and test give the split and are no subjects.
+        Names of files and folders tell the subject (`kdmri.data.prepare.who`); folders train,
+        val(idation) and test give the split.
         """
         for path in find(source, (".npy",), ".npy files"):
             yield SourceVolume(
                 name=name_of(path, source),
-                subject=subject_of(path, source),
+                subject="",
                 files=(path,),
                 slices=partial(self._slices, path),
                 split=split_of(path, source),

@@ -13,11 +13,12 @@ import numpy as np
 from kdmri.data.layout import SUBJECT, inspect, open_volume, read_volume, write_undersampled
 from kdmri.data.masks import MaskRule
 from kdmri.data.prepare.manifest import Entry, Manifest
-from kdmri.data.prepare.naming import blaming
+from kdmri.data.prepare.naming import blaming, natural
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
-from kdmri.data.prepare.subjects import assign
+from kdmri.data.prepare.subjects import SPLITS, assign
+from kdmri.data.prepare.who import Told, shown, tell
 from kdmri.data.prepare.writing import Form, names_in_use, write_prepared
-from kdmri.errors import DataError
+from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import written_aside
 
 
@@ -32,6 +33,7 @@ class Preparation:
         form: size and simulation.
         ratios: share of the subjects for each split; None keeps the owner's split if there is one.
         seed: of the split.
+        subjects: who is a subject, see `kdmri.data.prepare.who.tell`.
         processes: volumes are written in so many processes.
         strict: stop at the first file that cannot be used, instead of leaving it out.
     """
@@ -44,15 +46,19 @@ class Preparation:
     seed: int
     processes: int
     strict: bool
+    subjects: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """All that the written files depend on, as plain values."""
+        nan = getattr(self.reader, "nan", "refuse")
         return {
+            **({} if nan == "refuse" else {"format.nan": nan}),  # data sets from before have none
             "reader": repr(self.reader),
             "image_size": None if self.form.image_size is None else list(self.form.image_size),
             "simulation": repr(self.form.simulation),
             "ratios": None if self.ratios is None else dict(self.ratios),
             "seed": self.seed,
+            "subjects": self.subjects,
         }
 
 
@@ -77,34 +83,78 @@ class Outcome:
         self.slices = self.entry.shape[2] if self.entry else 0
 
 
-def prepare(preparation: Preparation) -> tuple[int, Iterator[Outcome]]:
-    """Prepare a data set.
+@dataclass(frozen=True)
+class Plan:
+    """What will be written.
 
-    Returns:
-        The number of volumes, and an iterator that does the work and gives outcomes as they end.
+    Attributes:
+        preparation: what is made of the source.
+        told: the volumes and their subjects.
+        splits: split by subject.
+        manifest: of what is there.
+    """
+
+    preparation: Preparation
+    told: Told
+    splits: Mapping[str, str]
+    manifest: Manifest
+
+    def subjects(self) -> dict[str, list[str]]:
+        """Name the subjects of each split; whom only the files' contents name, by pseudonym."""
+        source = self.preparation.source
+        names = {v.subject: shown(v, source) for v in reversed(self.told.volumes)}
+        return {
+            split: sorted(
+                (names[subject] for subject, chosen in self.splits.items() if chosen == split),
+                key=lambda name: natural(Path(name)),
+            )
+            for split in SPLITS
+        }
+
+
+def plan(preparation: Preparation) -> Plan:
+    """Find the volumes, tell their subjects and give each subject its split; nothing is written.
 
     Raises:
-        DataError: the source has nothing of the format, or the folder holds other data; from the
-            iterator, with `strict`, for the first file that cannot be used.
-        KdmriError: from the iterator, if nothing can be written.
+        DataError: the source has nothing of the format, names do not tell subjects, or the folder
+            holds other data.
+        ConfigurationError: there are too few subjects for the ratios, or `subjects` cannot be used.
     """
-    volumes = find_volumes(preparation)
+    told = find_volumes(preparation)
     manifest = Manifest.open(preparation.folder, preparation.settings())
-    splits = assign(volumes, preparation.ratios, preparation.seed, manifest.splits)
-    return len(volumes), _outcomes(preparation, volumes, splits, manifest)
+    try:
+        known = manifest.known(told, preparation.source)
+        splits = assign(told.volumes, preparation.ratios, preparation.seed, known)
+    except ConfigurationError as error:
+        hints = [f"subjects are told by {told.rule}", *told.notes]
+        raise ConfigurationError("; ".join([str(error), *hints])) from None
+    return Plan(preparation, told, splits, manifest)
 
 
-def find_volumes(preparation: Preparation) -> list[SourceVolume]:
-    """List the volumes; raises DataError where two have one name or there are none."""
+def write(plan: Plan) -> Iterator[Outcome]:
+    """Write what is missing, and give outcomes as volumes end.
+
+    Raises:
+        DataError: with `strict`, for the first file that cannot be used.
+        KdmriError: nothing can be written.
+    """
+    plan.manifest.record(plan.told.rule, plan.subjects())
+    yield from _outcomes(plan.preparation, plan.told.volumes, plan.splits, plan.manifest)
+
+
+def find_volumes(preparation: Preparation) -> Told:
+    """List the volumes and whose they are.
+
+    Raises:
+        DataError: two have one name, there are none, or it cannot be told whose they are.
+    """
     if not preparation.source.exists():
         raise DataError(f"source={preparation.source}: there is no such file or directory")
-    volumes = list(preparation.reader.volumes(preparation.source))
-    if not volumes:
-        raise DataError(f"{preparation.source}: holds nothing that {preparation.reader} can read")
-    for name in names_in_use(volumes):
-        files = [str(v.files[0]) for v in volumes if v.name == name]
+    told = tell(preparation.reader, preparation.source, preparation.subjects)
+    for name in names_in_use(told.volumes):
+        files = [str(v.files[0]) for v in told.volumes if v.name == name]
         raise DataError(f"{' and '.join(files)}: would both become {name}.h5; rename one")
-    return volumes
+    return told
 
 
 def _outcomes(
@@ -117,7 +167,7 @@ def _outcomes(
     _remove_unfinished(preparation.folder, unknown)
     missing = []
     for number, volume in enumerate(volumes):
-        if manifest.holds(volume.name, volume.files):
+        if manifest.holds(volume):
             yield Outcome(volume.name, manifest.entries[volume.name], known=True)
         else:
             missing.append(number)
@@ -128,7 +178,9 @@ def _outcomes(
         min(preparation.processes, max(1, len(missing))), context, _begin, (preparation,)
     ) as pool:
         jobs: dict[Future[Entry], str] = {
-            pool.submit(_write, number, splits[volumes[number].subject]): volumes[number].name
+            pool.submit(_write, number, splits.get(volumes[number].subject, "train")): volumes[
+                number
+            ].name
             for number in missing
         }
         try:
@@ -149,7 +201,7 @@ def _outcomes(
 def _begin(preparation: Preparation) -> None:
     """List the volumes once in each worker: what reads them cannot travel between processes."""
     global _worker
-    _worker = preparation, find_volumes(preparation)
+    _worker = preparation, find_volumes(preparation).volumes
 
 
 _worker: tuple[Preparation, list[SourceVolume]]

@@ -11,6 +11,9 @@ import numpy as np
 from kdmri.data.geometry import Geometry, Spacing
 from kdmri.errors import DataError
 
+UNKNOWN = "?"
+"""Subject of files that are too damaged to tell whose they are."""
+
 BELOW_ZERO = 0.1
 """Magnitudes of resampled images reach below zero by up to this share of their largest value."""
 
@@ -27,6 +30,7 @@ class SourceSlice(NamedTuple):
             corner, of `image`; None where the source has none.
         mask: 1 where k-space was measured, uint8 (H, W), where the source holds undersampled
             k-space alone: `image` is zero-filled then, and no target. None elsewhere.
+        nan: pixels of `image` that were NaN and are 0 now.
     """
 
     image: np.ndarray
@@ -34,6 +38,7 @@ class SourceSlice(NamedTuple):
     sensitivities: np.ndarray | None = None
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
+    nan: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class SourceVolume:
     Attributes:
         name: unique among the volumes of its source; becomes part of a file name, so it must tell
             nothing about a patient that the data owner's own file names do not tell.
-        subject: who was scanned; all volumes of one subject go into one split.
+        subject: who was scanned, where the format tells; all volumes of one subject go into one
+            split. Empty where the names of files and folders must tell (`kdmri.data.prepare.who`).
         files: what the volume is read from.
         slices: reads the slices in anatomical order; can be called more than once; raises
             DataError, which names the file, where one cannot be read.
@@ -52,6 +58,11 @@ class SourceVolume:
         shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
             k-space covers more.
         scaled: whether the largest magnitude is 1 already.
+        notes: what the user should know of it although it is no error; sentences that name what
+            they are about. Every command prints them, each once, before it reads slices.
+        nan: "zero" where NaN of its images is background, "refuse" where it is not, None where its
+            reader has no such option.
+        study: pseudonym of the visit, where the format tells.
     """
 
     name: str
@@ -62,6 +73,9 @@ class SourceVolume:
     split: str | None = None
     shown: tuple[int, int] | None = None
     scaled: bool = False
+    notes: tuple[str, ...] = ()
+    nan: str | None = None
+    study: str = ""
 
     @property
     def spacing(self) -> Spacing | None:
@@ -111,13 +125,16 @@ class Reader:
     """Base of all readers; a subclass is a frozen dataclass of its options.
 
     A reader with an option `undersampled` gives undersampled k-space of one coil as it is where
-    that is true, and refuses it otherwise: no target can be made of it.
+    that is true, and refuses it otherwise: no target can be made of it. One whose files may have
+    NaN around the body has an option `nan`, "refuse" or "zero".
 
     Attributes:
         raw: whether it reads k-space, whose coils it combines to a magnitude image.
+        subjects_by: what the subjects of its volumes are told by, where it tells them.
     """
 
     raw: ClassVar[bool] = False
+    subjects_by: ClassVar[str] = "the data set's own convention"
 
     @abstractmethod
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
@@ -135,6 +152,8 @@ class Reader:
 def unreadable(path: Path, reason: object) -> SourceVolume:
     """Stand in for a file whose header cannot be read; its slices raise the reason.
 
+    Names of files and folders tell its subject, unless the reader replaces it.
+
     Args:
         path: the file.
         reason: what is wrong with it.
@@ -143,4 +162,4 @@ def unreadable(path: Path, reason: object) -> SourceVolume:
     def slices() -> Iterator[SourceSlice]:
         raise DataError(f"{path}: {reason}")
 
-    return SourceVolume(name=path.stem, subject=path.stem, files=(path,), slices=slices)
+    return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices)

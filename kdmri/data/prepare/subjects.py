@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kdmri.data.prepare.source import SourceVolume
+from kdmri.data.prepare.source import UNKNOWN, SourceVolume
 from kdmri.errors import ConfigurationError, DataError
 
 SPLITS = ("train", "validation", "test")
@@ -36,6 +36,8 @@ def assign(
         known: split by pseudonym of subjects that were prepared before, which stay where they are;
             new ones go to the split that lacks most of its share.
 
+    Volumes whose subject cannot be told, as of damaged DICOM files, are drawn nowhere.
+
     Returns:
         Split by subject.
 
@@ -43,7 +45,7 @@ def assign(
         DataError: a subject lies in two splits of the source, or was prepared for another one.
         ConfigurationError: there are too few subjects for the ratios.
     """
-    subjects = list(dict.fromkeys(volume.subject for volume in volumes))
+    subjects = list(dict.fromkeys(v.subject for v in volumes if v.subject != UNKNOWN))
     fixed: dict[str, str] = {}
     if ratios is None:
         for volume in volumes:
@@ -52,7 +54,8 @@ def assign(
             if fixed.setdefault(volume.subject, volume.split) != volume.split:
                 raise DataError(
                     f"{volume.files[0]}: its subject is in `{fixed[volume.subject]}` as well as in "
-                    f"`{volume.split}`; a subject belongs to one split, give ratios to split anew"
+                    f"`{volume.split}`; a subject belongs to one split, give ratios to split anew, "
+                    "or subjects='.+' where each split numbers its files anew"
                 )
     before = {s: known[pseudonym(s)] for s in subjects if known and pseudonym(s) in known}
     for subject in before.keys() & fixed.keys():

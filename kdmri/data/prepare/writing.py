@@ -11,6 +11,7 @@ from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.prepare.kspace import NO_TARGET
 from kdmri.data.prepare.manifest import Entry, fingerprint
 from kdmri.data.prepare.simulation import Simulation
+from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import pseudonym
 from kdmri.errors import DataError
@@ -42,7 +43,7 @@ def write_prepared(
             several sizes.
         KdmriError: the file cannot be written.
     """
-    scale, held = _survey(volume)
+    scale, held, nan = _survey(volume)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
     attributes: dict[str, str | float] = {
@@ -51,7 +52,7 @@ def write_prepared(
     }
     if volume.spacing is not None:
         attributes["spacing_mm"] = " ".join(f"{distance:g}" for distance in volume.spacing)
-    slices = held if held is not None else volume.slices()
+    slices = held if held is not None else checked(volume)
     shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
     shape = write_slices(folder / relative, shaped, attributes)
     return Entry(
@@ -62,39 +63,36 @@ def write_prepared(
         scale=scale * peak,
         spacing=None if volume.spacing is None else list(volume.spacing),
         split=split,
+        nan=nan,
     )
 
 
-def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
-    """Find the largest magnitude and check every slice; hold the slices if they are few."""
-    extent, held_bytes, first = Extent(), 0, None
+def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None, float]:
+    """Find the largest magnitude and check every slice; hold the slices if they are few.
+
+    Returns:
+        The largest magnitude, the slices or None, and the share of values that were NaN.
+    """
+    extent, held_bytes, nan, total = Extent(), 0, 0, 0
     held: list[SourceSlice] | None = []
-    for number, item in enumerate(volume.slices()):
-        first = item if first is None else first
-        if item.image.shape != first.image.shape:
-            raise DataError(
-                f"{volume.files[0]}: slice {number} is {item.image.shape}, the first "
-                f"{first.image.shape}; slices of a volume must be of one size"
-            )
-        arrays = [array for array in item if array is not None]
-        if not all(np.isfinite(array).all() for array in arrays):
-            raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
+    for item in checked(volume):
         if item.mask is not None:
             raise DataError(f"{volume.files[0]}: {NO_TARGET}")
         extent.add(item.image)
-        held_bytes += sum(array.nbytes for array in arrays)
+        nan, total = nan + item.nan, total + item.image.size
+        held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
         if held is not None:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return extent.largest, held
+    return extent.largest, held, nan / total
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
     """Tell by how much simulated noise raises the largest magnitude; 1 without noise."""
     if form.simulation.snr is None:
         return 1.0
-    slices = held if held is not None else volume.slices()
+    slices = held if held is not None else checked(volume)
     shaped = (_shape(item, scale, volume.name, n, form) for n, item in enumerate(slices))
     return max(1.0, *(float(np.abs(values[TARGET]).max()) for values in shaped))
 
@@ -102,7 +100,7 @@ def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, fo
 def _shape(
     item: SourceSlice, scale: float, name: str, number: int, form: Form, peak: float = 1.0
 ) -> Mapping[str, np.ndarray]:
-    """Give what is stored of a slice, by key; `peak` divides what noise was added to."""
+    """Return what is stored of a slice, by key; `peak` divides what noise was added to."""
     image = item.image / np.float32(scale)
     if form.image_size is not None:
         image = fit_centre(image, form.image_size)
@@ -129,7 +127,7 @@ def _shape_coils(
 
 
 def names_in_use(volumes: list[SourceVolume]) -> Iterator[str]:
-    """Give names that occur more than once."""
+    """Yield names that occur more than once."""
     seen: set[str] = set()
     for volume in volumes:
         if volume.name in seen:

@@ -1,8 +1,8 @@
 """Images as bytes that a page can hold: one lossless WebP a slice, all panes side by side.
 
-With a target, the strip holds the target, then the residue of every other pane, from which the page
-adds the images up again. A residue r is stored as 128 + sign(r) * 127 * |r|^(2/3), so that steps
-are fine where residues are small (0.0025 at 0.01, 0.0055 at 0.1); without a target, panes are
+With a target, the strip holds the target, then the error of every other pane, from which the page
+adds the images up again. An error r is stored as 128 + sign(r) * 127 * |r|^(2/3), so that steps
+are fine where errors are small (0.0025 at 0.01, 0.0055 at 0.1); without a target, panes are
 stored as they are. Units are those of the volume's largest target value.
 """
 
@@ -28,21 +28,21 @@ def encode(target: np.ndarray | None, panes: Mapping[str, np.ndarray]) -> bytes:
     if target is None:
         codes = [_grey(image) for image in panes.values()]
     else:
-        codes = [_grey(target), *(residue_code(image - target) for image in panes.values())]
+        codes = [_grey(target), *(error_code(image - target) for image in panes.values())]
     file = io.BytesIO()
     strip = Image.fromarray(np.concatenate(codes, axis=1))
     strip.save(file, "WEBP", lossless=True, quality=50, method=4)
     return file.getvalue()
 
 
-def residue_code(residue: np.ndarray) -> np.ndarray:
-    """Code a signed residue as uint8; beyond 1 it is cut."""
-    size = np.minimum(np.abs(residue), 1) ** POWER
-    return (MIDDLE + np.sign(residue) * np.rint(STEPS * size)).astype(np.uint8)
+def error_code(error: np.ndarray) -> np.ndarray:
+    """Code a signed error as uint8; beyond 1 it is cut."""
+    size = np.minimum(np.abs(error), 1) ** POWER
+    return (MIDDLE + np.sign(error) * np.rint(STEPS * size)).astype(np.uint8)
 
 
-def residue(code: np.ndarray) -> np.ndarray:
-    """Invert `residue_code`, as the page does."""
+def decode_error(code: np.ndarray) -> np.ndarray:
+    """Invert `error_code`, as the page does."""
     steps = code.astype(float) - MIDDLE
     return np.sign(steps) * (np.abs(steps) / STEPS) ** (1 / POWER)
 

@@ -12,13 +12,16 @@ import numpy as np
 
 from kdmri.errors import DataError, KdmriError
 from kdmri.metrics import ALL_METRICS
-from kdmri.reporting.html import curves, measured, tree
+from kdmri.reporting.experiments import Figures, Run, find_comparisons, find_runs
+from kdmri.reporting.html import curves
+from kdmri.reporting.html.gaps import gap_shares
 from kdmri.reporting.html.images import Gallery
-from kdmri.reporting.html.measured import Figures
 from kdmri.reporting.html.rebuild import open_reference
-from kdmri.reporting.html.tree import Experiment, Run, mapping, number, select, text
+from kdmri.reporting.html.tree import Experiment, experiments_of
+from kdmri.reporting.plain import mapping, number, select, text
+from kdmri.reporting.statistics import ENDS, GapShare, Resampling, gap_note, subject_notes
 
-NO_DATA = "targets, zero-filled images and residues are left out"
+NO_DATA = "targets, zero-filled images and error maps are left out"
 
 
 @dataclass
@@ -40,24 +43,28 @@ class Collection:
     notes: list[str] = field(default_factory=list)
 
 
-def collect(experiments: Path, datasets: Path | None = None) -> Collection:
+def collect(experiments: Path, datasets: Path | None, block: int, resamples: int) -> Collection:
     """Read a tree of experiments.
 
     Args:
         experiments: holds `{dataset}/{task}/{stage directories}`.
         datasets: holds the data sets; None looks where the configurations say.
+        block: neighbouring slices of a block, where one subject is all there is.
+        resamples: draws behind the interval of a gap.
 
     Raises:
         DataError: there is no stage.
     """
-    runs, notes = tree.find(experiments)
-    comparisons, more = measured.comparisons(experiments)
+    runs, notes = find_runs(experiments)
+    comparisons, more = find_comparisons(experiments)
     found = Collection(notes=notes + more)
     numbers: dict[Any, int] = {}
     stages = {key: set(figures) for key, figures in comparisons.items()}
-    for experiment in tree.experiments_of(runs, stages):
+    for experiment in experiments_of(runs, stages):
         figures = comparisons.get((experiment.folder, experiment.comparison), {})
-        _add(found, experiments, experiment, figures, numbers)
+        gaps, resampling = gap_shares(experiment.runs, figures, block, resamples)
+        _add(found, experiments, experiment, figures, gaps, numbers)
+        found.experiments[-1]["notes"] += _notes(experiment, figures, resampling, block)
         remarks: list[str] = []
         found.galleries.append(_gallery(experiment, figures, datasets, remarks))
         found.experiments[-1]["notes"] += remarks
@@ -69,15 +76,15 @@ def _add(
     root: Path,
     experiment: Experiment,
     figures: Figures,
+    gaps: Mapping[str, GapShare],
     numbers: dict[Any, int],
 ) -> None:
     """Add an experiment with those of its rows that no other has brought yet."""
     rows, by_stage = [], {run.stage: run for run in experiment.runs}
-    gaps = _gaps(figures)
     anchor = experiment.anchor
     for name, volumes in figures.items():
         if name not in by_stage:
-            key = (anchor.dataset, anchor.task, name, json.dumps(volumes))
+            key = (experiment.folder, name, json.dumps(volumes))
             if key not in numbers:
                 numbers[key] = len(found.rows)
                 found.rows.append(_common(anchor, name, volumes) | {"baseline": True})
@@ -90,29 +97,45 @@ def _add(
         if run.stage in figures and not row["volumes"]:
             row.update(_measures(figures[run.stage]))
         if run.stage in gaps and row["gap"] is None:
-            row["gap"] = gaps[run.stage]
+            row.update(_gap(run.stage, gaps[run.stage]))
         rows.append(numbers[run.directory])
-    data = mapping(anchor.config.get("dataset"))
-    notes = []
-    if data.get("one_subject") is True:
-        notes.append("One subject, splits apart in space: no statement about other people.")
+    title = f"{anchor.dataset_title}, {anchor.task_title}: {anchor.common_name}"
+    found.experiments.append({"title": title, "rows": rows, "notes": []})
+
+
+def _notes(
+    experiment: Experiment, figures: Figures, resampling: Resampling | None, block: int
+) -> list[str]:
+    """Say what has to be read with the figures of an experiment, as tables do."""
+    data = mapping(experiment.anchor.config.get("dataset"))
+    by_block = resampling is not None and resampling.by_block
+    notes = subject_notes(data.get("one_subject") is True, by_block)
+    if resampling is not None:
+        notes.append(gap_note(resampling, block))
     if not figures:
-        notes.append("No figures yet: python evaluate.py with the same settings measures it.")
-    title = f"{_dataset(anchor)}, {_task(anchor)}: {anchor.variant}"
-    found.experiments.append({"title": title, "rows": rows, "notes": notes})
+        notes.append("No figures yet: kdmri evaluate with the same settings measures it.")
+    return notes
+
+
+def _gap(stage: str, share: GapShare) -> dict[str, Any]:
+    """Return the gap of a row; the ends of a gap are no estimates and have no interval."""
+    known = math.isfinite(share.low)
+    interval = None if stage in ENDS else [share.low, share.high] if known else []
+    return {"gap": share.value, "gap_interval": interval}
 
 
 def _common(run: Run, label: str, volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     return {
-        "dataset": _dataset(run),
-        "task": _task(run),
-        "run": run.variant,
+        "dataset": run.dataset_title,
+        "task": run.task_title,
+        "run": run.common_name,
         "label": label,
         "stage": None,
         "seed": None,
-        "recipe": f"{run.dataset}/{run.task}/{label}",
+        "recipe": f"{run.directory.parent}/{label}",
         "parameters": None,
         "gap": None,
+        "gap_interval": None,
         "epochs": None,
         "seconds": None,
         **_measures(volumes),
@@ -122,37 +145,30 @@ def _common(run: Run, label: str, volumes: Mapping[str, Mapping[str, float]]) ->
 def _row(
     found: Collection, root: Path, run: Run, volumes: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
-    best = mapping(run.record.get("best"))
-    experiment = mapping(run.record.get("experiment"))
-    recipe = [run.dataset, run.task, run.config.get("name"), run.stage]
+    best = mapping(run.training.get("best"))
+    experiment = mapping(run.training.get("experiment"))
+    folder = run.directory.parent.relative_to(root).as_posix()
+    recipe = [folder, run.config.get("name"), run.stage]
     others = {key: value for key, value in experiment.items() if key != "seed"}
     return _common(run, run.label, volumes) | {
         "stage": run.stage,
         "seed": number(experiment.get("seed")),
         "recipe": hashlib.sha256(f"{recipe}{sorted(others.items())}".encode()).hexdigest()[:12],
-        "parameters": number(run.record.get("parameters")),
-        "epochs": number(select(run.record, "circumstances", "max_epochs")),
+        "parameters": number(run.training.get("parameters")),
+        "epochs": number(select(run.training, "circumstances", "max_epochs")),
         "best_epoch": number(best.get("epoch")),
-        "seconds": number(run.record.get("seconds")),
+        "seconds": number(run.training.get("seconds")),
         "reported": run.reported,
-        "finished": run.record.get("finished") is True,
+        "finished": run.training.get("finished") is True,
         "directory": str(run.directory.relative_to(root)),
-        "command": text(run.record.get("command")),
+        "command": text(run.training.get("command")),
         "settings": _settings(found, run),
         "curves": _curves(run, found.notes),
     }
 
 
-def _dataset(run: Run) -> str:
-    return text(select(run.config, "dataset", "title")) or run.dataset
-
-
-def _task(run: Run) -> str:
-    return text(select(run.config, "task", "title")) or run.task
-
-
 def _measures(volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Give mean and one standard deviation over volumes of every metric, and each volume's own."""
+    """Return mean and standard deviation over volumes of every metric, and each volume's own."""
     measures = {}
     for metric in ALL_METRICS:
         values = [figures[metric] for figures in volumes.values() if metric in figures]
@@ -164,19 +180,6 @@ def _measures(volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
         for volume, figures in volumes.items()
     }
     return {"measures": measures, "volumes": rounded}
-
-
-def _gaps(figures: Figures) -> dict[str, float]:
-    """Share of the mean PSNR between student and teacher that each stage recovers."""
-    psnr = {
-        name: np.mean([v["psnr"] for v in volumes.values() if "psnr" in v] or [np.nan])
-        for name, volumes in figures.items()
-    }
-    gap = psnr.get("teacher", np.nan) - psnr.get("student", np.nan)
-    if not gap > 0:
-        return {}
-    shares = {name: float((value - psnr["student"]) / gap) for name, value in psnr.items()}
-    return {name: share for name, share in shares.items() if np.isfinite(share)}
 
 
 def _curves(run: Run, notes: list[str]) -> dict[str, curves.Curve]:

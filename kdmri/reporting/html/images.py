@@ -1,6 +1,5 @@
 """Which slices of an experiment a page shows, in which size, for a given number of bytes."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,12 +11,12 @@ import numpy as np
 import torch
 
 from kdmri.data.layout import open_volume
+from kdmri.data.prepare.naming import natural
 from kdmri.errors import DataError
 from kdmri.metrics.slices import SSIM_WINDOW, structural_similarity
+from kdmri.reporting.experiments import Figures, Run
 from kdmri.reporting.html.coding import encode, reduce
-from kdmri.reporting.html.measured import Figures
 from kdmri.reporting.html.rebuild import Reference
-from kdmri.reporting.html.tree import Run
 
 Item = TypeVar("Item")
 
@@ -54,7 +53,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ViewerContent:
     """What the viewer of one experiment shows.
 
     Attributes:
@@ -62,7 +61,7 @@ class Pictures:
         has_target: whether there is.
         size: (H, W) of a stored picture.
         reduction: pixels of a slice along each axis for one of the picture.
-        limit: residue that is shown brightest at first.
+        limit: error that is shown brightest at first.
         strips: slices in order.
         slices: how many there are in all.
     """
@@ -104,7 +103,9 @@ class Gallery:
         common = set.intersection(*names)
         if reference is not None:
             common &= reference.slices.keys()
-        shapes = {name: self._shape(name) for name in sorted(common, key=_natural)}
+        shapes = {
+            name: self._shape(name) for name in sorted(common, key=lambda name: natural(Path(name)))
+        }
         self.size = next((shape[1:] for shape in shapes.values() if all(shape)), (0, 0))
         self.volumes = {name: s[0] for name, s in shapes.items() if s[1:] == self.size and all(s)}
         if not self.volumes:
@@ -143,7 +144,7 @@ class Gallery:
                 f"{self.runs[-1].stage} has {found:.2f} dB, its figure is {measured:.2f} dB"
             )
 
-    def fit(self, size: int) -> Pictures:
+    def fit(self, size: int) -> ViewerContent:
         """Choose and code as many slices as there is room for.
 
         Args:
@@ -175,7 +176,7 @@ class Gallery:
         first = self._panes(strips[0].volume, strips[0].index)
         target = ["Target"] if self.reference is not None else []
         height, width = (n // reduction for n in self.size)
-        return Pictures(
+        return ViewerContent(
             panes=[*target, *first[1]],
             has_target=self.reference is not None,
             size=(height, width),
@@ -223,7 +224,7 @@ class Gallery:
     def _read(
         self, volume: str, index: int
     ) -> tuple[np.ndarray | None, dict[str, np.ndarray], float]:
-        """Give target, other panes by label (float64, (H, W)), and the largest value."""
+        """Return target, other panes by label (float64, (H, W)), and the largest value."""
         networks = {
             label: self._image(run, volume, index)
             for label, run in zip(self._labels, self.runs, strict=True)
@@ -236,16 +237,16 @@ class Gallery:
         return shown.target.astype(float), {**baselines, **networks}, shown.data_range
 
     def _limit(self, strips: Sequence[Strip]) -> float:
-        """Take what half a percent of the networks' residues on three slices exceed."""
-        residues = []
+        """Take what half a percent of the networks' errors on three slices exceed."""
+        errors = []
         for strip in _spread(list(strips), 3):
             target, panes, largest = self._panes(strip.volume, strip.index)
             if target is not None:
-                residues += [np.abs(panes[n] - target) / largest for n in self._labels]
-        return float(np.percentile(residues, 99.5)) if residues else 0.1
+                errors += [np.abs(panes[n] - target) / largest for n in self._labels]
+        return float(np.percentile(errors, 99.5)) if errors else 0.1
 
     def _image(self, run: Run, volume: str, index: int) -> np.ndarray:
-        """Give a reconstructed slice, float64 (H, W); what is not finite is shown as 0."""
+        """Return a reconstructed slice, float64 (H, W); what is not finite is shown as 0."""
         path = self._folder(run) / f"{volume}.h5"
         with open_volume(path) as file:
             try:
@@ -256,7 +257,7 @@ class Gallery:
         return np.nan_to_num(image.astype(float), posinf=0, neginf=0)
 
     def _shape(self, volume: str) -> tuple[int, ...]:
-        """Give the shape (S, H, W) that all stages agree on; zeros where they do not."""
+        """Return the shape (S, H, W) that all stages agree on; zeros where they do not."""
         shapes = set()
         for run in self.runs:
             with open_volume(self._folder(run) / f"{volume}.h5") as file:
@@ -281,9 +282,3 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
     """Take so many, evenly spaced, none at the very ends."""
     count = min(count, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
-
-
-def _natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Order numbers within names by their value."""
-    pieces = re.split(r"(\d+)", name)
-    return tuple((int(p), "") if p.isdigit() else (-1, p) for p in pieces)

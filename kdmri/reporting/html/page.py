@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -12,9 +13,10 @@ import matplotlib
 import numpy as np
 
 from kdmri.errors import DataError, KdmriError
+from kdmri.metrics import FORMATS
 from kdmri.reporting.html.collect import Collection
 from kdmri.reporting.html.curves import Curve, thin
-from kdmri.reporting.html.images import Gallery, Pictures
+from kdmri.reporting.html.images import Gallery, ViewerContent
 
 SCRIPTS = ("dom.js", "table.js", "plot.js", "charts.js", "pixels.js", "viewer.js", "runs.js")
 MARGIN = 4096
@@ -23,14 +25,6 @@ TEXT_SHARE = 0.4
 """Share of the file that curves and figures may take before they are thinned."""
 POINTS = (400, 200, 100, 50, 20)
 """Points of a curve, tried in this order."""
-
-METRICS = [
-    {"key": "psnr", "label": "PSNR dB", "digits": 2, "higher": True, "spread": True},
-    {"key": "ssim", "label": "SSIM", "digits": 4, "higher": True, "spread": True},
-    {"key": "nmse", "label": "NMSE", "digits": 4, "higher": False, "spread": False},
-    {"key": "hfn", "label": "HFN", "digits": 4, "higher": False, "spread": False},
-    {"key": "vif", "label": "VIF", "digits": 4, "higher": True, "spread": False},
-]
 
 
 def render(collection: Collection, limit: int) -> str:
@@ -45,13 +39,13 @@ def render(collection: Collection, limit: int) -> str:
     """
     values = _values(collection)
     _thin(values, collection, int(limit * TEXT_SHARE))
-    room = limit - len(_assemble(values, []).encode()) - MARGIN
-    if room < 0:
+    free_bytes = limit - len(_assemble(values, []).encode()) - MARGIN
+    if free_bytes < 0:
         raise KdmriError(
             f"{len(collection.rows)} rows do not fit into {limit / 2**20:.1f} MiB; report on fewer "
             "experiments=..., or allow more with limit_mib=..."
         )
-    strips = _show(values, collection.galleries, room)
+    strips = _show(values, collection.galleries, free_bytes)
     return _assemble(values, strips)
 
 
@@ -59,7 +53,7 @@ def _values(collection: Collection) -> dict[str, Any]:
     """Bring everything but pictures to what JSON can hold."""
     colours = np.asarray(matplotlib.colormaps["inferno"](np.arange(256), bytes=True))[:, :3]
     return {
-        "metrics": METRICS,
+        "metrics": [{"key": key, **asdict(written)} for key, written in FORMATS.items()],
         "rows": [row | {"curves": _plain_curves(row, POINTS[0])} for row in collection.rows],
         "experiments": [dict(experiment) for experiment in collection.experiments],
         "settings": _differences(collection.settings),
@@ -68,14 +62,16 @@ def _values(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _plain_curves(row: dict[str, Any], points: int) -> dict[str, list[list[float]]]:
-    """Give epochs and values of each curve of a row."""
+def _plain_curves(row: dict[str, Any], points: int) -> dict[str, list[Any]]:
+    """Return epochs and values of each curve of a row, and of how many points where fewer stay."""
     found: dict[str, Curve] = row.get("curves", {})
-    thinned = {name: thin(curve, points) for name, curve in found.items()}
-    return {
-        name: [[epoch for epoch, _ in curve], [float(f"{value:.5g}") for _, value in curve]]
-        for name, curve in thinned.items()
-    }
+    plain: dict[str, list[Any]] = {}
+    for name, whole in found.items():
+        curve = thin(whole, points)
+        plain[name] = [[epoch for epoch, _ in curve], [float(f"{value:.5g}") for _, value in curve]]
+        if len(curve) < len(whole):
+            plain[name].append(len(whole))
+    return plain
 
 
 def _differences(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -90,18 +86,25 @@ def _differences(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _thin(values: dict[str, Any], collection: Collection, room: int) -> None:
-    """Cut down what is least missed until the text has room; say what was cut."""
+def _thin(values: dict[str, Any], collection: Collection, most_bytes: int) -> None:
+    """Cut down what is least missed until the text is small enough; say what was cut."""
 
     def fits() -> bool:
-        return len(_json(values)) <= room
+        return len(_json(values)) <= most_bytes
 
     for points in POINTS[1:]:
         if fits():
-            return
+            break
         for row, whole in zip(values["rows"], collection.rows, strict=True):
             row["curves"] = _plain_curves(whole, points)
-    values["notes"].append(f"Many runs: training curves are thinned to {POINTS[-1]} points.")
+    if fits():
+        kept = [c[0] for row in values["rows"] for c in row["curves"].values() if len(c) > 2]
+        if kept:
+            values["notes"].append(
+                f"Training curves are thinned to {max(map(len, kept))} points; a line under each "
+                "chart says of how many."
+            )
+        return
     cuts: tuple[tuple[str, Any, str], ...] = (
         ("curves", {}, "training curves are left out."),
         ("settings", None, "configurations are left out; they lie in each run's directory."),
@@ -117,15 +120,15 @@ def _thin(values: dict[str, Any], collection: Collection, room: int) -> None:
             values["settings"] = []
 
 
-def _show(values: dict[str, Any], galleries: list[Gallery | None], room: int) -> list[str]:
-    """Share the room among galleries; returns the strips in base64 as the page numbers them."""
+def _show(values: dict[str, Any], galleries: list[Gallery | None], free_bytes: int) -> list[str]:
+    """Share the bytes out among galleries; returns strips in base64 as the page numbers them."""
     strips: list[str] = []
     order = sorted(
         (number for number, gallery in enumerate(galleries) if gallery is not None),
         key=lambda number: getattr(galleries[number], "pixels", 0),
     )
     for place, number in enumerate(order):
-        share = (room - sum(_cost(s) for s in strips)) // (len(order) - place)
+        share = (free_bytes - sum(_cost(s) for s in strips)) // (len(order) - place)
         experiment, gallery = values["experiments"][number], galleries[number]
         assert gallery is not None
         try:
@@ -139,7 +142,7 @@ def _show(values: dict[str, Any], galleries: list[Gallery | None], room: int) ->
         if cost <= share:
             experiment["viewer"] = viewer
             strips += added
-            room -= len(_json(viewer))
+            free_bytes -= len(_json(viewer))
         else:
             experiment["notes"] = [*experiment["notes"], "No pictures, since no room was left."]
     return strips
@@ -149,7 +152,7 @@ def _cost(strip: str) -> int:
     return len(strip) + len(_strip_element(0, "")) + 8
 
 
-def _viewer(pictures: Pictures, first: int) -> dict[str, Any]:
+def _viewer(pictures: ViewerContent, first: int) -> dict[str, Any]:
     def rounded(numbers: list[float | None]) -> list[float | None]:
         return [None if n is None else round(n, 4) for n in numbers]
 

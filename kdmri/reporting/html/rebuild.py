@@ -21,7 +21,8 @@ from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.physics import Task, magnitude
-from kdmri.reporting.html.tree import Run, mapping, select
+from kdmri.reporting.experiments import Run
+from kdmri.reporting.plain import mapping, select
 
 MODULES = ("kdmri.physics", "kdmri.data.masks")
 
@@ -106,7 +107,7 @@ def open_reference(run: Run, datasets: Path | None) -> Reference:
         sampling["mask"] = {**sampling["mask"], "folder": str((there or [relative])[0])}
     try:
         built = OmegaConf.create({"task": {"sampling": sampling}})
-        digest = select(run.record, "circumstances", "mask_file_digest")
+        digest = select(run.training, "circumstances", "mask_file_digest")
         if identity.mask_file_digest(built) != digest:
             raise DataError("the mask file is not the one that it was trained with")
         return Reference(

@@ -18,12 +18,16 @@ from pydicom.uid import (
 
 from kdmri.data.prepare.dicom import Dicom
 from kdmri.data.prepare.source import SourceVolume
+from kdmri.errors import DataError
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 SLOPE, INTERCEPT = 0.5, 3.0
 ROW, COLUMN, NORMAL = np.array([[0.8, 0.6, 0], [0, 0, -1], [-0.6, 0.8, 0]])
 STEP = 2.5
-"""Between slices, in mm; slices are also shifted within their plane, as oblique stacks are."""
+"""Between slices, in mm, along their normal."""
+SHIFT = 2.0
+"""Between slices, in mm, along their rows, as in slanted stacks."""
+APART = float(np.hypot(STEP, SHIFT))
 
 
 def expected(stored: np.ndarray) -> np.ndarray:
@@ -38,7 +42,7 @@ def dataset(**values: Any) -> Dataset:
 
 
 def position(place: float) -> list[float]:
-    return [round(float(v), 6) for v in [9, -20, 5] + place * (STEP * NORMAL + 2 * ROW)]
+    return [round(float(v), 6) for v in [9, -20, 5] + place * (STEP * NORMAL + SHIFT * ROW)]
 
 
 def image(stored: np.ndarray, place: float = 0, **values: Any) -> Dataset:
@@ -115,6 +119,17 @@ def read(volume: SourceVolume) -> np.ndarray:
     assert all(item.kspace_coils is None and item.sensitivities is None for item in slices)
     assert {item.image.dtype for item in slices} == {np.dtype(np.float32)}
     return np.stack([item.image for item in slices], axis=-1)
+
+
+def whole(found: list[SourceVolume]) -> list[np.ndarray | str]:
+    """Give the values of volumes, or why they are none."""
+    values: list[np.ndarray | str] = []
+    for volume in found:
+        try:
+            values.append(read(volume))
+        except DataError as error:
+            values.append(str(error))
+    return values
 
 
 def read_one(source: Path) -> np.ndarray:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from kdmri.data.prepare.ismrmrd import Ismrmrd
 from kdmri.data.prepare.source import SourceVolume
+from kdmri.data.prepare.who import tell
 from kdmri.errors import ConfigurationError, DataError
 from tests.conftest import ROOT
 from tests.data.prepare.coils import centred_fft2, sensitivities, truncate
@@ -55,7 +56,7 @@ def test_slices_come_back_without_what_is_no_image(
                 flags = both if abs(row - ROWS // 2) < 4 else ()
                 scan.line(kspace[number, :, row], flags, row=row, slice=number)
     volume = only(tmp_path, keep_coils=True)
-    assert (volume.name, volume.subject, volume.split) == ("scan", "scan", None)
+    assert (volume.name, volume.subject, volume.split) == ("scan", "", None)
     slices = list(volume.slices())
     found = np.stack([item.image for item in slices])
     if coils == 1:
@@ -147,7 +148,7 @@ def test_repetitions_are_volumes_of_one_subject(tmp_path: Path, anatomy: np.ndar
     with Scan(tmp_path / "p1" / "scan.h5", header(repetitions=2)) as scan:
         for repetition in range(2):
             scan.image(centred_fft2(images[repetition, None]), repetition=repetition)
-    volumes = list(Ismrmrd().volumes(tmp_path))
+    volumes = tell(Ismrmrd(), tmp_path, None).volumes
     names = [(volume.name, volume.subject) for volume in volumes]
     assert names == [("p1_scan_repetition0", "p1"), ("p1_scan_repetition1", "p1")]
     for volume, image in zip(volumes, images, strict=True):
@@ -159,7 +160,7 @@ def test_files_in_natural_order_of_their_own_group(tmp_path: Path, anatomy: np.n
     for name in ("train/10", "train/9", "val/11"):
         with Scan(tmp_path / f"{name}.h5", header(), group="scan") as scan:
             scan.image(centred_fft2(images))
-    volumes = list(Ismrmrd(group="scan").volumes(tmp_path))
+    volumes = tell(Ismrmrd(group="scan"), tmp_path, None).volumes
     assert [volume.name for volume in volumes] == ["train_9", "train_10", "val_11"]
     assert [volume.split for volume in volumes] == ["train", "train", "validation"]
     assert [volume.subject for volume in volumes] == ["9", "10", "11"], "not of the header"

@@ -11,13 +11,14 @@ from kdmri.data.layout import write_volume
 from kdmri.data.prepare.layout_files import LayoutFiles
 from kdmri.data.prepare.source import SourceVolume
 from kdmri.data.prepare.subjects import assign
+from kdmri.data.prepare.who import tell
 from tests.conftest import ROOT
 
 
 def read(source: Path) -> list[SourceVolume]:
     reader = instantiate(OmegaConf.load(ROOT / "configs" / "format" / "layout.yaml"))
     assert isinstance(reader, LayoutFiles)
-    return list(reader.volumes(source))
+    return tell(reader, source, None).volumes
 
 
 @pytest.mark.parametrize("inner", ["", "acc_4x"])

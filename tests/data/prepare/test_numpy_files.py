@@ -10,6 +10,7 @@ from kdmri.data.masks import GaussianLines
 from kdmri.data.prepare.numpy_files import NumpyFiles
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.source import SourceVolume
+from kdmri.data.prepare.who import tell
 from kdmri.data.prepare.writing import Form, write_prepared
 from kdmri.errors import ConfigurationError, DataError
 from tests.conftest import ROOT
@@ -97,7 +98,7 @@ def test_folders_tell_subject_and_split(tmp_path: Path, anatomy: np.ndarray) -> 
     source = tmp_path / "study"
     for place in places:
         save(source / f"{place}.npy", anatomy[:, :, 0])
-    volumes = list(IMAGES.volumes(source))
+    volumes = tell(IMAGES, source, None).volumes
     found = {v.name: (v.name, v.subject, v.split) for v in volumes}
     assert found == {name: (name, *rest) for name, *rest in places.values()}
     names = [volume.name for volume in volumes]
@@ -111,10 +112,10 @@ def test_name_of_the_source_itself_tells_the_split_but_no_subject(
     save(tmp_path / "test" / "p1_val" / "a.npy", anatomy[:, :, 0])
     save(tmp_path / "test" / "p2" / "b.npy", anatomy[:, :, 0])
     for source in (tmp_path / "test" / "p2", tmp_path / "test" / "p2" / "b.npy"):
-        (volume,) = IMAGES.volumes(source)
+        (volume,) = tell(IMAGES, source, None).volumes
         assert (volume.subject, volume.split) == ("b", None), "folders above do not count"
     monkeypatch.chdir(tmp_path / "test")
-    inner, outer = IMAGES.volumes(Path())
+    inner, outer = tell(IMAGES, Path(), None).volumes
     assert (inner.subject, inner.split) == ("a", "validation"), "the innermost folder counts"
     assert (outer.subject, outer.split) == ("p2", "test")
 

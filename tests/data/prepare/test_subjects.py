@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kdmri.data.prepare.source import SourceSlice, SourceVolume
+from kdmri.data.prepare.source import UNKNOWN, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import assign, pseudonym
 from kdmri.errors import ConfigurationError, DataError
 
@@ -34,6 +34,14 @@ def test_owners_split_is_kept_and_can_be_drawn_anew() -> None:
     assert assign(people, None, 0) == {"a": "train", "b": "train", "c": "validation"}
     anew = assign(people, {"train": 1, "validation": 1, "test": 1}, 0)
     assert sorted(anew.values()) == ["test", "train", "validation"]
+
+
+def test_files_too_damaged_to_tell_their_subject_fill_no_split() -> None:
+    people = volumes("a", "b", "c", UNKNOWN)
+    ratios = {"train": 1, "validation": 1, "test": 1}
+    assert sorted(assign(people, ratios, 0)) == ["a", "b", "c"]
+    with pytest.raises(ConfigurationError, match=r"2 subject\(s\) cannot fill 3 splits"):
+        assign(volumes("a", "b", UNKNOWN), ratios, 0)
 
 
 def test_subject_in_two_splits_is_refused() -> None:

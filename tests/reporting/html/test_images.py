@@ -9,14 +9,14 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from kdmri.data.layout import write_reconstruction
 from kdmri.errors import DataError
-from kdmri.reporting.html import measured
+from kdmri.reporting.experiments import Run, find_runs, read_figures
 from kdmri.reporting.html.images import Gallery
 from kdmri.reporting.html.rebuild import open_reference
-from kdmri.reporting.html.tree import Run, experiments_of, find
+from kdmri.reporting.html.tree import experiments_of
 
 
 def runs_of(folder: Path) -> list[Run]:
-    runs, _ = find(folder / "experiments")
+    runs, _ = find_runs(folder / "experiments")
     return next(e.runs for e in experiments_of(runs, {}) if e.comparison == "tiny_comparison")
 
 
@@ -59,7 +59,7 @@ def test_without_room_there_is_an_error(trained: Path) -> None:
 
 def test_results_that_do_not_belong_to_the_data_are_noticed(tree: Path) -> None:
     folder = tree / "experiments" / "own" / "acc_4x"
-    figures = measured.read(folder / "tiny_comparison" / "metrics.csv")
+    figures = read_figures(folder / "tiny_comparison" / "metrics.csv")
     gallery(tree).check(figures)
     with h5py.File(tree / "datasets" / "own" / "test" / "a.h5", "a") as file:
         file["volfs"][...] = file["volfs"][...][::-1]

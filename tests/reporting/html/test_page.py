@@ -1,5 +1,7 @@
+import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,15 @@ import numpy as np
 import pytest
 
 from kdmri.errors import KdmriError
+from kdmri.metrics import SliceTable
+from kdmri.reporting.experiments import find_records
 from kdmri.reporting.html.collect import Collection, collect
 from kdmri.reporting.html.page import render
+from kdmri.reporting.paired import compare_methods
 
 MIB = 2**20
+RESAMPLES = 2000
+"""As `configs/evaluation/default.yaml` has it, so that intervals are those of the tables."""
 
 
 def values(page: str) -> dict[str, Any]:
@@ -19,13 +26,13 @@ def values(page: str) -> dict[str, Any]:
     return json.loads(found[1])
 
 
-def many(collection: Collection, copies: int) -> Collection:
+def many(collection: Collection, copies: int, epochs: int = 150) -> Collection:
     """The same runs again and again, under other names and with long curves."""
     noise = np.random.default_rng(0)
     grown = Collection(settings=collection.settings, notes=[])
     for copy in range(copies):
         for row in collection.rows:
-            curve = [(epoch, float(noise.random())) for epoch in range(1, 151)]
+            curve = [(epoch, float(noise.random())) for epoch in range(1, epochs + 1)]
             added = row | {"run": f"{row['run']} {copy}"}
             if row["stage"]:
                 added["curves"] = dict.fromkeys(("val/psnr", "val/l1", "train/l1"), curve)
@@ -40,7 +47,11 @@ def many(collection: Collection, copies: int) -> Collection:
 
 @pytest.fixture(scope="module")
 def collection(trained: Path) -> Collection:
-    return collect(trained / "experiments")
+    return read(trained / "experiments")
+
+
+def read(experiments: Path, block: int = 5) -> Collection:
+    return collect(experiments, None, block, RESAMPLES)
 
 
 @pytest.mark.parametrize(("copies", "limit"), [(1, MIB // 4), (12, MIB // 4)])
@@ -51,13 +62,38 @@ def test_page_stays_below_its_limit(collection: Collection, copies: int, limit: 
     assert len(values(page)["rows"]) == copies * len(collection.rows)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "copies", "limit", "shown"),
+    [
+        (150, 12, 2 * MIB, 150),
+        (1000, 4, 3 * MIB // 2, 400),
+        (1000, 4, MIB, 200),
+        (1000, 4, MIB // 2, 100),
+        (1000, 10, MIB, 50),
+        (1000, 4, MIB // 4, 20),
+    ],
+)
+def test_a_thinned_curve_says_how_many_points_it_has(
+    collection: Collection, epochs: int, copies: int, limit: int, shown: int
+) -> None:
+    found = values(render(many(collection, copies, epochs), limit))
+    curves = [curve for row in found["rows"] for curve in row["curves"].values()]
+    assert curves
+    for curve in curves:
+        assert len(curve[0]) == len(curve[1]) == shown
+        assert curve[2:] == ([] if shown == epochs else [epochs])
+        assert curve[0][-1] == epochs, "the end stays"
+    said = [note for note in found["notes"] if f"thinned to {shown} points" in note]
+    assert len(said) == (shown < epochs)
+
+
 def test_more_rows_than_fit_are_an_error_that_says_so(collection: Collection) -> None:
     with pytest.raises(KdmriError, match="limit_mib"):
         render(many(collection, 150), MIB // 16)
 
 
 def test_same_tree_gives_the_same_page(trained: Path, collection: Collection) -> None:
-    assert render(collect(trained / "experiments"), MIB) == render(collection, MIB)
+    assert render(read(trained / "experiments"), MIB) == render(collection, MIB)
 
 
 def test_rows_say_what_the_files_say(collection: Collection) -> None:
@@ -75,6 +111,61 @@ def test_rows_say_what_the_files_say(collection: Collection) -> None:
         assert kd["gap"] == pytest.approx(share, rel=1e-4)
     assert [epoch for epoch, _ in kd["curves"]["val/psnr"]] == [1, 2]
     assert "train.py" in kd["command"]
+
+
+def test_gap_has_the_interval_of_the_table(trained: Path, tmp_path: Path) -> None:
+    """Of stages whose gap is sure, since random networks may have none: the slices are made so."""
+    experiments = tmp_path / "experiments"
+    shutil.copytree(trained / "experiments", experiments)
+    folder = experiments / "own" / "acc_4x"
+    gains = {"teacher": 0.0, "student": 3.0, "student_long": 2.0, "kd": 1.0}
+    for number, (stage, gain) in enumerate(gains.items()):
+        better(folder / f"tiny_{stage}", folder / "tiny_comparison", gain, number)
+    rows = {row["stage"]: row for row in read(experiments, block=1).rows if row["seed"] == 42}
+    records = [r for r in find_records(experiments) if r.measured.seed == 42]
+    (table,) = compare_methods(records, "student", 1, RESAMPLES).tables
+    cells = {cells[0]: cells[table.header.index("gap recovered")] for cells in table.rows}
+    for stage in ("student_long", "kd"):
+        low, high = rows[stage]["gap_interval"]
+        told = f"{100 * rows[stage]['gap']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        assert told == cells[rows[stage]["label"]]
+        assert low < rows[stage]["gap"] < high
+    for stage in ("student", "teacher"):
+        assert rows[stage]["gap_interval"] is None, "an end of the gap is no estimate"
+        assert f"{100 * rows[stage]['gap']:.0f} %" == cells[rows[stage]["label"]]
+
+
+def better(stage: Path, comparison: Path, worse: float, seed: int) -> None:
+    """Give a stage the figures of one that misses 40 dB by so much, with a little noise."""
+    table = SliceTable.from_csv((stage / "slices.csv").read_text())
+    columns = dict(table.columns)
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(len(columns["slice"]))
+    columns["squared_error"] = (
+        columns["pixels"] * columns["data_range"] ** 2 * 10 ** (-(40 - worse + noise) / 10)
+    )
+    changed = SliceTable(columns)
+    record = json.loads((stage / "metrics.json").read_text())
+    record["figures"]["psnr"] = changed.mean("psnr")
+    (stage / "metrics.json").write_text(json.dumps(record))
+    (stage / "slices.csv").write_text(changed.to_csv())
+    lines = list(csv.DictReader((comparison / "metrics.csv").read_text().splitlines()))
+    own = [line for line in lines if line["stage"] == record["stage"]]
+    for volume, line in enumerate(own):
+        line["psnr"] = f"{changed.measure('psnr', volume):.8g}"
+    with (comparison / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0].keys())
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def test_gap_of_other_slices_has_no_interval(tree: Path) -> None:
+    folder = tree / "experiments" / "own" / "acc_4x"
+    for number, stage in enumerate(("teacher", "student", "kd")):
+        better(folder / f"tiny_{stage}", folder / "tiny_comparison", float(number), number)
+    (folder / "tiny_kd" / "slices.csv").write_text("of an earlier version")
+    rows = {row["stage"]: row for row in read(tree / "experiments").rows if row["seed"] == 42}
+    assert rows["kd"]["gap_interval"] == []
+    assert rows["kd"]["gap"] == pytest.approx(-1, abs=0.3)
 
 
 def test_configurations_come_back_whole(collection: Collection) -> None:

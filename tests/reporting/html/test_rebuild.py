@@ -6,13 +6,12 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from kdmri.errors import ConfigurationError, DataError, KdmriError
-from kdmri.reporting.html import measured
+from kdmri.reporting.experiments import Run, find_runs, read_figures
 from kdmri.reporting.html.rebuild import check_targets, open_reference
-from kdmri.reporting.html.tree import Run, find
 
 
 def run_of(trained: Path, name: str = "tiny_kd") -> Run:
-    runs, _ = find(trained / "experiments")
+    runs, _ = find_runs(trained / "experiments")
     return next(run for run in runs if run.directory.name == name)
 
 
@@ -26,7 +25,7 @@ def test_targets_and_inputs_are_those_that_were_measured(
     np.testing.assert_allclose(target, anatomy[:, :, 27:31].transpose(2, 0, 1), atol=1e-6)
     zero_filled = np.stack([slice.baselines["Zero-filled"] for slice in shown])
     psnr = peak_signal_noise_ratio(target, zero_filled, data_range=target.max())
-    figures = measured.read(
+    figures = read_figures(
         trained / "experiments" / "own" / "acc_4x" / "tiny_comparison" / "metrics.csv"
     )
     assert figures["Zero-filled"]["b"]["psnr"] == pytest.approx(psnr, abs=1e-4)

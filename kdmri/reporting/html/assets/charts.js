@@ -23,6 +23,15 @@ function curveAt(row, epoch) {
   return found < 0 ? null : values[found];
 }
 
+// A curve of many epochs is kept in fewer points, which is said where it is seen.
+function thinnedNote(rows) {
+  const thinned = rows.filter((row) => row.curves[charts.curve].length > 2).map((row) => {
+    const [epochs, , total] = row.curves[charts.curve];
+    return `${row.label}: curve shows ${epochs.length} of ${total} points`;
+  });
+  return thinned.length ? `${thinned.join("; ")}.` : "";
+}
+
 function drawCurves() {
   const box = byId("curves"), rows = charts.rows.filter((row) => row.curves[charts.curve]);
   const shown = rows.filter((row) => !charts.hidden.has(row.stage));
@@ -31,6 +40,7 @@ function drawCurves() {
     ? [...byId("curves-legend").children].indexOf(document.activeElement) : -1;
   legend(byId("curves-legend"), rows, words, true);
   byId("curves-legend").children[focused]?.focus();
+  byId("curves-note").textContent = thinnedNote(shown);
   if (!rows.length) return empty(box, "No training curves are kept of this experiment (TensorBoard and CSV summaries are read).");
   if (!shown.length) return empty(box, "All curves are switched off.");
   const values = shown.flatMap((row) => row.curves[charts.curve][1]);

@@ -1,6 +1,6 @@
-// Decodes stored slices and paints them through window, level and residue scale.
+// Decodes stored slices and paints them through window, level and error scale.
 const STEPS = 127, MIDDLE = 128;
-const RESIDUE = Float32Array.from({ length: 256 }, (_, code) => {
+const ERROR = Float32Array.from({ length: 256 }, (_, code) => {
   const steps = code - MIDDLE;
   return Math.sign(steps) * (Math.abs(steps) / STEPS) ** 1.5;
 });
@@ -20,12 +20,12 @@ async function decode(number, viewer) {
     const { data: pixels } = context.getImageData(pane * width, 0, width, height);
     return Uint8Array.from({ length: width * height }, (_, i) => pixels[4 * i]);
   });
-  if (!viewer.target) return images.map((codes) => ({ image: Float32Array.from(codes, (c) => c / 255), residue: null }));
+  if (!viewer.target) return images.map((codes) => ({ image: Float32Array.from(codes, (c) => c / 255), error: null }));
   const target = Float32Array.from(images[0], (code) => code / 255);
   return images.map((codes, pane) => {
-    if (pane === 0) return { image: target, residue: null };
-    const residue = Float32Array.from(codes, (code) => RESIDUE[code]);
-    return { image: target.map((value, i) => value + residue[i]), residue };
+    if (pane === 0) return { image: target, error: null };
+    const error = Float32Array.from(codes, (code) => ERROR[code]);
+    return { image: target.map((value, i) => value + error[i]), error };
   });
 }
 
@@ -49,7 +49,7 @@ function paintImage(canvas, values, window, level) {
   context.putImageData(pixels, 0, 0);
 }
 
-function paintResidue(canvas, values, limit) {
+function paintError(canvas, values, limit) {
   const context = canvas.getContext("2d"), pixels = context.createImageData(canvas.width, canvas.height);
   for (let i = 0; i < values.length; i += 1) {
     const colour = 3 * Math.min(255, Math.round((Math.abs(values[i]) / limit) * 255));

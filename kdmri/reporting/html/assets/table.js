@@ -41,7 +41,7 @@ function averaged(rows) {
     }
     const over = (key) => mean(group.map((row) => row[key]));
     const seed = group[0].baseline ? null : `${group.length} seeds`;
-    return { ...group[0], measures, seed, gap: over("gap"), seconds: over("seconds") };
+    return { ...group[0], measures, seed, gap: over("gap"), gap_interval: null, seconds: over("seconds") };
   });
 }
 
@@ -68,11 +68,21 @@ function cell(row, column) {
     return fixed(value, column.digits) + (deviation === null ? "" : ` \u00b1 ${fixed(deviation, column.digits)}`);
   }
   if (value === null || value === undefined) return "\u2013";
-  if (column.key === "gap") return `${Math.round(100 * value)} %`;
+  if (column.key === "gap") return `${percent(value)} %${intervalOf(row.gap_interval)}`;
   if (column.key === "parameters") return value.toLocaleString("en");
   if (column.key === "seconds") return duration(value);
   if (column.key === "label" && row.stage && !row.finished) return `${value} (not finished)`;
   return String(value);
+}
+
+function percent(share) {
+  return (100 * share).toFixed(0);
+}
+
+// The 95 % interval of a gap as tables write it: none of the gap's own ends and of means over seeds.
+function intervalOf(interval) {
+  if (!interval) return "";
+  return interval.length ? ` (${interval.map(percent).join(" to ")})` : " (unsure)";
 }
 
 function bodyRow(row, choose) {
@@ -107,7 +117,7 @@ function setupTable(choose) {
     }
     const over = byId("average").checked ? "seeds, each the mean over its volumes" : "volumes";
     byId("comparison-note").textContent =
-      `Mean over ${over}, \u00b1 one standard deviation. Gap: share of the mean PSNR between student and teacher that is recovered.`;
+      `Mean over ${over}, \u00b1 one standard deviation. Gap: share of the mean PSNR between student and teacher that is recovered${byId("average").checked ? ", mean over seeds" : ", with its 95 % interval"}.`;
   };
   const heads = COLUMNS.map((column) => {
     const sort = () => {

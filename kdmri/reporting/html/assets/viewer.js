@@ -9,11 +9,11 @@ function buildPanes() {
   };
   view.panes = viewer.panes.map((label, number) => {
     const image = canvas("image", label), isTarget = viewer.target && number === 0;
-    const residue = viewer.target && !isTarget ? canvas("residue", label) : null;
+    const error = viewer.target && !isTarget ? canvas("error", `map of ${label}`) : null;
     const figures = el("span", { class: "figures" }), value = el("span", { class: "value" });
     const caption = el("figcaption", {}, el("span", { class: "name" }, label), value, figures);
-    const frames = [image.frame, residue ? residue.frame : null, isTarget ? colourBar(width, height) : null];
-    return { image, residue, figures, value, node: el("figure", { class: "pane" }, caption, ...frames) };
+    const frames = [image.frame, error ? error.frame : null, isTarget ? colourBar(width, height) : null];
+    return { image, error, figures, value, node: el("figure", { class: "pane" }, caption, ...frames) };
   });
   byId("panes").style.setProperty("--ratio", `${width} / ${height}`);
   byId("panes").style.setProperty("--count", view.panes.length);
@@ -23,7 +23,7 @@ function buildPanes() {
 
 function colourBar() {
   const bar = el("canvas", { width: 256, height: 1, class: "bar", "aria-hidden": true });
-  paintResidue(bar, Float32Array.from({ length: 256 }, (_, i) => i / 255), 1);
+  paintError(bar, Float32Array.from({ length: 256 }, (_, i) => i / 255), 1);
   const ends = el("span", { class: "ends" }, el("span", {}, "0"), el("span", { id: "bar-end" }));
   return el("div", { class: "scale" }, el("span", {}, "|image \u2212 target|"), bar, ends, el("span", { class: "quiet" }, "of the volume\u2019s largest target value"));
 }
@@ -35,9 +35,9 @@ function paint() {
   byId("zoom-value").textContent = `${view.zoom.toFixed(1)}\u00d7`;
   for (const [id, key] of [["window", "window"], ["level", "level"], ["limit", "limit"]]) byId(id).value = view[key];
   if (byId("bar-end")) byId("bar-end").textContent = view.limit.toFixed(3);
-  view.values.forEach(({ image, residue }, number) => {
+  view.values.forEach(({ image, error }, number) => {
     paintImage(view.panes[number].image.canvas, image, view.window, view.level);
-    if (residue) paintResidue(view.panes[number].residue.canvas, residue, view.limit);
+    if (error) paintError(view.panes[number].error.canvas, error, view.limit);
   });
 }
 
@@ -152,7 +152,7 @@ function setupPointers(panes) {
       view.x += dx;
       view.y += dy;
       place();
-    } else if (start.frame.classList.contains("residue")) {
+    } else if (start.frame.classList.contains("error")) {
       view.limit = clamp(view.limit * 4 ** dx, 0.005, 0.5);
       repaint();
     } else {
@@ -194,7 +194,7 @@ function showViewer(viewer) {
   options(byId("volume"), names.map((name) => [name, name]), names[0]);
   const part = viewer.strips.length < viewer.slices ? `${viewer.strips.length} of ${viewer.slices} slices are kept here` : `all ${viewer.slices} slices`;
   const size = viewer.reduction > 1 ? `, ${viewer.reduction} times smaller along each axis` : "";
-  byId("coding").textContent = `Pictures: ${part}${size}; 8 bits, residues finest near zero. Figures are of the whole slice as it was measured, not of the picture.`;
+  byId("coding").textContent = `Pictures: ${part}${size}; 8 bits, error maps finest near zero. Figures are of the whole slice as it was measured, not of the picture.`;
   reset();
   showSlice(Math.floor(viewer.strips.filter(([volume]) => volume === names[0]).length / 2));
 }

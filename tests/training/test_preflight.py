@@ -11,7 +11,7 @@ from torch import Tensor
 from kdmri.distillation import DistillationLoss
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, VDSR, UNet
-from kdmri.training.rehearsal import _rehearse_distillation, _rehearse_network, _rehearse_patches
+from kdmri.training.preflight import check_distillation, check_network, check_patches
 
 CONFIG = OmegaConf.create(
     {
@@ -45,27 +45,27 @@ def config() -> DictConfig:
     ],
 )
 def test_network_has_to_give_images(kind: type[DCCNN], message: str) -> None:
-    _rehearse_network(config(), "student", DCCNN(1, 2))
+    check_network(config(), "student", DCCNN(1, 2))
     with pytest.raises(ConfigurationError, match=message):
-        _rehearse_network(config(), "student", kind(1, 2))
+        check_network(config(), "student", kind(1, 2))
 
 
 def test_cascade_has_to_yield_what_it_promises() -> None:
     network = DCCNN(2, 3)
     network.cascades[1].convolutions = 5
     with pytest.raises(ConfigurationError, match="cascade 1 yields 4 steps; convolutions=5"):
-        _rehearse_network(config(), "student", network)
+        check_network(config(), "student", network)
 
 
 def test_patches_are_tried_in_their_own_size() -> None:
     words = config()
     words.task = {"patch_size": [32, 24]}
     for network in (VDSR(3, 2), UNet(width=1, levels=3)):
-        _rehearse_patches(words, "student", network)
+        check_patches(words, "student", network)
     with pytest.raises(ConfigurationError, match=r"patch_size=\[32, 24\]: data consistency in"):
-        _rehearse_patches(words, "student", DCCNN(1, 2))
+        check_patches(words, "student", DCCNN(1, 2))
     with pytest.raises(ConfigurationError, match=r"mine \(student\) fails on such patches"):
-        _rehearse_patches(words, "student", UNet(width=1, levels=6))
+        check_patches(words, "student", UNet(width=1, levels=6))
 
 
 class Loss:
@@ -88,7 +88,7 @@ def test_loss_has_to_give_one_number_with_a_gradient(value: object) -> None:
         network=network, teacher=network, taps=taps, teacher_taps=taps, distillation=Loss(value)
     )
     with pytest.raises(ConfigurationError, match="distillation=mine: the loss gives"):
-        _rehearse_distillation(config(), method, 4)  # type: ignore[arg-type]
+        check_distillation(config(), method, 4)  # type: ignore[arg-type]
 
 
 class OfBatch(DistillationLoss):
@@ -108,6 +108,6 @@ def test_loss_is_tried_on_as_many_slices_as_it_needs() -> None:
     method = SimpleNamespace(
         network=network, teacher=network, taps=taps, teacher_taps=taps, distillation=OfBatch()
     )
-    _rehearse_distillation(config(), method, 4)  # type: ignore[arg-type]
+    check_distillation(config(), method, 4)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="batch_size=1: distillation=mine compares"):
-        _rehearse_distillation(config(), method, 1)  # type: ignore[arg-type]
+        check_distillation(config(), method, 1)  # type: ignore[arg-type]

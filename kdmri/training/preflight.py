@@ -22,7 +22,7 @@ SIZE = (128, 128)
 """Of the image that networks are tried on where the configuration names no size."""
 
 
-def rehearse(config: DictConfig) -> None:
+def preflight(config: DictConfig) -> None:
     """Build networks, losses, optimiser and schedule of every chosen stage, on a tiny image.
 
     Raises:
@@ -40,8 +40,8 @@ def rehearse(config: DictConfig) -> None:
         roles = {definition.network, *(["teacher"] if "teacher" in definition.needs else [])}
         networks = {role: build_network(network_settings(config[role])) for role in roles}
         for role, network in networks.items():
-            _rehearse_network(config, role, network)
-            _rehearse_patches(config, role, network)
+            check_network(config, role, network)
+            check_patches(config, role, network)
         if config.intermediate_supervision and not networks[definition.network].output_taps:
             raise ConfigurationError(
                 f"intermediate_supervision={config.intermediate_supervision}: "
@@ -49,12 +49,12 @@ def rehearse(config: DictConfig) -> None:
                 "output before its last; give 0"
             )
         teacher = networks["teacher"] if "teacher" in definition.needs else None
-        method = build_method(config, name, networks[definition.network], teacher)
+        method = build_method(config, name, networks[definition.network], teacher, {})
         if isinstance(method, Distillation):
             _check_weights(config, name, method)
             if method.weights.attention:
-                _rehearse_distillation(config, method, definition.batch_size)
-        _rehearse_optimiser(config, name, method)
+                check_distillation(config, method, definition.batch_size)
+        _check_optimiser(config, name, method)
 
 
 def _check_mask(config: DictConfig) -> None:
@@ -108,11 +108,11 @@ def _compares_activations(config: DictConfig, stage: str) -> bool:
 
 
 def _words() -> list[str]:
-    """Give what the command line says."""
+    """Return what the command line says."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:
+def check_distillation(config: DictConfig, method: Distillation, batch_size: int) -> None:
     """See whether the loss can compare the activations, and a batch is large enough for it."""
     smallest, processes = method.distillation.smallest_batch, world_size(config.trainer)
     if smallest > 1 and batch_size // processes < smallest:
@@ -142,7 +142,7 @@ def _rehearse_distillation(config: DictConfig, method: Distillation, batch_size:
 
 
 @torch.no_grad()
-def _rehearse_network(config: DictConfig, role: str, network: CascadedNetwork) -> None:
+def check_network(config: DictConfig, role: str, network: CascadedNetwork) -> None:
     """See whether a network gives images of the size it gets, by the steps that it promises."""
     size = config.dataset.image_size or SIZE
     image, mask = torch.rand(1, network.channels, *size), torch.ones(1, 1, *size)
@@ -164,7 +164,7 @@ def _rehearse_network(config: DictConfig, role: str, network: CascadedNetwork) -
             )
 
 
-def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -> None:
+def check_patches(config: DictConfig, role: str, network: CascadedNetwork) -> None:
     """See whether a network can do without the k-space of its image, where patches ask for it."""
     patch_size = OmegaConf.select(config, "task.patch_size")
     if patch_size is None:
@@ -187,7 +187,7 @@ def _rehearse_patches(config: DictConfig, role: str, network: CascadedNetwork) -
         ) from error
 
 
-def _rehearse_optimiser(config: DictConfig, stage: str, method: TrainingMethod) -> None:
+def _check_optimiser(config: DictConfig, stage: str, method: TrainingMethod) -> None:
     try:
         optimizer = instantiate(config.optimizer)(method.network.parameters())
     except (TypeError, ValueError) as error:
