@@ -12,8 +12,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"
-CALLED = {"config": "kdmri train", "import_original": "kdmri import"}
-"""Commands that are called otherwise than their primary configuration."""
+NAMED = {"config": "train", "import_original": "import"}
+"""Commands that have another name than their primary configuration."""
 
 
 def on_config(config: Any) -> Any:
@@ -126,8 +126,10 @@ def _used(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def called(path: Path) -> str:
-    """Return the command of a primary configuration."""
-    return CALLED.get(path.stem, f"kdmri {path.stem}")
+    """Return the command of a primary configuration; raises KeyError where there is none."""
+    name = NAMED.get(path.stem, path.stem)
+    _ = COMMANDS[name]
+    return f"kdmri {name}"
 
 
 def _explained(path: Path) -> Iterator[str]:

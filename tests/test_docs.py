@@ -29,12 +29,9 @@ PROJECT = ("kdmri", "configs", "train.py", "evaluate.py", "pyproject.toml", "REA
 PRELUDE = """
 set -euo pipefail
 kdmri() {
-  local name=$1
-  shift
-  case "$name" in
-    train | evaluate) python "$name.py" "$@" $SMALL ;;
-    import) python -m kdmri.import_original "$@" ;;
-    *) python -m "kdmri.$name" "$@" ;;
+  case "$1" in
+    train | evaluate) python -m kdmri "$@" $SMALL ;;
+    *) python -m kdmri "$@" ;;
   esac
 }
 """
