@@ -79,6 +79,7 @@ def run(config: DictConfig) -> int:
         if outcome.error:
             terminal.print(f"[red]left out[/]: {escape(outcome.error)}", soft_wrap=True)
     seconds = time.monotonic() - began
+    _print_notes(done)
     written = [outcome for outcome in done if outcome.entry and not outcome.known]
     failed = sum(not outcome.entry for outcome in done)
     slices = sum(outcome.slices for outcome in written)
@@ -92,6 +93,17 @@ def run(config: DictConfig) -> int:
     if config.store_undersampled:
         _store_undersampled(config, preparation.folder)
     return failed
+
+
+def _print_notes(done: list[Outcome]) -> None:
+    """Print what the user should know of volumes, a line for each sentence and one of its files."""
+    about: dict[str, list[str]] = {}
+    for outcome in done:
+        for note in outcome.entry.notes if outcome.entry else []:
+            about.setdefault(note, []).append(outcome.name)
+    for note, names in about.items():
+        text = f"{len(names)} volume(s), such as {names[0]}: {note}"
+        console().print(f"[yellow]note[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def report_check(folder: Path) -> int:
@@ -155,7 +167,7 @@ def _store_undersampled(config: DictConfig, folder: Path) -> None:
     if config.mask is not None:
         if not Path(config.mask).is_file():
             raise ConfigurationError(f"mask={config.mask}: there is no such file")
-        rule = MaskFile(Path(config.mask))
+        rule = MaskFile(Path(config.mask), option="mask")
     name = config.acceleration.name
     mask_path = Path(config.paths.masks) / folder.name / f"mask_{name}.npy"
     count = store_undersampled(folder, rule, name, mask_path)

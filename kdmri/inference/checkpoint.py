@@ -81,7 +81,7 @@ def open_checkpoint(
     if mask is not None:
         if not Path(mask).is_file():
             raise ConfigurationError(f"mask={mask}: there is no such file")
-        rule = MaskFile(Path(mask))
+        rule = MaskFile(Path(mask), option="mask")
     if "task" in facts:
         sampling = dict(facts["task"]).get("sampling", {})
         resolution = str(sampling.get("_target_")).endswith(CentralKspace.__name__)

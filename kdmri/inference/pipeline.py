@@ -79,7 +79,8 @@ def reconstruct(
                     _volume(one, write, batch_size, device, progress, part)
                     combined = reader.raw and not one.survey.is_complex
                     note = one.describe() + (COMBINED if combined else "")
-                    part.notes[note] = part.notes.get(note, 0) + 1
+                    for told in (note, *one.survey.notes):
+                        part.notes[told] = part.notes.get(told, 0) + 1
         except DataError as error:
             done.errors.append(str(error))
             continue

@@ -27,6 +27,7 @@ class Entry:
         scale: what the source's values were divided by.
         spacing: distances in mm between rows, columns and slices, or None.
         split: "train", "validation" or "test".
+        notes: what the user should know of it, sentences.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Entry:
     scale: float
     spacing: list[float] | None
     split: str
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass

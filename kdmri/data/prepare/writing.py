@@ -8,8 +8,9 @@ import numpy as np
 
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
-from kdmri.data.prepare.kspace import NO_TARGET
 from kdmri.data.prepare.manifest import Entry, fingerprint
+from kdmri.data.prepare.naming import blaming
+from kdmri.data.prepare.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import pseudonym
@@ -42,7 +43,7 @@ def write_prepared(
             several sizes.
         KdmriError: the file cannot be written.
     """
-    scale, held = _survey(volume)
+    scale, held, notes = _survey(volume)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
     attributes: dict[str, str | float] = {
@@ -62,12 +63,38 @@ def write_prepared(
         scale=scale * peak,
         spacing=None if volume.spacing is None else list(volume.spacing),
         split=split,
+        notes=notes,
     )
 
 
-def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
-    """Find the largest magnitude and check every slice; hold the slices if they are few."""
+def judged(item: SourceSlice, number: int) -> str | None:
+    """See that a slice is a target, by its `mask` or by the k-space of a complex image.
+
+    Args:
+        item: the slice.
+        number: of the slice.
+
+    Returns:
+        What the user should know of it, or None.
+
+    Raises:
+        ValueError: it is none, since not all of its k-space was measured.
+    """
+    if item.mask is not None:
+        return check_target(measured_by_mask(item.mask), number)
+    if np.iscomplexobj(item.image):
+        return check_target(measured_in_image(item.image), number)
+    return None
+
+
+def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None, list[str]]:
+    """Find the largest magnitude and check every slice; hold the slices if they are few.
+
+    Returns:
+        The largest magnitude, the slices or None, and what the user should know of them.
+    """
     extent, held_bytes, first = Extent(), 0, None
+    notes: dict[str, None] = {}
     held: list[SourceSlice] | None = []
     for number, item in enumerate(volume.slices()):
         first = item if first is None else first
@@ -76,18 +103,20 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None]:
                 f"{volume.files[0]}: slice {number} is {item.image.shape}, the first "
                 f"{first.image.shape}; slices of a volume must be of one size"
             )
-        arrays = [array for array in item if array is not None]
+        arrays = [array for array in item if isinstance(array, np.ndarray)]
         if not all(np.isfinite(array).all() for array in arrays):
             raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
-        if item.mask is not None:
-            raise DataError(f"{volume.files[0]}: {NO_TARGET}")
+        with blaming(volume.files[0]):
+            note = item.note or judged(item, number)
+        if note is not None:
+            notes[note] = None
         extent.add(item.image)
         held_bytes += sum(array.nbytes for array in arrays)
         if held is not None:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return extent.largest, held
+    return extent.largest, held, list(notes)
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
