@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from kdmri.__main__ import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"

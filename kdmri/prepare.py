@@ -80,6 +80,7 @@ def run(config: DictConfig) -> int:
         if outcome.error:
             terminal.print(f"[red]left out[/]: {escape(outcome.error)}", soft_wrap=True)
     seconds = time.monotonic() - began
+    _print_notes(done)
     written = [outcome for outcome in done if outcome.entry and not outcome.known]
     failed = sum(not outcome.entry for outcome in done)
     slices = sum(outcome.slices for outcome in written)
@@ -119,6 +120,17 @@ def tell_subjects(planned: Plan) -> Iterator[str]:
         who = f"{len(names)} subject(s): {', '.join(names[:SHOWN])}{more}"
         yield f"{split}: {who if names else nobody}"
     yield from told.notes
+
+
+def _print_notes(done: list[Outcome]) -> None:
+    """Print what the user should know of volumes, a line for each sentence and one of its files."""
+    about: dict[str, list[str]] = {}
+    for outcome in done:
+        for note in outcome.entry.notes if outcome.entry else []:
+            about.setdefault(note, []).append(outcome.name)
+    for note, names in about.items():
+        text = f"{len(names)} volume(s), such as {names[0]}: {note}"
+        console().print(f"[yellow]note[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def report_check(folder: Path) -> int:
@@ -182,7 +194,7 @@ def _store_undersampled(config: DictConfig, folder: Path) -> None:
     if config.mask is not None:
         if not Path(config.mask).is_file():
             raise ConfigurationError(f"mask={config.mask}: there is no such file")
-        rule = MaskFile(Path(config.mask))
+        rule = MaskFile(Path(config.mask), option="mask")
     name = config.acceleration.name
     mask = mask_path(Path(config.paths.masks) / folder.name, name)
     count = store_undersampled(folder, rule, name, mask)

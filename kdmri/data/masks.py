@@ -4,11 +4,12 @@ Every mask is a uint8 array (H, W) of 0 and 1 with the zero frequency at index (
 are measured: along axis 0 a line is a row, along axis 1 a column.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.npy import open_npy
 from kdmri.errors import ConfigurationError, DataError
 
@@ -142,35 +143,66 @@ class MaskFile:
     """A mask of one size from a `.npy` file, used as it is.
 
     Attributes:
-        path: array (H, W) of 0 and 1, zero frequency at the corner.
+        path: array (H, W) of 0 and 1, zero frequency at the corner. One of lines alone is taken
+            where it is plain which ones: (H, 1) and (1, W); (N,) where rows and columns differ in
+            number; and (1, 1, W, 1), columns as fastMRI writes them.
+        option: which option of the command named the file, such as "mask"; None where it was found
+            in its place.
     """
 
     path: Path
+    option: str | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, size: tuple[int, int]) -> np.ndarray:
         """Read the mask.
 
         Raises:
-            DataError: the file is unreadable, of another size, not of 0 and 1, or leaves out the
-                zero frequency.
+            DataError: the file is unreadable, of another size, not of 0 and 1, leaves out the zero
+                frequency, or has it in the middle.
         """
-        mask = self._read()
+        mask = self._spread(self._read(), size)
         if mask.shape != tuple(size):
+            way_out = (
+                "Move the file away to draw a mask by the rule of the data set, or give "
+                "task.mask_file"
+                if self.option is None
+                else f"Give one of their size, or leave {self.option} out to draw it by the rule"
+            )
             raise DataError(
                 f"mask {self.path}: its shape is {mask.shape}, the slices are {tuple(size)}; a "
-                "mask of another size never applies. Move the file away to draw a mask by the "
-                "rule of the data set, or give task.mask_file"
+                f"mask of another size never applies. {way_out}"
             )
         check_mask(mask, size, str(self.path))
+        if looks_shifted(mask):
+            raise DataError(
+                f"mask {self.path}: is densest around the middle, but the zero frequency belongs "
+                "at index (0, 0); a centred mask has to be shifted with numpy.fft.ifftshift"
+            )
         return mask.astype(np.uint8)
 
     @property
     def size(self) -> tuple[int, int]:
         """Size (H, W) of the mask; raises DataError where the file is unreadable."""
         shape = self._read().shape
-        if len(shape) != 2:
+        if len(shape) != 2 or 1 in shape:
             raise DataError(f"mask {self.path}: has shape {shape}; it must be (H, W)")
         return shape
+
+    def _spread(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Repeat a mask of lines over the slice; others stay as they are."""
+        height, width = size
+        lines = mask.reshape(-1)
+        if mask.ndim == 1 and height == width == len(lines):
+            raise DataError(
+                f"mask {self.path}: has shape {mask.shape}, which may mean rows or columns of "
+                f"{size}; give it the shape ({height}, 1) for rows or (1, {width}) for columns"
+            )
+        if mask.shape == (height, 1) or (mask.ndim == 1 and len(lines) == height):
+            return np.broadcast_to(lines[:, None], size)
+        as_fastmri = mask.ndim > 2 and mask.shape[-2:] == (width, 1) and mask.size == width
+        if mask.shape == (1, width) or as_fastmri or (mask.ndim == 1 and len(lines) == width):
+            return np.broadcast_to(lines, size)
+        return mask
 
     def _read(self) -> np.ndarray:
         try:
@@ -226,7 +258,7 @@ def choose(rule: MaskRule, folder: str | Path, acceleration: str, file: str | No
     if file is not None:
         if not Path(file).is_file():
             raise ConfigurationError(f"task.mask_file={file}: there is no such file")
-        return MaskFile(Path(file))
+        return MaskFile(Path(file), option="task.mask_file")
     published = mask_path(folder, acceleration)
     return MaskFile(published) if published.is_file() else rule
 

@@ -73,7 +73,7 @@ def read_slices(volumes: list[SourceVolume], trained: Trained, count: int) -> li
         for number, item in enumerate(checked(volume)):
             if number not in places:
                 continue
-            image = item.image / np.float32(found.largest)
+            image = item.image[volume.window(item.image.shape)] / np.float32(found.largest)
             size = size or image.shape
             image = fit_centre(image, size)
             if trained.channels == 1:

@@ -84,7 +84,7 @@ def open_checkpoint(
     if mask is not None:
         if not Path(mask).is_file():
             raise ConfigurationError(f"mask={mask}: there is no such file")
-        rule = MaskFile(Path(mask))
+        rule = MaskFile(Path(mask), option="mask")
     if "task" in facts:
         told_task = facts["task"]
         sampling = told_task.get("sampling") if isinstance(told_task, dict) else None

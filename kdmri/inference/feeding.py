@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.data.cropping import fit_centre_tensor
+from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import SourceSlice, SourceVolume
 from kdmri.errors import DataError
@@ -62,6 +63,13 @@ class Feed:
         return self.volume.shown or self.survey.size
 
     @property
+    def _window(self) -> tuple[slice, slice]:
+        """Rows and columns of measured slices that are shown; all of fully sampled ones."""
+        if self.survey.has_target:
+            return slice(None), slice(None)
+        return self.volume.window(self.survey.size)
+
+    @property
     def data_range(self) -> float:
         """Largest magnitude at the network's scale."""
         return self.survey.largest / self.scale
@@ -100,7 +108,10 @@ class Feed:
         while chunk := list(islice(numbered, size)):
             numbers = torch.tensor([number for number, _ in chunk], device=device)
             items = [item for _, item in chunk]
-            images = torch.stack([self._channels(item.image) for item in items]).to(device)
+            read = [item.image for item in items]
+            if self.survey.has_target:
+                read = [image[self.volume.window(image.shape)] for image in read]
+            images = torch.stack([self._channels(image) for image in read]).to(device)
             if self.padded is not None:
                 images = fit_centre_tensor(images, self.padded)
             slices = Slice(
@@ -117,7 +128,7 @@ class Feed:
 
     def shown(self, images: Tensor) -> Tensor:
         """Undo the padding of images (B, C, H, W) and cut them to what is shown."""
-        return fit_centre_tensor(fit_centre_tensor(images, self.survey.size), self.size)
+        return fit_centre_tensor(images, self.survey.size)[(..., *self._window)]
 
     def _channels(self, image: np.ndarray) -> Tensor:
         """Scale an image (H, W) to float32 (C, H, W), in the way that training data is prepared."""
@@ -171,6 +182,11 @@ def feed(
         raise DataError(
             f"{file}: the zero frequency of its k-space, index (0, 0), is not measured; is it "
             "shifted?"
+        )
+    if looks_shifted(mask):
+        raise DataError(
+            f"{file}: its k-space is measured most densely around the middle, but the zero frequency "
+            "belongs at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
         )
     if (mask > known).sum() > (1 - DENSE) * mask.sum():
         raise DataError(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -12,19 +12,16 @@ import numpy as np
 
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.npy import open_npy
-from kdmri.data.prepare.kspace import NO_TARGET, root_sum_of_squares
+from kdmri.data.prepare.kspace import root_sum_of_squares
 from kdmri.data.prepare.naming import UNREADABLE, blaming, natural, split_of
 from kdmri.data.prepare.nifti import nifti_volumes
 from kdmri.data.prepare.options import check_flags
+from kdmri.data.prepare.sampling_pattern import check_target, corner_mask, measured
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import DataError
 
 IMAGE = re.compile(r"(CC\d+)(?:_[a-z]+_\d+_\d+_[MF])?\.nii(?:\.gz)?")
 """Images are named by number, vendor, field, age and sex; whatever else ends in .nii is a mask."""
-
-MEASURED = 0.5
-"""Share of the samples from which on k-space counts as fully sampled; the owner's partial Fourier
-leaves out 0.15, the masks of the challenge's test files 0.8 and more."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +36,16 @@ class Calgary(Reader):
     - `CC0001_philips_15_55_M.nii.gz`: images, original or skull-stripped; axial slices. Masks,
       whose names go on after that, are left out.
 
-    Where the zero frequency lies is told from the middle slice, by its strongest sample: the owner
+    Where the zero frequency lies is told by the strongest sample of the middle slice: the owner
     shows all images as |ifft2(kspace)|, for which it makes no difference.
 
     Attributes:
         keep_coils: give the k-space of the 12 channels too.
+        undersampled: give single-channel k-space as it was measured.
     """
 
     keep_coils: bool
+    undersampled: bool = field(default=False, repr=False)
     raw: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -83,35 +82,43 @@ class Calgary(Reader):
         except UNREADABLE as error:
             unusable = unreadable(path, error)
             return replace(unusable, name=path.stem, subject=path.stem, split=split)
-        slices = partial(_single_channel if single else self._multi_channel, path)
+        slices = partial(self._single_channel if single else self._multi_channel, path)
         return SourceVolume(path.stem, path.stem, (path,), slices, split=split)
 
     def _multi_channel(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
-            for coils in _uncentred(_channels(file), must_be_full=True):
+            for index, coils in enumerate(_uncentred(_channels(file))):
+                count = len(coils) if self.undersampled else 1
+                note = check_target(measured(coils, centred=False), index, count)
                 image = root_sum_of_squares(np.fft.ifft2(coils, norm="ortho"))
-                yield SourceSlice(image, coils if self.keep_coils else None)
+                yield SourceSlice(image, coils if self.keep_coils else None, note=note)
+
+    def _single_channel(self, path: Path) -> Iterator[SourceSlice]:
+        with blaming(path):
+            for index, kspace in enumerate(_uncentred(_map(path))):
+                found = measured(kspace, centred=False)
+                image = np.fft.ifft2(kspace[0], norm="ortho").astype(np.complex64)
+                if self.undersampled:
+                    yield SourceSlice(image, mask=corner_mask(found))
+                else:
+                    yield SourceSlice(image, note=check_target(found, index))
 
 
-def _single_channel(path: Path) -> Iterator[SourceSlice]:
-    with blaming(path):
-        for kspace in _uncentred(_map(path), must_be_full=False):
-            yield SourceSlice(np.fft.ifft2(kspace[0], norm="ortho").astype(np.complex64))
-
-
-def _uncentred(stored: np.ndarray | h5py.Dataset, must_be_full: bool) -> Iterator[np.ndarray]:
+def _uncentred(stored: np.ndarray | h5py.Dataset) -> Iterator[np.ndarray]:
     """Give slice after slice of k-space as this project keeps it.
 
     Args:
         stored: float (S, H, W, 2 * coils), real and imaginary parts in turn.
-        must_be_full: refuse k-space most of which was not measured.
 
     Yields:
         complex64 (coils, H, W), orthonormal, zero frequency at index (0, 0).
     """
-    strength = np.abs(_complex(stored[stored.shape[0] // 2])).sum(axis=0)
-    if must_be_full and 0 < np.count_nonzero(strength) < MEASURED * strength.size:
-        raise ValueError(NO_TARGET)
+    count = stored.shape[0]
+    strength = np.zeros(stored.shape[1:3])
+    for index in sorted(range(count), key=lambda index: abs(index - count // 2)):
+        strength = np.abs(_complex(stored[index])).sum(axis=0)
+        if strength.any():  # slices at the edges may be empty
+            break
     peak = np.unravel_index(strength.argmax(), strength.shape)
     centred = [
         axis - 2

@@ -14,6 +14,7 @@ from kdmri.data.layout import (
     read_slice,
     reading,
 )
+from kdmri.data.prepare.sampling_pattern import fault, measured_in_image
 from kdmri.errors import DataError
 
 UNDERSAMPLED = "acc_"
@@ -60,6 +61,8 @@ def _check_file(path: Path) -> tuple[int, int, int]:
         for key in filter(None, keys):
             for index in range(volume.shape[2]):
                 values = read_slice(file, volume, key, index)
+                if key == COMPLEX_TARGET:
+                    _check_sampling(path, values, index)
                 reached = max(reached, float(np.abs(values).max())) if key == target else reached
         largest = largest_magnitude(file, volume)
         if abs(largest - reached) > 1e-3 * reached:
@@ -72,6 +75,13 @@ def _check_file(path: Path) -> tuple[int, int, int]:
     if largest > 1 + 1e-3:
         raise DataError(f"{path}: {target} reaches {largest:g}; volumes are scaled to [0, 1]")
     return volume.shape
+
+
+def _check_sampling(path: Path, image: np.ndarray, index: int) -> None:
+    """See that a complex target was fully sampled: zero-filled images look like others."""
+    reason = fault(measured_in_image(image))
+    if reason is not None:
+        raise DataError(f"{path}: slice {index}: {COMPLEX_TARGET}: {reason}")
 
 
 def _check_magnitude(path: Path, real: np.ndarray, complex_: np.ndarray, largest: float) -> None:

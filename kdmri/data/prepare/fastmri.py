@@ -13,14 +13,13 @@ from kdmri.data.geometry import Geometry
 from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.prepare.kspace import (
     centred_ifft2,
-    crop_images,
     root_sum_of_squares,
-    several_coils,
     uncentred_kspace,
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.prepare.options import check_flags
-from kdmri.data.prepare.raw_header import parse_header, voxel_size
+from kdmri.data.prepare.raw_header import IncompleteHeader, parse_header, voxel_size
+from kdmri.data.prepare.sampling_pattern import check_target, corner_mask, measured, whole_lines
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 
 RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
@@ -32,15 +31,17 @@ class FastMRI(Reader):
 
     `kspace` is complex64 (S, H, W), single coil, or (S, coils, H, W), zero frequency in the middle,
     the readout along H. Images are cropped around their centre to the matrix of the header's
-    reconSpace, which removes the oversampling of the readout: the complex image of a single coil
-    (its magnitude is the file's `reconstruction_esc`), or the root sum of squares of several coils,
-    float32 (`reconstruction_rss`).
+    reconSpace, which removes the oversampling of the readout, as fastMRI itself does (from
+    (n - m) // 2 on): the complex image of a single coil (its magnitude is the file's
+    `reconstruction_esc`), or the root sum of squares of several coils, float32
+    (`reconstruction_rss`). What was measured, the samples tell and no key `mask`: padding of the
+    phase encoding is zero in full files too, and files with all samples carry masks for later use.
 
     Attributes:
         keep_coils: give the coils' k-space too, of the cropped coil images; single-coil files have
             none.
-        undersampled: give files with a `mask` as they are, single coil only: zero-filled images,
-            cropped along the readout alone, since k-space of other crops is sampled nowhere.
+        undersampled: give files as they were measured, single coil only: images cropped along the
+            readout alone, where whole columns of k-space are sampled.
     """
 
     keep_coils: bool
@@ -61,42 +62,84 @@ class FastMRI(Reader):
         for path in find(source, (".h5",), "fastMRI files (.h5)"):
             split = split_of(path, source)
             try:
-                subject, size, masked = _inspect(path, self.undersampled)
+                subject, size, coils = _inspect(path)
                 geometry = _geometry(path)
             except UNREADABLE as error:
                 yield replace(unreadable(path, error), subject=path.stem, split=split)
                 continue
-            slices = partial(_undersampled if masked else self._slices, path, size)
-            shown = size if masked else None
-            yield SourceVolume(path.stem, subject, (path,), slices, geometry, split, shown)
+            as_measured = self.undersampled and coils == 1
+            yield SourceVolume(
+                path.stem,
+                subject,
+                (path,),
+                partial(_as_measured if as_measured else self._slices, path, size),
+                geometry=geometry,
+                split=split,
+                shown=size if as_measured else None,
+                fastmri_crop=True,
+            )
 
     def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
             kspace = file["kspace"]
+            coils = kspace.shape[1] if kspace.ndim == 4 and self.undersampled else 1
             for index in range(kspace.shape[0]):
-                images = crop_images(centred_ifft2(kspace[index]), size)
+                values = kspace[index]
+                note = check_target(measured(values), index, coils)
+                images = _crop(centred_ifft2(values), size)
                 if images.ndim == 2:
-                    yield SourceSlice(images)
+                    yield SourceSlice(images, note=note)
                 else:
-                    coils = uncentred_kspace(images) if self.keep_coils else None
-                    yield SourceSlice(root_sum_of_squares(images), coils)
+                    kept = uncentred_kspace(images) if self.keep_coils else None
+                    yield SourceSlice(root_sum_of_squares(images), kept, note=note)
 
 
-def _undersampled(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
-    """Give zero-filled images (size[0], W) and their mask; the columns of k-space are masked."""
+def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
+    """Give images of one coil with what was measured of each.
+
+    Where whole columns of k-space are sampled, images are cropped along the readout, to
+    (size[0], W); else not at all.
+    """
     with blaming(path), open_hdf5(path) as file:
         kspace = file["kspace"]
-        columns = np.fft.ifftshift(np.asarray(file["mask"]).reshape(-1) != 0)
-        if columns.size != kspace.shape[-1]:
-            raise ValueError(f"mask tells of {columns.size} columns, kspace has {kspace.shape[-1]}")
-        mask = np.broadcast_to(columns, (size[0], columns.size)).astype(np.uint8)
+        by_columns: bool | None = None
+        for index in _from_middle(kspace.shape[0]):
+            samples = measured(_one_coil(kspace[index])).samples
+            if samples.any():
+                by_columns = whole_lines(samples) is not None
+                break
         for index in range(kspace.shape[0]):
-            images = crop_images(centred_ifft2(kspace[index]), mask.shape)
-            yield SourceSlice(images, mask=mask)
+            values = _one_coil(kspace[index])
+            images, found = centred_ifft2(values), measured(values)
+            if not by_columns:
+                yield SourceSlice(images, mask=corner_mask(found))
+                continue
+            columns = whole_lines(found.samples)
+            if columns is None:
+                raise ValueError(f"slice {index} of its k-space is not sampled along whole columns")
+            images = _crop(images, (size[0], values.shape[1]))
+            mask = np.broadcast_to(np.fft.ifftshift(columns), images.shape)
+            yield SourceSlice(images, mask=mask.astype(np.uint8))
 
 
-def _inspect(path: Path, undersampled: bool) -> tuple[str, tuple[int, int], bool]:
-    """Check a file without reading its k-space; returns subject, image size (H, W), masked."""
+def _from_middle(count: int) -> list[int]:
+    """Order slices from the middle on, since those at the edges may be empty."""
+    return sorted(range(count), key=lambda index: abs(index - count // 2))
+
+
+def _one_coil(kspace: np.ndarray) -> np.ndarray:
+    """Take the only coil out of k-space (H, W) or (1, H, W)."""
+    return kspace.reshape(kspace.shape[-2:])
+
+
+def _crop(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Crop images (..., H, W) to a size that is not larger, as `fastmri.data.transforms` does."""
+    row, column = ((n - m) // 2 for n, m in zip(images.shape[-2:], size, strict=True))
+    return images[..., row : row + size[0], column : column + size[1]]
+
+
+def _inspect(path: Path) -> tuple[str, tuple[int, int], int]:
+    """Check a file without reading its k-space; returns subject, image size (H, W) and coils."""
     with open_hdf5(path) as file:
         kspace = file.get("kspace")
         if not isinstance(kspace, h5py.Dataset):
@@ -106,16 +149,12 @@ def _inspect(path: Path, undersampled: bool) -> tuple[str, tuple[int, int], bool
                 f"kspace is {kspace.dtype} of shape {kspace.shape}; it must be complex, (S, H, W) "
                 "or (S, coils, H, W)"
             )
-        masked = "mask" in file
-        if masked and not undersampled:
-            raise ValueError("its k-space is undersampled (key mask): no target can be made of it")
-        if masked and kspace.ndim == 4:
-            raise ValueError(several_coils(kspace.shape[1]))
+        coils = kspace.shape[1] if kspace.ndim == 4 else 1
         wanted = _recon_size(file)
         patient = file.attrs.get("patient_id") or path.stem
         height, width = (min(pair) for pair in zip(wanted, kspace.shape[-2:], strict=True))
     subject = patient.decode() if isinstance(patient, bytes) else str(patient)
-    return subject, (height, width), masked
+    return subject, (height, width), coils
 
 
 def _geometry(path: Path) -> Geometry | None:
@@ -133,13 +172,17 @@ def _geometry(path: Path) -> Geometry | None:
 
 
 def _recon_size(file: h5py.File) -> tuple[int, int]:
-    """Give (H, W) of the file's reconstruction, which the header tells too."""
-    size = None
+    """Give (H, W) of the file's reconstruction, which the header tells where there is none.
+
+    A header that is none of ISMRMRD (M4Raw has such) is a fault where the size is not known else.
+    """
+    told = [file[key].shape[-2:] for key in RECONSTRUCTIONS if key in file]
     if "ismrmrd_header" in file:
-        size = parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2]
-    for key in RECONSTRUCTIONS:
-        if key in file:
-            return file[key].shape[-2:]
-    if size is None:
+        try:
+            told.append(parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2])
+        except IncompleteHeader:
+            if not told:
+                raise
+    if not told:
         raise ValueError(f"neither ismrmrd_header nor {' nor '.join(RECONSTRUCTIONS)} is there")
-    return size
+    return told[0]

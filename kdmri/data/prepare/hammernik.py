@@ -4,7 +4,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from kdmri.data.prepare.kspace import centred_ifft2, uncentred_kspace
 from kdmri.data.prepare.matlab5 import check_matlab5
 from kdmri.data.prepare.naming import blaming, find, natural
 from kdmri.data.prepare.options import check_flags
+from kdmri.data.prepare.sampling_pattern import check_target, measured
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import DataError
 
@@ -39,9 +40,11 @@ class HammernikKnee(Reader):
 
     Attributes:
         keep_coils: give the coils' k-space and sensitivities too.
+        undersampled: refuse undersampled k-space for its number of coils, not as a target.
     """
 
     keep_coils: bool
+    undersampled: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         check_flags(self, "keep_coils")
@@ -85,12 +88,14 @@ class HammernikKnee(Reader):
                 f"{espirit}: sensitivities (coils, H, W) are {sensitivities.shape}, but rawdata "
                 f"of {rawdata.name} is {kspace.shape}"
             )
+        with blaming(rawdata):
+            note = check_target(measured(kspace), 0, len(kspace) if self.undersampled else 1)
         images = centred_ifft2(kspace)
         image = (sensitivities.conj() * images).sum(axis=0)
         if self.keep_coils:
-            yield SourceSlice(image, uncentred_kspace(images), sensitivities)
+            yield SourceSlice(image, uncentred_kspace(images), sensitivities, note=note)
         else:
-            yield SourceSlice(image)
+            yield SourceSlice(image, note=note)
 
 
 def _published_split(case: str) -> str | None:

@@ -13,17 +13,16 @@ import numpy as np
 
 from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.prepare.kspace import (
-    NO_TARGET,
     centred_ifft,
     crop_images,
     root_sum_of_squares,
-    several_coils,
     uncentred_kspace,
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.raw_geometry import Stack, slice_order, stack
 from kdmri.data.prepare.raw_header import Encoding, parse_header
+from kdmri.data.prepare.sampling_pattern import NO_TARGET, Measured, check_target, fault
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import ConfigurationError
 
@@ -58,14 +57,13 @@ class Ismrmrd(Reader):
     the readout. Images are cropped to the field of view of the header's
     reconSpace at the resolution of the scan, which gives its matrix unless the vendor interpolates:
     k-space filled up with zeros would only look like data. Averages are averaged; noise is not
-    decorrelated between coils. One coil gives a complex64 image, several their root sum of squares,
-    float32.
+    decorrelated between coils. Lines of zeros alone count as not acquired. One coil gives a
+    complex64 image, several their root sum of squares, float32.
 
     Attributes:
         group: group of the HDF5 file that the scan is in.
         keep_coils: give the k-space of several coils too, of the cropped coil images.
-        undersampled: give scans of one coil with missing lines as they are: zero-filled images,
-            cropped along the readout alone.
+        undersampled: give scans of one coil as they were measured, cropped along the readout alone.
     """
 
     group: str = "dataset"
@@ -143,24 +141,70 @@ class Ismrmrd(Reader):
             number = heads["idx"]["slice"]
             for index in slice_order(heads[imaging]):
                 lines = _records(stored, np.flatnonzero(imaging & (number == index)))
-                filled, counts = _fill(lines, encoding, _has_partitions(heads[imaging]))
-                full = _is_full(counts)
-                if not full and not self.undersampled:
-                    raise ValueError(NO_TARGET)
-                rows = None if full else _measured_rows(counts)
-                if rows is not None and filled.shape[1] > 1:
-                    raise ValueError(several_coils(filled.shape[1]))
+                filled, acquired = _fill(lines, encoding, _has_partitions(heads[imaging]))
+                rows, note = self._judged(acquired, filled.shape[1], int(index))
                 for images in _coil_images(filled, encoding, crop_rows=rows is None):
-                    yield self._combined(images, rows)
+                    yield self._combined(images, rows, note)
 
-    def _combined(self, images: np.ndarray, rows: np.ndarray | None) -> SourceSlice:
+    def _judged(
+        self, acquired: "Acquired", coils: int, number: int
+    ) -> tuple[np.ndarray | None, str | None]:
+        """Judge what was measured of a slice or slab.
+
+        Returns:
+            The measured rows, bool, zero frequency at index 0, where they are wanted; and what the
+            user should know.
+        """
+        counted = coils if self.undersampled else 1
+        if not self.undersampled or coils > 1:
+            notes = [check_target(plane, number, counted, exact=True) for plane in acquired.planes]
+            return None, notes[-1]
+        for plane in acquired.planes:
+            if fault(plane, exact=True) not in (None, NO_TARGET):
+                check_target(plane, number)
+        return acquired.rows(), None
+
+    def _combined(
+        self, images: np.ndarray, rows: np.ndarray | None, note: str | None
+    ) -> SourceSlice:
         if rows is not None:
             mask = np.broadcast_to(rows[:, None], images[0].shape).astype(np.uint8)
             return SourceSlice(images[0], mask=mask)
         if len(images) == 1:
-            return SourceSlice(images[0])
+            return SourceSlice(images[0], note=note)
         kspace = uncentred_kspace(images) if self.keep_coils else None
-        return SourceSlice(root_sum_of_squares(images), kspace)
+        return SourceSlice(root_sum_of_squares(images), kspace, note=note)
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """What was acquired of a slice or slab.
+
+    Attributes:
+        lines: whether each line was, bool (partitions, rows), zero frequency in the middle.
+        columns: whether each sample along the readout was, bool (samples,).
+    """
+
+    lines: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def planes(self) -> list[Measured]:
+        """Planes of k-space to judge: of both phase encodings in 3D, then of rows and columns."""
+        plane = np.asarray(self.lines.any(axis=0))[:, None] & self.columns
+        planes = [self.lines, plane] if len(self.lines) > 1 else [plane]
+        return [Measured(samples, samples) for samples in planes]
+
+    def rows(self) -> np.ndarray:
+        """Give the measured rows, bool, zero frequency at index 0.
+
+        Raises:
+            ValueError: lines between others are missing, and not in all partitions the same.
+        """
+        aliased = fault(self.planes[0], exact=True) is not None
+        if aliased and (self.lines != self.lines[0]).any():
+            raise ValueError("its partitions are not all sampled along the same rows")
+        return np.fft.ifftshift(self.lines.any(axis=0))
 
 
 def _package() -> ModuleType:
@@ -238,7 +282,7 @@ def _records(stored: h5py.Dataset, places: np.ndarray) -> Iterator[np.void]:
 
 def _fill(
     records: Iterable[np.void], encoding: Encoding, partitions: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, Acquired]:
     """Put the lines of a slice or slab at their places; averages are averaged.
 
     Args:
@@ -248,61 +292,56 @@ def _fill(
 
     Returns:
         complex64 (partitions, coils, phase encoding, columns): k-space in the first and third axis,
-        images along the readout, cropped to what is shown; and how often each line was acquired,
-        (partitions, phase encoding).
+        images along the readout, cropped to what is shown; and what of it was acquired.
 
     Raises:
         ValueError: a line does not fit into the encoded matrix.
     """
-    _, rows, slabs = encoding.encoded.matrix
+    samples, rows, slabs = encoding.encoded.matrix
     slabs = slabs if partitions else 1
-    columns = _shown(encoding, 0)
+    shown = _shown(encoding, 0)
     filled, counts = None, np.zeros((slabs, rows), int)
+    columns = np.zeros(samples, bool)
     for record in records:
-        line = _readout(record, encoding.encoded.matrix[0], columns)
+        line = _readout(record, samples)
         steps = record["head"]["idx"]
         row = _place(int(steps["kspace_encode_step_1"]), encoding.centre[0], rows)
         slab = _place(int(steps["kspace_encode_step_2"]), encoding.centre[1], slabs)
         if filled is None:
-            filled = np.zeros((slabs, len(line), rows, columns), np.complex64)
-        filled[slab, :, row] += line
+            filled = np.zeros((slabs, len(line), rows, shown), np.complex64)
+        sampled = line.any(axis=0)
+        if not sampled.any():
+            continue
+        filled[slab, :, row] += crop_images(centred_ifft(line, (-1,)), (len(line), shown))
         counts[slab, row] += 1
+        columns |= sampled
     assert filled is not None
     filled /= np.maximum(counts, 1)[:, None, :, None]
-    return filled, counts
+    return filled, Acquired(counts > 0, columns)
 
 
-def _is_full(counts: np.ndarray) -> bool:
-    """Tell whether no line between others is missing, so that the image is not aliased."""
-    occupied = counts.any(axis=1)
-    acquired = [np.flatnonzero(lines) for lines in (occupied, *counts[occupied])]
-    return all(len(lines) > lines[-1] - lines[0] for lines in acquired)
+def _readout(record: np.void, samples: int) -> np.ndarray:
+    """Give k-space of a line (coils, samples) with the zero frequency at samples // 2.
 
-
-def _measured_rows(counts: np.ndarray) -> np.ndarray:
-    """Give the measured rows of undersampled k-space, bool, zero frequency at index 0.
-
-    Raises:
-        ValueError: partitions are missing, or not all have the same rows.
+    It lies at the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does
+    not tell, and means the middle. What an asymmetric echo has not is zero, and what it has beyond
+    the matrix is left out.
     """
-    measured = counts > 0
-    if (measured != measured[0]).any():
-        raise ValueError("its partitions are not all sampled along the same rows")
-    return np.fft.ifftshift(measured[0])
-
-
-def _readout(record: np.void, samples: int, columns: int) -> np.ndarray:
-    """Transform a line to (coils, columns): image along the readout, its oversampling cropped."""
     head = record["head"]
     coils, count = int(head["active_channels"]), int(head["number_of_samples"])
     first, last = int(head["discard_pre"]), count - int(head["discard_post"])
-    offset = 0 if count == samples else samples // 2 - int(head["center_sample"])
-    if offset + first < 0 or offset + last > samples:
+    centre = int(head["center_sample"]) or count // 2
+    if last - first > samples:
         raise ValueError(f"a line of {count} samples does not fit into an encoded matrix {samples}")
+    if not 0 <= centre < count:
+        raise ValueError(f"center_sample {centre} lies outside a line of {count} samples")
+    offset = samples // 2 - centre
+    first, last = max(first, -offset), min(last, samples - offset)
     data = record["data"].view(np.complex64).reshape(coils, count)
     line = np.zeros((coils, samples), np.complex64)
-    line[:, offset + first : offset + last] = data[:, first:last]
-    return crop_images(centred_ifft(line, (-1,)), (coils, columns))
+    if first < last:
+        line[:, offset + first : offset + last] = data[:, first:last]
+    return line
 
 
 def _place(step: int, centre: int | None, size: int) -> int:

@@ -5,7 +5,6 @@ import numpy as np
 from kdmri.data.cropping import fit_centre
 
 IN_PLANE = (-2, -1)
-NO_TARGET = "its k-space is undersampled: no target can be made of it"
 
 
 def centred_ifft(kspace: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -48,31 +47,3 @@ def crop_images(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Crop or zero-pad the last two axes (..., H, W) around their centre to (H', W')."""
     in_front = np.moveaxis(images, IN_PLANE, (0, 1))
     return np.moveaxis(fit_centre(in_front, size), (0, 1), IN_PLANE)
-
-
-def several_coils(count: int) -> str:
-    """Say why undersampled k-space of several coils is refused."""
-    return (
-        f"its k-space is undersampled and of {count} coils: a magnitude image combined from them "
-        "has no k-space with that mask, so no network for one coil can be consistent with it"
-    )
-
-
-HOLES = 0.01
-"""Share of samples within k-space that may be zero by chance."""
-
-
-def has_holes(measured: np.ndarray) -> bool:
-    """Tell undersampled k-space from one that lacks its edges alone.
-
-    Those are a partial Fourier scan, an elliptical one, and an image that was interpolated.
-
-    Args:
-        measured: whether each sample is not zero, bool (H, W), zero frequency in the middle.
-    """
-    within = np.zeros_like(measured)
-    for axis in (0, 1):
-        before = np.logical_or.accumulate(measured, axis=axis)
-        behind = np.flip(np.logical_or.accumulate(np.flip(measured, axis), axis=axis), axis)
-        within |= before & behind
-    return int(within.sum() - measured.sum()) > HOLES * within.sum()

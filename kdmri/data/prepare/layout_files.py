@@ -73,6 +73,11 @@ class LayoutFiles(Reader):
         if self.undersampled and len(found) > 1:
             raise DataError(f"{path}: holds k-space of several accelerations: {', '.join(found)}")
         if not self.undersampled or not found:
+            if not has_target and not is_complex and found:
+                raise DataError(
+                    f"{path}: holds undersampled k-space alone ({KSPACE}{found[0]}): no target can "
+                    "be made of it"
+                )
             if not has_target and not is_complex:
                 raise DataError(
                     f"{path}: holds neither an image ({TARGET}) nor k-space ({KSPACE}4x)"

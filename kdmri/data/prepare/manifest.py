@@ -33,6 +33,7 @@ class Entry:
         nan: share of the source's values that were NaN and are 0 here.
         affine: rows of the (4, 4) that takes (row, column, slice, 1) to RAS+ mm; None where it is
             unknown, and in manifests of earlier versions.
+        notes: what the user should know of it, sentences.
     """
 
     file: str
@@ -44,6 +45,7 @@ class Entry:
     split: str
     nan: float = 0.0
     affine: list[list[float]] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.npy import open_npy
-from kdmri.data.prepare.kspace import centred_ifft2, has_holes
+from kdmri.data.prepare.kspace import centred_ifft2
 from kdmri.data.prepare.naming import blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
+from kdmri.data.prepare.sampling_pattern import corner_mask, measured
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume
 from kdmri.errors import ConfigurationError
 
@@ -22,7 +23,7 @@ class NumpyFiles(Reader):
     Attributes:
         axis: 0, 1 or 2, the slice axis of arrays with three axes; the others are rows and columns.
         kspace: the files hold k-space, complex, of one coil; otherwise images. What was not
-            measured is exactly zero.
+            measured is exactly zero: what each slice's `mask` tells.
         centred: true: frequency zero of that k-space lies in the middle (N//2), and so does the
             image's origin, as in raw data; "kspace": the former alone, as in
             `fftshift(fft2(image))`; false: both lie at index 0.
@@ -82,10 +83,9 @@ class NumpyFiles(Reader):
 
     def _slice(self, values: np.ndarray) -> SourceSlice:
         image = self._image(values)
-        measured = values != 0 if self.centred else np.fft.fftshift(values != 0)
-        if not self.kspace or not has_holes(measured):
+        if not self.kspace:
             return SourceSlice(image)
-        return SourceSlice(image, mask=np.fft.ifftshift(measured).astype(np.uint8))
+        return SourceSlice(image, mask=corner_mask(measured(values, bool(self.centred))))
 
     def _image(self, values: np.ndarray) -> np.ndarray:
         if self.kspace and self.centred is True:

@@ -20,6 +20,10 @@ class Space(NamedTuple):
     field_of_view: Triple
 
 
+class IncompleteHeader(ValueError):
+    """XML that lacks what an ISMRMRD header has to tell."""
+
+
 class Encoding(NamedTuple):
     """How the (first) encoding of a scan fills k-space.
 
@@ -44,8 +48,9 @@ def parse_header(xml: bytes | str) -> Encoding:
     Nothing about the patient or the site is read.
 
     Raises:
-        ValueError: no XML in UTF-8, without an encoding, or with a document type: none is needed,
-            and its entities could read files or fill the memory.
+        IncompleteHeader: it has no encoding, or lacks a part of it.
+        ValueError: no XML in UTF-8, or with a document type: none is needed, and its entities could
+            read files or fill the memory.
     """
     if not isinstance(xml, str | bytes):
         raise ValueError(f"its XML header is no text, but {type(xml).__name__}")
@@ -58,7 +63,7 @@ def parse_header(xml: bytes | str) -> Encoding:
         raise ValueError(f"its XML header is damaged ({error})") from error
     encoding = root.find("{*}encoding")
     if encoding is None:
-        raise ValueError("its XML header has no `encoding`")
+        raise IncompleteHeader("its XML header has no `encoding`")
     limits = {
         element.tag.rpartition("}")[2]: element
         for element in encoding.iterfind("{*}encodingLimits/*")
@@ -113,7 +118,7 @@ def _triple(encoding: ElementTree.Element, place: str) -> Triple:
 def _text(encoding: ElementTree.Element, place: str) -> str:
     text = encoding.findtext("/".join(f"{{*}}{name}" for name in place.split("/")))
     if text is None:
-        raise ValueError(f"its XML header has no encoding/{place}")
+        raise IncompleteHeader(f"its XML header has no encoding/{place}")
     return text.strip()
 
 

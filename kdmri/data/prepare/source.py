@@ -28,9 +28,11 @@ class SourceSlice(NamedTuple):
         sensitivities: coil sensitivities, complex64 (coils, H, W), or None.
         kspace: stored undersampled k-space, complex64 (H, W), orthonormal, zero frequency at the
             corner, of `image`; None where the source has none.
-        mask: 1 where k-space was measured, uint8 (H, W), where the source holds undersampled
-            k-space alone: `image` is zero-filled then, and no target. None elsewhere.
+        mask: 1 where k-space was measured, uint8 (H, W), zero frequency at the corner, of stored
+            k-space of one coil that `image` is made of, as it is before any crop of what was
+            undersampled. Whether it is undersampled, is told by `sampling_pattern.fault` alone.
         nan: pixels of `image` that were NaN and are 0 now.
+        note: what the user should know of it, a sentence about the volume; None for nothing.
     """
 
     image: np.ndarray
@@ -39,6 +41,7 @@ class SourceSlice(NamedTuple):
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
     nan: int = 0
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,10 @@ class SourceVolume:
         geometry: where the images lie, once they are cropped to `shown` where that is; None where
             nothing is known.
         split: "train", "validation" or "test" where the owner's release fixes it, else None.
-        shown: (H, W) that images are cropped to once they are reconstructed, where undersampled
-            k-space covers more.
+        shown: (H, W) that images are cropped to, where `slices` gives all that k-space covers:
+            fully sampled ones before they are used, others once they are reconstructed.
+        fastmri_crop: whether that begins at (n - m) // 2, as fastMRI's does, and not at
+            n // 2 - m // 2 (`fit_centre`): one earlier where m is odd and n is not.
         scaled: whether the largest magnitude is 1 already.
         notes: what the user should know of it although it is no error; sentences that name what
             they are about. Every command prints them, each once, before it reads slices.
@@ -73,6 +78,7 @@ class SourceVolume:
     geometry: Geometry | None = None
     split: str | None = None
     shown: tuple[int, int] | None = None
+    fastmri_crop: bool = False
     scaled: bool = False
     notes: tuple[str, ...] = ()
     nan: str | None = None
@@ -82,6 +88,14 @@ class SourceVolume:
     def spacing(self) -> Spacing | None:
         """Distances in mm between rows, columns and slices; None where unknown."""
         return None if self.geometry is None else self.geometry.spacing
+
+    def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Give the rows and columns that are shown of images of a size (H, W)."""
+        if self.shown is None:
+            return slice(None), slice(None)
+        pairs = zip(size, self.shown, strict=True)
+        row, column = ((n - m) // 2 if self.fastmri_crop else n // 2 - m // 2 for n, m in pairs)
+        return slice(row, row + self.shown[0]), slice(column, column + self.shown[1])
 
 
 SMALLEST, LARGEST = 1e-15, 1e15
@@ -134,9 +148,10 @@ class Extent:
 class Reader:
     """Base of all readers; a subclass is a frozen dataclass of its options.
 
-    A reader with an option `undersampled` gives undersampled k-space of one coil as it is where
-    that is true, and refuses it otherwise: no target can be made of it. One whose files may have
-    NaN around the body has an option `nan`, "refuse" or "zero".
+    Readers of k-space judge it by `sampling_pattern`. One with an option `undersampled` gives k-space
+    of one coil as it is where that is true, with the `mask` of each slice and uncropped, since
+    k-space of other crops is sampled nowhere; otherwise it refuses what no target can be made of.
+    One whose files may have NaN around the body has an option `nan`, "refuse" or "zero".
 
     Attributes:
         raw: whether it reads k-space, whose coils it combines to a magnitude image.

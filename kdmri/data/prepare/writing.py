@@ -16,13 +16,13 @@ from kdmri.data.layout import (
     target_keys,
     write_slices,
 )
-from kdmri.data.prepare.kspace import NO_TARGET
 from kdmri.data.prepare.manifest import Entry, fingerprint
+from kdmri.data.prepare.naming import blaming
+from kdmri.data.prepare.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
 from kdmri.data.prepare.subjects import pseudonym
-from kdmri.errors import DataError
 
 Size = tuple[int, int]
 
@@ -78,7 +78,28 @@ def write_prepared(
         split=split,
         affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
         nan=surveyed.nan,
+        notes=surveyed.notes,
     )
+
+
+def judged(item: SourceSlice, number: int) -> str | None:
+    """See that a slice is a target, by its `mask` or by the k-space of a complex image.
+
+    Args:
+        item: the slice.
+        number: of the slice.
+
+    Returns:
+        What the user should know of it, or None.
+
+    Raises:
+        ValueError: it is none, since not all of its k-space was measured.
+    """
+    if item.mask is not None:
+        return check_target(measured_by_mask(item.mask), number)
+    if np.iscomplexobj(item.image):
+        return check_target(measured_in_image(item.image), number)
+    return None
 
 
 class _Surveyed(NamedTuple):
@@ -89,22 +110,27 @@ class _Surveyed(NamedTuple):
         size: (H, W) of its slices.
         held: its slices, if they are few.
         nan: share of its values that were NaN and are 0 here.
+        notes: what the user should know of its slices, sentences.
     """
 
     largest: float
     size: Size
     held: list[SourceSlice] | None
     nan: float
+    notes: list[str]
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:
     """Find largest magnitude and size and check every slice."""
     extent, held_bytes, nan, total = Extent(), 0, 0, 0
     size: Size = (0, 0)
+    notes: dict[str, None] = {}
     held: list[SourceSlice] | None = []
-    for item in checked(volume):
-        if item.mask is not None:
-            raise DataError(f"{volume.files[0]}: {NO_TARGET}")
+    for number, item in enumerate(checked(volume)):
+        with blaming(volume.files[0]):
+            note = item.note or judged(item, number)
+        if note is not None:
+            notes[note] = None
         extent.add(item.image)
         size = item.image.shape
         nan, total = nan + item.nan, total + item.image.size
@@ -113,7 +139,7 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return _Surveyed(extent.largest, size, held, nan / total)
+    return _Surveyed(extent.largest, size, held, nan / total, list(notes))
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
