@@ -148,9 +148,10 @@ class Extent:
 class Reader:
     """Base of all readers; a subclass is a frozen dataclass of its options.
 
-    Readers of k-space judge it by `sampling_pattern`. One with an option `undersampled` gives k-space
-    of one coil as it is where that is true, with the `mask` of each slice and uncropped, since
-    k-space of other crops is sampled nowhere; otherwise it refuses what no target can be made of.
+    Readers of k-space judge it by `sampling_pattern`. One with an option `undersampled` gives
+    k-space of one coil as it is where that is true, with the `mask` of each slice and uncropped,
+    since k-space of other crops is sampled nowhere; otherwise it refuses what no target can be made
+    of.
     One whose files may have NaN around the body has an option `nan`, "refuse" or "zero".
 
     Attributes:
