@@ -33,7 +33,8 @@ class Preparation:
         form: size and simulation.
         ratios: share of the subjects for each split; None keeps the owner's split if there is one.
         seed: of the split.
-        processes: volumes are written in so many processes; 1 is this one.
+        processes: volumes are written in so many processes; 0, which no command takes: in this one,
+            which a library that crashes would end.
         strict: stop at the first file that cannot be used, instead of leaving it out.
     """
 
@@ -141,8 +142,8 @@ def _jobs(
     missing: list[int],
     splits: Mapping[str, str],
 ) -> Generator[tuple[str, Callable[[], Entry]], None, None]:
-    """Yield the name of each volume, and what returns its entry; one process is this one."""
-    if preparation.processes == 1:
+    """Yield the name of each volume, and what returns its entry or raises, as they are done."""
+    if preparation.processes == 0:
         for number in missing:
             split = splits[volumes[number].subject]
             yield volumes[number].name, partial(_write, preparation, volumes[number], split)
