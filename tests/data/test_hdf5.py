@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kdmri.data.hdf5 import open_hdf5
+from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.layout import inspect, write_volume
 from kdmri.errors import DataError
 
@@ -72,3 +72,17 @@ def test_links_within_a_file_and_what_compresses_well_are_fine(tmp_path: Path) -
     with open_hdf5(path) as file:
         assert file["volfs"].shape == (64, 64, 8)
     assert inspect(path, channels=1).shape == (64, 64, 8)
+
+
+def test_text_that_says_to_be_longer_than_its_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["xml"] = "header"
+        place = file["xml"].id.get_offset()
+    with open_hdf5(path) as file:
+        assert read_text(file, "xml") == b"header"
+    with path.open("r+b") as raw:
+        raw.seek(place)
+        raw.write((2**31).to_bytes(4, "little"))
+    with open_hdf5(path) as file, pytest.raises(ValueError, match="more text than the file holds"):
+        read_text(file, "xml")

@@ -46,7 +46,8 @@ class Preparation:
         ratios: share of the subjects for each split; None keeps the owner's split if there is one.
         seed: of the split.
         subjects: who is a subject, see `kdmri.data.prepare.who.tell`.
-        processes: volumes are written in so many processes; 1 is this one.
+        processes: volumes are written in so many processes; 0, which no command takes: in this one,
+            which a library that crashes would end.
         strict: stop at the first file that cannot be used, instead of leaving it out.
     """
 
@@ -202,10 +203,10 @@ def _jobs(
     missing: list[int],
     splits: Mapping[str, str],
 ) -> Generator[tuple[str, Callable[[], Entry]], None, None]:
-    """Yield the name of each volume, and what returns its entry; one process is this one."""
+    """Yield the name of each volume, and what returns its entry or raises, as they are done."""
     # Files too damaged to tell whose they are have no split, and fail where they are read.
     chosen = {number: splits.get(volumes[number].subject, "train") for number in missing}
-    if preparation.processes == 1:
+    if preparation.processes == 0:
         for number, split in chosen.items():
             yield volumes[number].name, partial(_write, preparation, volumes[number], split)
         return
