@@ -18,7 +18,7 @@ from kdmri.data.prepare.kspace import (
 )
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.prepare.options import check_flags
-from kdmri.data.prepare.raw_header import IncompleteHeader, parse_header, voxel_size
+from kdmri.data.prepare.raw_header import IncompleteHeaderError, parse_header, voxel_size
 from kdmri.data.prepare.sampling_pattern import check_target, corner_mask, measured, whole_lines
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 
@@ -180,7 +180,7 @@ def _recon_size(file: h5py.File) -> tuple[int, int]:
     if "ismrmrd_header" in file:
         try:
             told.append(parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2])
-        except IncompleteHeader:
+        except IncompleteHeaderError:
             if not told:
                 raise
     if not told:
