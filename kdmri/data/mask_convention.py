@@ -19,7 +19,7 @@ def looks_shifted(mask: np.ndarray) -> bool:
     Args:
         mask: 0 or 1, (H, W), meant to have the zero frequency at index (0, 0).
     """
-    rows, columns = mask.any(axis=1), mask.any(axis=0)
+    rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))
     if np.array_equal(mask > 0, rows[:, None] & columns):
         return _has_central_run(rows) or _has_central_run(columns)
     corner = _density(mask, (0, 0))

@@ -184,8 +184,8 @@ def feed(
         )
     if looks_shifted(mask):
         raise DataError(
-            f"{file}: its k-space is measured most densely around the middle, but the zero frequency "
-            "belongs at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
+            f"{file}: its k-space is measured most densely around the middle, but the zero "
+            "frequency belongs at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
         )
     if (mask > known).sum() > (1 - DENSE) * mask.sum():
         raise DataError(

@@ -117,7 +117,7 @@ class _Sampling:
         if not found.samples.any():
             return found
         self._support = found.samples if self._support is None else self._support | found.samples
-        reason = None if self._stored else fault(found)
+        reason = None if self._stored else fault(found, declared=item.declared)
         if reason == NO_CENTRE:
             raise DataError(f"{self._path}: {reason} (slice {number})")
         self._aliased |= reason is not None
@@ -184,6 +184,6 @@ def measured_kspace(item: SourceSlice) -> np.ndarray | None:
 
 def _mask(support: np.ndarray) -> np.ndarray:
     """Tell the mask, uint8 (H, W), from the samples that are in any slice not zero."""
-    lines = support.any(axis=1)[:, None] & support.any(axis=0)
+    lines = np.asarray(support.any(axis=1))[:, None] & support.any(axis=0)
     is_lines = support.sum() >= DENSE * lines.sum()
     return (lines if is_lines else support).astype(np.uint8)

@@ -18,7 +18,7 @@ class Space(NamedTuple):
     field_of_view: Triple
 
 
-class IncompleteHeader(ValueError):
+class IncompleteHeaderError(ValueError):
     """XML that lacks what an ISMRMRD header has to tell."""
 
 
@@ -46,7 +46,7 @@ def parse_header(xml: bytes | str) -> Encoding:
     Nothing about the patient or the site is read.
 
     Raises:
-        IncompleteHeader: it has no encoding, or lacks a part of it.
+        IncompleteHeaderError: it has no encoding, or lacks a part of it.
         ValueError: no XML in UTF-8, or with a document type: none is needed, and its entities could
             read files or fill the memory.
     """
@@ -59,7 +59,7 @@ def parse_header(xml: bytes | str) -> Encoding:
         raise ValueError(f"its XML header is damaged ({error})") from error
     encoding = root.find("{*}encoding")
     if encoding is None:
-        raise IncompleteHeader("its XML header has no `encoding`")
+        raise IncompleteHeaderError("its XML header has no `encoding`")
     limits = {
         element.tag.rpartition("}")[2]: element
         for element in encoding.iterfind("{*}encodingLimits/*")
@@ -92,7 +92,7 @@ def _triple(encoding: ElementTree.Element, place: str) -> Triple:
 def _text(encoding: ElementTree.Element, place: str) -> str:
     text = encoding.findtext("/".join(f"{{*}}{name}" for name in place.split("/")))
     if text is None:
-        raise IncompleteHeader(f"its XML header has no encoding/{place}")
+        raise IncompleteHeaderError(f"its XML header has no encoding/{place}")
     return text.strip()
 
 

@@ -28,6 +28,7 @@ class SourceSlice(NamedTuple):
         mask: 1 where k-space was measured, uint8 (H, W), zero frequency at the corner, of stored
             k-space of one coil that `image` is made of, as it is before any crop of what was
             undersampled. Whether it is undersampled, is told by `sampling_pattern.fault` alone.
+        declared: whether the source says that it is undersampled; see `sampling_pattern.fault`.
         note: what the user should know of it, a sentence about the volume; None for nothing.
     """
 
@@ -36,6 +37,7 @@ class SourceSlice(NamedTuple):
     sensitivities: np.ndarray | None = None
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
+    declared: bool = False
     note: str | None = None
 
 
@@ -124,7 +126,7 @@ class Extent:
 class Reader:
     """Base of all readers; a subclass is a frozen dataclass of its options.
 
-    Readers of k-space judge it by `sampling_pattern`. One with an option `undersampled` gives k-space
+    Readers of k-space judge it by `sampling_pattern`. One with an option `undersampled` gives that
     of one coil as it is where that is true, with the `mask` of each slice and uncropped, since
     k-space of other crops is sampled nowhere; otherwise it refuses what no target can be made of.
 
