@@ -30,10 +30,11 @@ def card(
     size = (batch.target.shape[-2], batch.target.shape[-1])
     data = trained.facts.get("data", {})
     about = "magnitude" if channels == 1 else "real and imaginary part"
+    axis, line = ("H", "row") if network.axis == 0 else ("W", "column")
     lines = {
         "image": f"float32 (B, {channels}, H, W), {about}: what the task makes of k-space",
         "kspace": "float32 (B, 2, H, W), real and imaginary part, zero where not measured",
-        "lines": "float32 (H,) or (W,), 1 where a row or column of k-space is measured, else 0",
+        "lines": f"float32 ({axis},), 1 where a {line} of k-space is measured, else 0",
         "mask": "float32 (1, 1, H, W), 1 where k-space is measured, else 0",
     }
     inputs = "\n".join(f"- `{key}`: {lines[key]}" for key in network.inputs)

@@ -121,7 +121,7 @@ class _Sampling:
         if not found.samples.any():
             return found
         self._support = found.samples if self._support is None else self._support | found.samples
-        reason = None if self._stored else fault(found)
+        reason = None if self._stored else fault(found, declared=item.declared)
         if reason == NO_CENTRE:
             raise DataError(f"{self._path}: {reason} (slice {number})")
         self._aliased |= reason is not None

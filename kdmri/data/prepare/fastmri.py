@@ -19,7 +19,13 @@ from kdmri.data.prepare.kspace import (
 from kdmri.data.prepare.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.raw_header import IncompleteHeaderError, parse_header, voxel_size
-from kdmri.data.prepare.sampling_pattern import check_target, corner_mask, measured, whole_lines
+from kdmri.data.prepare.sampling_pattern import (
+    Measured,
+    check_target,
+    corner_mask,
+    measured,
+    whole_lines,
+)
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 
 RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
@@ -34,8 +40,8 @@ class FastMRI(Reader):
     reconSpace, which removes the oversampling of the readout, as fastMRI itself does (from
     (n - m) // 2 on): the complex image of a single coil (its magnitude is the file's
     `reconstruction_esc`), or the root sum of squares of several coils, float32
-    (`reconstruction_rss`). What was measured, the samples tell and no key `mask`: padding of the
-    phase encoding is zero in full files too, and files with all samples carry masks for later use.
+    (`reconstruction_rss`). What was measured, the samples tell, since files with all samples may
+    carry a `mask` for later use; it counts where it tells the same of a central part alone.
 
     Attributes:
         keep_coils: give the coils' k-space too, of the cropped coil images; single-coil files have
@@ -85,7 +91,8 @@ class FastMRI(Reader):
             coils = kspace.shape[1] if kspace.ndim == 4 and self.undersampled else 1
             for index in range(kspace.shape[0]):
                 values = kspace[index]
-                note = check_target(measured(values), index, coils)
+                found = measured(values)
+                note = check_target(found, index, coils, declared=_agrees(file, found))
                 images = _crop(centred_ifft2(values), size)
                 if images.ndim == 2:
                     yield SourceSlice(images, note=note)
@@ -111,15 +118,24 @@ def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
         for index in range(kspace.shape[0]):
             values = _one_coil(kspace[index])
             images, found = centred_ifft2(values), measured(values)
+            declared = _agrees(file, found)
             if not by_columns:
-                yield SourceSlice(images, mask=corner_mask(found))
+                yield SourceSlice(images, mask=corner_mask(found), declared=declared)
                 continue
             columns = whole_lines(found.samples)
             if columns is None:
                 raise ValueError(f"slice {index} of its k-space is not sampled along whole columns")
             images = _crop(images, (size[0], values.shape[1]))
             mask = np.broadcast_to(np.fft.ifftshift(columns), images.shape)
-            yield SourceSlice(images, mask=mask.astype(np.uint8))
+            yield SourceSlice(images, mask=mask.astype(np.uint8), declared=declared)
+
+
+def _agrees(file: h5py.File, found: Measured) -> bool:
+    """Tell whether a file has a `mask` of columns outside of which nothing was measured."""
+    columns = np.ravel(file["mask"][()]) != 0 if "mask" in file else np.ones(0, bool)
+    if columns.size != found.samples.shape[1] or columns.all():
+        return False
+    return not found.samples[:, ~columns].any()
 
 
 def _from_middle(count: int) -> list[int]:

@@ -18,6 +18,7 @@ from kdmri.data.layout import (
     read_geometry,
     reading,
 )
+from kdmri.data.prepare.kspace import is_centred
 from kdmri.data.prepare.naming import find, name_of, split_of
 from kdmri.data.prepare.source import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.errors import DataError
@@ -113,6 +114,11 @@ def _kspace_slices(volume: Volume) -> Iterator[SourceSlice]:
     """Give zero-filled images; what is measured is told from the samples that are not zero."""
     key = volume.target_key
     for values in _read(volume, [key]):
+        if is_centred(values[key]):
+            raise DataError(
+                f"{volume.path}: {key} is strongest in the middle, but the zero frequency belongs at "
+                "index (0, 0); it has to be shifted with numpy.fft.ifftshift"
+            )
         image = np.fft.ifft2(values[key], norm="ortho").astype(np.complex64)
         mask = (values[key] != 0).astype(np.uint8)
         yield SourceSlice(image, kspace=values[key], mask=mask)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.npy import open_npy
-from kdmri.data.prepare.kspace import centred_ifft2
+from kdmri.data.prepare.kspace import centred_ifft2, is_centred
 from kdmri.data.prepare.naming import blaming, find, name_of, split_of
 from kdmri.data.prepare.options import check_flags
 from kdmri.data.prepare.sampling_pattern import corner_mask, measured
@@ -85,6 +85,14 @@ class NumpyFiles(Reader):
         image = self._image(values)
         if not self.kspace:
             return SourceSlice(image)
+        if is_centred(values) is (not self.centred):
+            place, right = (
+                ("(0, 0)", "false") if self.centred else ("(H//2, W//2)", "true or kspace")
+            )
+            raise ValueError(
+                f"its k-space is strongest around index {place}, not where "
+                f"format.centred={str(self.centred).lower()} has the zero frequency; give {right}"
+            )
         return SourceSlice(image, mask=corner_mask(measured(values, bool(self.centred))))
 
     def _image(self, values: np.ndarray) -> np.ndarray:

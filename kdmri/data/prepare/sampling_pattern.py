@@ -75,7 +75,7 @@ def measured_in_image(image: np.ndarray) -> Measured:
     return Measured(strength > ROUNDING * typical, strength > SURE * typical)
 
 
-def fault(found: Measured, exact: bool = False) -> str | None:
+def fault(found: Measured, exact: bool = False, declared: bool = False) -> str | None:
     """Say why no target can be made of a slice of k-space.
 
     The zero frequency has to be measured, and everything between measured samples. Edges alone may
@@ -85,30 +85,35 @@ def fault(found: Measured, exact: bool = False) -> str | None:
     Args:
         found: what was measured of it.
         exact: no sample is zero by chance.
+        declared: the source says that it is undersampled, which counts where so much of its edges
+            is missing that samples do not tell.
 
     Returns:
         The reason, or None where it is fully sampled, or empty.
     """
     if not found.samples.any():
         return None
-    height, width = found.samples.shape
-    if not found.samples[height // 2, width // 2]:
-        return NO_CENTRE
     inside, bordering = _holes(found)
     among = int(found.samples.sum())
     if inside.any() and (exact or not by_chance(inside, among)):
         return NO_TARGET
-    return None if by_chance(bordering, among, RAGGED) else NO_TARGET
+    if not by_chance(bordering, among, RAGGED) or (declared and zero_filling(found)):
+        return NO_TARGET
+    height, width = found.samples.shape
+    return None if found.samples[height // 2, width // 2] else NO_CENTRE
 
 
-def check_target(found: Measured, number: int, coils: int = 1, exact: bool = False) -> str | None:
+def check_target(
+    found: Measured, number: int, coils: int = 1, exact: bool = False, declared: bool = False
+) -> str | None:
     """See that a target can be made of a slice of k-space.
 
     Args:
         found: what was measured of it.
         number: of the slice.
         coils: how many there are, of a reader that was asked for undersampled k-space.
-        exact: no sample is zero by chance.
+        exact: as for `fault`.
+        declared: as for `fault`.
 
     Returns:
         What the user should know of it, or None; see `zero_filling`.
@@ -116,7 +121,7 @@ def check_target(found: Measured, number: int, coils: int = 1, exact: bool = Fal
     Raises:
         ValueError: no target can be made of it; says why.
     """
-    reason = fault(found, exact)
+    reason = fault(found, exact, declared)
     if reason is None:
         return zero_filling(found)
     if reason == NO_TARGET and coils > 1:
@@ -147,7 +152,7 @@ def zero_filling(found: Measured) -> str | None:
     Half of an axis counts as acquired as far as the other half was (partial Fourier).
     """
     shape = found.samples.shape
-    acquired = [_acquired(np.asarray(found.samples.any(axis=axis))) for axis in (1, 0)]
+    acquired = [_acquired(lines) for lines in _lines(found.samples)]
     strong = any(have < STRONG * size for have, size in zip(acquired, shape, strict=True))
     if not strong or not any(acquired):
         return None
@@ -163,7 +168,7 @@ def whole_lines(samples: np.ndarray) -> np.ndarray | None:
     Args:
         samples: bool (H, W); columns may lack their ends (asymmetric echo).
     """
-    rows, columns = (np.asarray(samples.any(axis=axis)) for axis in (1, 0))
+    rows, columns = _lines(samples)
     missing = rows[:, None] & columns & ~samples
     if rows.any() and not _is_gapless(rows):
         return None
@@ -198,6 +203,11 @@ def _acquired(lines: np.ndarray) -> int:
     distance = np.arange(len(lines)) - len(lines) // 2
     reached = np.where(distance < 0, -distance, distance + 1)[lines]
     return min(len(lines), 2 * int(reached.max(initial=0)))
+
+
+def _lines(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the rows (H,) and columns (W,) that hold samples."""
+    return np.asarray(samples.any(axis=1)), np.asarray(samples.any(axis=0))
 
 
 def _is_gapless(lines: np.ndarray) -> bool:

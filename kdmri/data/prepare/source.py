@@ -32,6 +32,7 @@ class SourceSlice(NamedTuple):
             k-space of one coil that `image` is made of, as it is before any crop of what was
             undersampled. Whether it is undersampled, is told by `sampling_pattern.fault` alone.
         nan: pixels of `image` that were NaN and are 0 now.
+        declared: whether the source says that it is undersampled; see `sampling_pattern.fault`.
         note: what the user should know of it, a sentence about the volume; None for nothing.
     """
 
@@ -41,6 +42,7 @@ class SourceSlice(NamedTuple):
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
     nan: int = 0
+    declared: bool = False
     note: str | None = None
 
 
@@ -151,8 +153,7 @@ class Reader:
     Readers of k-space judge it by `sampling_pattern`. One with an option `undersampled` gives
     k-space of one coil as it is where that is true, with the `mask` of each slice and uncropped,
     since k-space of other crops is sampled nowhere; otherwise it refuses what no target can be made
-    of.
-    One whose files may have NaN around the body has an option `nan`, "refuse" or "zero".
+    of. One whose files may have NaN around the body has an option `nan`, "refuse" or "zero".
 
     Attributes:
         raw: whether it reads k-space, whose coils it combines to a magnitude image.

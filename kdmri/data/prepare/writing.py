@@ -96,7 +96,7 @@ def judged(item: SourceSlice, number: int) -> str | None:
         ValueError: it is none, since not all of its k-space was measured.
     """
     if item.mask is not None:
-        return check_target(measured_by_mask(item.mask), number)
+        return check_target(measured_by_mask(item.mask), number, declared=item.declared)
     if np.iscomplexobj(item.image):
         return check_target(measured_in_image(item.image), number)
     return None

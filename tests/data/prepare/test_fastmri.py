@@ -150,14 +150,141 @@ def test_files_in_natural_order_by_folder(tmp_path: Path, anatomy: np.ndarray) -
     assert (one.name, one.split) == ("file1", "validation")
 
 
-def test_undersampled_test_file_is_no_target(tmp_path: Path, anatomy: np.ndarray) -> None:
-    path = write(tmp_path / "singlecoil_test" / "file3.h5", oversampled(anatomy))
+RANDOM = np.isin(np.arange(40), [1, 6, 9, 15, 18, 19, 20, 21, 22, 30, 33])
+CENTRE = abs(np.arange(40) - 20) < 5
+
+
+def with_columns(path: Path, columns: np.ndarray, mask: np.ndarray | None = None) -> Path:
+    """Set all other columns of the k-space to zeros, some of them negative."""
     with h5py.File(path, "a") as file:
-        del file["reconstruction_esc"]
-        file["mask"] = np.arange(40) % 4 == 0
+        file["kspace"][...] = file["kspace"][()] * columns.astype(np.float32)
+        if mask is not None:
+            file["mask"] = mask
+    return path
+
+
+@pytest.mark.parametrize("coils", [0, 3])
+@pytest.mark.parametrize("key", [True, False])
+def test_undersampled_file_is_no_target_with_or_without_its_mask(
+    tmp_path: Path, anatomy: np.ndarray, key: bool, coils: int
+) -> None:
+    path = write(tmp_path / "singlecoil_test" / "file3.h5", oversampled(anatomy), coils)
+    with_columns(path, RANDOM, RANDOM if key else None)
     (volume,) = FastMRI(False).volumes(tmp_path)
-    with pytest.raises(DataError, match=r"file3\.h5: its k-space is undersampled \(key mask\)"):
+    message = r"file3\.h5: its k-space is undersampled: no target can be"
+    with pytest.raises(DataError, match=message):
         next(volume.slices())
+
+
+def test_mask_beside_all_samples_is_for_later_use(tmp_path: Path, anatomy: np.ndarray) -> None:
+    images = oversampled(anatomy)
+    path = write(tmp_path / "file.h5", images)
+    with h5py.File(path, "a") as file:
+        file["mask"] = RANDOM
+    (volume,) = FastMRI(False).volumes(tmp_path)
+    found = np.stack([item.image for item in volume.slices()])
+    np.testing.assert_allclose(found, centre(images), atol=1e-6)
+
+
+def test_one_undersampled_slice_is_found_and_named(tmp_path: Path, anatomy: np.ndarray) -> None:
+    path = write(tmp_path / "file.h5", oversampled(anatomy))
+    with h5py.File(path, "a") as file:
+        file["kspace"][0] = 0  # beyond the anatomy
+        file["kspace"][2] *= RANDOM
+    (volume,) = FastMRI(False).volumes(tmp_path)
+    slices = volume.slices()
+    assert not next(slices).image.any()
+    assert next(slices).image.any()
+    with pytest.raises(DataError, match=r"file\.h5: its k-space is undersampled.* \(slice 2\)"):
+        next(slices)
+
+
+def test_centre_alone_is_told_and_with_its_mask_no_target(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """Nothing lies between other samples: a mask says whether that was all that was wanted."""
+    images = oversampled(anatomy)
+    with_columns(write(tmp_path / "a.h5", images), CENTRE)
+    with_columns(write(tmp_path / "b.h5", images), CENTRE, CENTRE)
+    told, refused = FastMRI(False).volumes(tmp_path)
+    assert "zero outside the central 96x10 of 96x40 samples" in str(next(told.slices()).note)
+    with pytest.raises(DataError, match=r"b\.h5: its k-space is undersampled"):
+        next(refused.slices())
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_padding_of_the_phase_encoding_is_no_undersampling(
+    tmp_path: Path, anatomy: np.ndarray, key: bool
+) -> None:
+    padded = (np.arange(40) >= 4) & (np.arange(40) < 35)
+    path = with_columns(
+        write(tmp_path / "file.h5", oversampled(anatomy), 2), padded, padded if key else None
+    )
+    (volume,) = FastMRI(False).volumes(tmp_path)
+    with h5py.File(path) as file:
+        whole = np.fft.ifft2(np.fft.ifftshift(file["kspace"], (-2, -1)), norm="ortho")
+    expected = np.sqrt((np.abs(np.fft.fftshift(whole, (-2, -1))) ** 2).sum(axis=1))
+    items = list(volume.slices())
+    np.testing.assert_allclose([item.image for item in items], centre(expected), atol=1e-5)
+    assert {item.note for item in items} == {None}
+
+
+def test_zero_frequency_has_to_be_measured(tmp_path: Path, anatomy: np.ndarray) -> None:
+    with_columns(write(tmp_path / "file.h5", oversampled(anatomy)), np.arange(40) < 20)
+    (volume,) = FastMRI(False).volumes(tmp_path)
+    with pytest.raises(DataError, match=r"file\.h5: the zero frequency was never measured"):
+        next(volume.slices())
+
+
+def cropped(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cut the centre out of (..., H, W) by the rule of fastMRI, in floating point."""
+    begin = [int((n - m) / 2) for n, m in zip(images.shape[-2:], size, strict=True)]
+    return images[..., begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]]
+
+
+@pytest.mark.parametrize("size", [(48, 32), (47, 32), (48, 31), (47, 31), (96, 40)])
+@pytest.mark.parametrize("coils", [0, 2])
+def test_crop_is_that_of_the_files_own_reconstruction(
+    tmp_path: Path, anatomy: np.ndarray, size: tuple[int, int], coils: int
+) -> None:
+    images = oversampled(anatomy)
+    path = write(tmp_path / "file.h5", images, coils, reconstruction=False)
+    expected = cropped(np.abs(images), size)
+    with h5py.File(path, "a") as file:
+        file["reconstruction_rss" if coils else "reconstruction_esc"] = expected
+    (volume,) = FastMRI(False).volumes(tmp_path)
+    found = np.stack([np.abs(item.image) for item in volume.slices()])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    (measured,) = FastMRI(False, undersampled=True).volumes(tmp_path)
+    if not coils:
+        for item, image in zip(measured.slices(), expected, strict=True):
+            assert item.image.shape == (size[0], 40)
+            shown = item.image[measured.window(item.image.shape)]
+            np.testing.assert_allclose(np.abs(shown), image, atol=1e-6)
+
+
+def test_crop_is_that_of_the_fastmri_package(tmp_path: Path, anatomy: np.ndarray) -> None:
+    transforms = pytest.importorskip("fastmri.data.transforms")
+    torch = pytest.importorskip("torch")
+    images = oversampled(anatomy)
+    for size in ((48, 32), (47, 31), (47, 32)):
+        path = write(tmp_path / "file.h5", images, reconstruction=False)
+        expected = transforms.center_crop(torch.from_numpy(np.abs(images)), size).numpy()
+        with h5py.File(path, "a") as file:
+            file["reconstruction_esc"] = expected
+        (volume,) = FastMRI(False).volumes(tmp_path)
+        found = np.stack([np.abs(item.image) for item in volume.slices()])
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_header_without_an_encoding_is_no_fault_beside_a_reconstruction(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """M4Raw's headers are none of ISMRMRD; its files have the rest of fastMRI's layout."""
+    images = oversampled(anatomy)
+    write(tmp_path / "file.h5", images, 2, header="<ismrmrdHeader><a>1</a></ismrmrdHeader>")
+    (volume,) = FastMRI(False).volumes(tmp_path)
+    np.testing.assert_allclose(next(volume.slices()).image, np.abs(centre(images[0])), atol=1e-6)
 
 
 BOMB = '<!DOCTYPE bomb [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
@@ -176,7 +303,7 @@ def test_header_that_cannot_be_read_is_told_when_its_slices_are(
     tmp_path: Path, anatomy: np.ndarray, kind: str
 ) -> None:
     header, message = HEADERS[kind]
-    write(tmp_path / "bad.h5", oversampled(anatomy), header=header)
+    write(tmp_path / "bad.h5", oversampled(anatomy), header=header, reconstruction=False)
     (volume,) = FastMRI(False).volumes(tmp_path)
     with pytest.raises(DataError, match=rf"bad\.h5: .*{message}"):
         next(volume.slices())
