@@ -29,6 +29,9 @@ MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 UNIT = 7
 """The bits of `xyzt_units` that tell the unit of length; the others are of time."""
 
+LONGEST = 1e9
+"""Voxel sizes in mm beyond this are no sizes; their squares may not be finite."""
+
 APPLE_DOUBLE = "._"
 """What the names of files begin with that macOS leaves beside real ones in an archive."""
 
@@ -138,7 +141,7 @@ def _zooms(image: nibabel.Nifti1Image, turn: np.ndarray | None) -> list[float] |
     """Give the distances in mm along the axes as they are after turning, None where unknown."""
     unit = MILLIMETRES.get(int(image.header["xyzt_units"]) & UNIT, 1.0)
     zooms = np.asarray(image.header.get_zooms()[:3], dtype=float) * unit
-    if not np.isfinite(zooms).all() or zooms.min() <= 0:
+    if not np.isfinite(zooms).all() or zooms.min() <= 0 or zooms.max() > LONGEST:
         return None
     order = range(3) if turn is None else np.argsort(turn[:, 0])
     return [float(zooms[n]) for n in order]
