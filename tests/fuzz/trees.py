@@ -85,6 +85,8 @@ def _object(file: h5py.File, name: str, rng: np.random.Generator) -> None:
 
 def _values(file: h5py.File, name: str, rng: np.random.Generator) -> None:
     stored = file[name]
+    if (stored.size or 0) > 10**6:
+        return  # declared by a change before
     if h5py.check_string_dtype(stored.dtype):
         text = stored[()] if stored.shape == () else stored[0]
         text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)

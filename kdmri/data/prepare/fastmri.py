@@ -178,7 +178,10 @@ def _geometry(path: Path) -> Geometry | None:
     with open_hdf5(path) as file:
         if "ismrmrd_header" not in file:
             return None
-        header = parse_header(file["ismrmrd_header"][()])
+        try:
+            header = parse_header(read_text(file, "ismrmrd_header"))
+        except IncompleteHeaderError:
+            return None
         # The readout, x, lies along the rows' numbers.
         samples = dict(enumerate(file["kspace"].shape[-2:]))
     x, y, z = (voxel_size(header, axis, samples.get(axis)) for axis in range(3))
