@@ -101,8 +101,8 @@ def _kspace_slices(volume: Volume) -> Iterator[SourceSlice]:
     for values in _read(volume, [key]):
         if is_centred(values[key]):
             raise DataError(
-                f"{volume.path}: {key} is strongest in the middle, but the zero frequency belongs at "
-                "index (0, 0); it has to be shifted with numpy.fft.ifftshift"
+                f"{volume.path}: {key} is strongest in the middle, but the zero frequency belongs "
+                "at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
             )
         image = np.fft.ifft2(values[key], norm="ortho").astype(np.complex64)
         mask = (values[key] != 0).astype(np.uint8)

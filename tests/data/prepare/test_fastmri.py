@@ -173,8 +173,6 @@ def test_undersampled_file_is_no_target_with_or_without_its_mask(
     (volume,) = FastMRI(False).volumes(tmp_path)
     message = r"file3\.h5: its k-space is undersampled: no target can be"
     with pytest.raises(DataError, match=message):
-        DataError, match=r"file3\.h5: its k-space is undersampled: no target can be"
-    ):
         next(volume.slices())
 
 
