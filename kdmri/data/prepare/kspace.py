@@ -63,6 +63,6 @@ def is_centred(kspace: np.ndarray) -> bool | None:
         turned = np.roll(energy, moves, axis=(0, 1))
         around.append(float(turned[: 2 * reach[0] + 1, : 2 * reach[1] + 1].sum()))
     corner, middle = around
-    if max(around) < energy.sum() / 2 or max(around) < 5 * min(around):
+    if max(around) <= max(energy.sum() / 2, 5 * min(around)):
         return None
     return middle > corner

@@ -98,6 +98,47 @@ def test_undersampled_test_file_is_no_target(tmp_path: Path, images: np.ndarray)
         next(volume.slices())
 
 
+LINES = np.isin(np.arange(48), [3, 9, 14, 20, 22, 23, 24, 25, 26, 31, 40])[:, None]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    ("measured", "message"),
+    [
+        (LINES, "its k-space is undersampled"),
+        ((np.arange(48) != 30)[:, None], "its k-space is undersampled"),
+        ((np.arange(48) < 24)[:, None], "the zero frequency was never measured"),
+    ],
+)
+def test_lines_that_are_missing_make_no_target(
+    tmp_path: Path, images: np.ndarray, several: bool, measured: np.ndarray, message: str
+) -> None:
+    """A share of samples does not tell: half of the lines may be measured, and one may lack."""
+    centred = np.fft.fftshift(np.fft.fft2(images), (1, 2)) * measured
+    centred[:2] = 0
+    if several:
+        save_channels(tmp_path / "e2.h5", centred[:, None] * np.ones((1, 2, 1, 1)))
+    else:
+        save_single(tmp_path / "e2.npy", np.fft.ifft2(np.fft.ifftshift(centred, (1, 2))))
+    if not several:  # rounding of the transforms
+        stored = np.load(tmp_path / "e2.npy")
+        stored *= np.fft.ifftshift(measured, 0)[..., None]
+        stored[:2] = 0
+        np.save(tmp_path / "e2.npy", stored)
+    (volume,) = Calgary(False).volumes(tmp_path)
+    with pytest.raises(DataError, match=rf"e2\..*: {message}.* \(slice 2\)"):
+        list(volume.slices())
+
+
+def test_undersampled_single_channel_keeps_its_mask(tmp_path: Path, images: np.ndarray) -> None:
+    save_single(tmp_path / "e2.npy", images)
+    stored = np.load(tmp_path / "e2.npy") * np.fft.ifftshift(LINES, 0)[..., None]
+    np.save(tmp_path / "e2.npy", stored)
+    (volume,) = Calgary(False, undersampled=True).volumes(tmp_path)
+    for item in volume.slices():
+        np.testing.assert_array_equal(item.mask, np.fft.ifftshift(LINES, 0) * np.ones((1, 40)))
+
+
 def test_images_are_axial_and_named_without_age_and_sex(
     tmp_path: Path, anatomy: np.ndarray
 ) -> None:

@@ -222,3 +222,33 @@ def test_option_is_checked() -> None:
 def test_configuration_gives_this_reader() -> None:
     settings = OmegaConf.load(ROOT / "configs" / "format" / "knee.yaml")
     assert instantiate(settings) == HammernikKnee(keep_coils=False)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (np.arange(40) % 3 == 2, "its k-space is undersampled: no target can be made of it"),
+        (np.arange(40) != 31, "its k-space is undersampled: no target can be made of it"),
+        (np.arange(40) < 20, "the zero frequency was never measured"),
+        (np.arange(40) >= 7, None),
+    ],
+)
+def test_kspace_that_was_not_measured_makes_no_target(
+    tmp_path: Path, anatomy: np.ndarray, columns: np.ndarray, message: str | None
+) -> None:
+    image = phased(anatomy, slice(20, 21))[0]
+    coils = sensitivities(COILS, image.shape)
+    kspace = centred_fft2(coils * image) * columns
+    (tmp_path / "1").mkdir()
+    write_classic(tmp_path / "1" / "rawdata1.mat", {"rawdata": np.moveaxis(kspace, 0, -1)})
+    maps = {"sensitivities": np.moveaxis(coils, 0, -1)}
+    write_classic(tmp_path / "1" / "espirit1.mat", maps)
+    (volume,) = HammernikKnee(keep_coils=False).volumes(tmp_path)
+    if message is None:
+        assert only_slice(volume).image.any()
+        return
+    with pytest.raises(DataError, match=rf"rawdata1\.mat: {message}"):
+        only_slice(volume)
+    (measured,) = HammernikKnee(keep_coils=False, undersampled=True).volumes(tmp_path)
+    with pytest.raises(DataError, match="of 5 coils" if "under" in message else message):
+        only_slice(measured)

@@ -249,3 +249,116 @@ def test_undersampled_kspace_is_no_target(
         np.testing.assert_array_equal(item.mask, np.fft.ifftshift(measured))
     with pytest.raises(DataError, match=r"scan.npy: its k-space is undersampled: no target can be"):
         write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form)
+
+
+def prepared(folder: Path, **options: Any) -> tuple[str, list[str]]:
+    """Prepare the one file of a folder; gives what was written, or the error, and the notes."""
+    (volume,) = NumpyFiles(**({"axis": 0, "kspace": True, "centred": True} | options)).volumes(
+        folder / "in"
+    )
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    try:
+        entry = write_prepared(volume, "train", folder / "in", folder / "out", form)
+    except DataError as error:
+        return str(error), []
+    return entry.file, entry.notes
+
+
+def to_images(kspace: np.ndarray) -> np.ndarray:
+    return np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2))).astype(np.complex64)
+
+
+def missing_rows(*rows: int) -> np.ndarray:
+    measured = np.ones((48, 40), bool)
+    measured[list(rows)] = False
+    return measured
+
+
+def cut_short() -> np.ndarray:
+    measured = np.ones((48, 40), bool)
+    measured[30, 25:] = False
+    return measured
+
+
+def acs_in_every_second_row() -> np.ndarray:
+    centre = ellipse((48, 40)) & (abs(np.arange(48) - 24) < 6)[:, None]
+    return missing_rows(*range(1, 48, 2)) | centre
+
+
+UNDERSAMPLED, NO_CENTRE = "its k-space is undersampled", "the zero frequency was never measured"
+PATTERNS: dict[str, tuple[np.ndarray, str]] = {
+    "one row": (missing_rows(30), UNDERSAMPLED),
+    "one row at the edge": (missing_rows(0), ""),
+    "part of a row": (cut_short(), UNDERSAMPLED),
+    "stopped": (missing_rows(*range(24, 48)), NO_CENTRE),
+    "stopped after": (missing_rows(*range(25, 48)), ""),
+    "asymmetric echo": (np.broadcast_to(np.arange(40) >= 12, (48, 40)), ""),
+    "ACS in every second row": (acs_in_every_second_row(), UNDERSAMPLED),
+    "ragged": (ellipse((48, 40)) & (np.indices((48, 40)).sum(axis=0) != 17), ""),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("centred", [True, False])
+def test_what_is_missing_decides(
+    tmp_path: Path, anatomy: np.ndarray, pattern: str, centred: bool
+) -> None:
+    measured, message = PATTERNS[pattern]
+    kspace = centred_fft2(phased(anatomy, slice(10, 13))) * measured.astype(np.float32)
+    assert np.signbit(kspace.real[:, ~measured]).any(), "some zeros are negative"
+    kspace = kspace if centred else np.fft.ifftshift(kspace, (1, 2))
+    save(tmp_path / "in" / "scan.npy", kspace)
+    told, notes = prepared(tmp_path, centred=centred)
+    assert (f"scan.npy: {message}" in told) if message else told == "train/scan.h5"
+    assert notes == []
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_one_undersampled_slice_of_many_is_named(
+    tmp_path: Path, anatomy: np.ndarray, image: bool
+) -> None:
+    """Empty slices are no fault; complex images are judged by their Fourier transform."""
+    kspace = centred_fft2(phased(anatomy, slice(10, 16)))
+    kspace[0] = 0
+    kspace[4, ::3] = 0
+    save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
+    told, _ = prepared(tmp_path, kspace=not image)
+    assert f"scan.npy: {UNDERSAMPLED}" in told
+    assert told.endswith("(slice 4)")
+    kspace[4] = 0
+    save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
+    assert prepared(tmp_path, kspace=not image)[0] == "train/scan.h5"
+
+
+@pytest.mark.parametrize("kind", [scattered, lambda size: np.fft.fftshift(GaussianLines(4)(size))])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_zero_filled_complex_images_are_no_targets(
+    tmp_path: Path, anatomy: np.ndarray, kind: Any, dtype: type
+) -> None:
+    images = phased(anatomy, slice(10, 13))
+    kspace = centred_fft2(images) * kind(images.shape[1:])
+    aliased = np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2))).astype(dtype)
+    save(tmp_path / "in" / "scan.npy", aliased)
+    assert f"scan.npy: {UNDERSAMPLED}" in prepared(tmp_path, kspace=False)[0]
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_strong_zero_filling_is_told(tmp_path: Path, anatomy: np.ndarray, image: bool) -> None:
+    kspace = np.pad(centred_fft2(phased(anatomy, slice(10, 13))), ((0, 0), (48, 48), (4, 4)))
+    save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
+    told, notes = prepared(tmp_path, kspace=not image)
+    assert told == "train/scan.h5"
+    (note,) = notes
+    assert "zero outside the central 48x40 of 144x48 samples: images were interpolated" in note
+
+
+@pytest.mark.parametrize("centred", [True, "kspace", False])
+def test_zero_frequency_elsewhere_than_told_is_seen(
+    tmp_path: Path, anatomy: np.ndarray, centred: bool | str
+) -> None:
+    kspace = centred_fft2(phased(anatomy, slice(10, 13)))
+    kspace = np.fft.ifftshift(kspace, (1, 2)) if centred else kspace
+    save(tmp_path / "in" / "scan.npy", kspace)
+    told, _ = prepared(tmp_path, centred=centred)
+    right = "give false" if centred else "give true or kspace"
+    assert f"format.centred={str(centred).lower()} has the zero frequency; {right}" in told
