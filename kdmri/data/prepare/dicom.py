@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from kdmri.data.prepare.naming import natural, split_of
+from kdmri.data.prepare.naming import natural, pseudonym, split_of
 from kdmri.data.prepare.source import UNKNOWN, Reader, SourceVolume, unreadable
-from kdmri.data.prepare.subjects import pseudonym
 from kdmri.data.prepare.who import by_option
 from kdmri.errors import DataError
 

@@ -8,8 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from kdmri.data.prepare.naming import pseudonym
 from kdmri.data.prepare.source import SourceVolume
-from kdmri.data.prepare.subjects import pseudonym
 from kdmri.data.prepare.who import Told, shown
 from kdmri.errors import DataError
 from kdmri.files import write_text

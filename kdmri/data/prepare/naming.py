@@ -1,5 +1,6 @@
 """What the place of a source file says: order, volume name, split; and who is to blame."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,14 @@ def split_of_folder(folder: str) -> str | None:
 def name_of(path: Path, source: Path) -> str:
     """Name a volume by its place below the source: `train_p7_scan` for train/p7/scan.npy."""
     return "_".join([*_folders(path, source)[1:], path.stem])
+
+
+def pseudonym(subject: str) -> str:
+    """Name a subject so that the source's name cannot be read from it.
+
+    Who knows all names that are possible, such as numbers of patients, can try which one it is.
+    """
+    return f"subject-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Who goes into which split: subjects as a whole, never their volumes or slices."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +9,6 @@ from kdmri.data.prepare.source import UNKNOWN, SourceVolume
 from kdmri.errors import ConfigurationError, DataError
 
 SPLITS = ("train", "validation", "test")
-
-
-def pseudonym(subject: str) -> str:
-    """Name a subject so that the source's name cannot be read from it.
-
-    Who knows all names that are possible, such as numbers of patients, can try which one it is.
-    """
-    return f"subject-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
 
 
 def assign(

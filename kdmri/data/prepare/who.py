@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from kdmri.data.prepare.naming import split_of_folder
+from kdmri.data.prepare.naming import pseudonym, split_of_folder
 from kdmri.data.prepare.people import people, person_of_name, why_no_image
 from kdmri.data.prepare.slices import volumes_of
 from kdmri.data.prepare.source import UNKNOWN, Reader, SourceVolume
-from kdmri.data.prepare.subjects import pseudonym
 from kdmri.errors import ConfigurationError, DataError
 
 NAMED = 3

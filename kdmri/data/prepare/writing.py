@@ -17,12 +17,11 @@ from kdmri.data.layout import (
     write_slices,
 )
 from kdmri.data.prepare.manifest import Entry, fingerprint
-from kdmri.data.prepare.naming import blaming
+from kdmri.data.prepare.naming import blaming, pseudonym
 from kdmri.data.prepare.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.prepare.simulation import Simulation
 from kdmri.data.prepare.slices import checked
 from kdmri.data.prepare.source import Extent, SourceSlice, SourceVolume
-from kdmri.data.prepare.subjects import pseudonym
 
 Size = tuple[int, int]
 

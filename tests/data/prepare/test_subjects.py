@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from kdmri.data.prepare.naming import pseudonym
 from kdmri.data.prepare.source import UNKNOWN, SourceSlice, SourceVolume
-from kdmri.data.prepare.subjects import assign, pseudonym
+from kdmri.data.prepare.subjects import assign
 from kdmri.errors import ConfigurationError, DataError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kdmri.data.prepare.dicom import Dicom
+from kdmri.data.prepare.naming import pseudonym
 from kdmri.data.prepare.numpy_files import NumpyFiles
-from kdmri.data.prepare.subjects import pseudonym
 from kdmri.data.prepare.who import Told, describe, shown, tell
 from kdmri.errors import ConfigurationError, DataError
 from tests.data.prepare.dicom_files import image, save, save_series
