@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kdmri.data.masks import EquispacedLines, GaussianLines, MaskFile, UniformLines
-    from kdmri.inference.checkpoint import Trained, open_checkpoint
     from kdmri.models import build_network, load_network
+    from kdmri.models.trained import Trained, open_checkpoint
     from kdmri.physics import fft2, ifft2, magnitude, to_channels, to_complex
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 
 _PLACES = {
     "kdmri.data.masks": ("EquispacedLines", "GaussianLines", "MaskFile", "UniformLines"),
-    "kdmri.inference.checkpoint": ("Trained", "open_checkpoint"),
+    "kdmri.models.trained": ("Trained", "open_checkpoint"),
     "kdmri.models": ("build_network", "load_network"),
     "kdmri.physics": ("fft2", "ifft2", "magnitude", "to_channels", "to_complex"),
 }

@@ -13,10 +13,13 @@ from importlib.metadata import version
 COMMANDS = {
     "train": ("kdmri.train", "train the stages of a distillation, then measure them"),
     "evaluate": ("kdmri.evaluate", "measure trained stages again, without training"),
-    "prepare": ("kdmri.prepare", "bring scans of any format to the h5 layout, or check them"),
-    "reconstruct": ("kdmri.reconstruct", "reconstruct scans with a trained network"),
-    "export": ("kdmri.export", "write a trained network as ONNX or torch.export"),
-    "report": ("kdmri.report", "one HTML page of all experiments, with a viewer"),
+    "prepare": (
+        "kdmri.prepare.__main__",
+        "bring scans of any format to the h5 layout, or check them",
+    ),
+    "reconstruct": ("kdmri.reconstruct.__main__", "reconstruct scans with a trained network"),
+    "export": ("kdmri.export.__main__", "write a trained network as ONNX or torch.export"),
+    "report": ("kdmri.report.__main__", "one HTML page of all experiments, with a viewer"),
     "compare": ("kdmri.compare", "compare methods: paired differences with intervals"),
     "collect": ("kdmri.collect", "one table of all that was measured"),
     "import": ("kdmri.import_original", "make a stage of a checkpoint of the original project"),

@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig
 
-from kdmri.console import console, entry_point
+from kdmri.analysis.collection import Summary, read_summaries, tabulate, to_csv
+from kdmri.analysis.sweeps import SweepSummary
+from kdmri.config.entry import entry_point
+from kdmri.config.values import TEXT
+from kdmri.console import console
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.reporting.collection import Summary, read_summaries, tabulate, to_csv
-from kdmri.reporting.sweeps import SweepSummary
-from kdmri.values import TEXT
 
 
 @entry_point("collect", {"experiments": TEXT})

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from kdmri.console import console, entry_point
+from kdmri.analysis.experiments import find_records
+from kdmri.analysis.paired import compare_methods
+from kdmri.analysis.sweeps import SweepSummary
+from kdmri.config.entry import entry_point
+from kdmri.config.values import COUNT, TEXT
+from kdmri.console import console
 from kdmri.errors import CheckpointError
 from kdmri.files import write_text
-from kdmri.reporting.experiments import find_records
-from kdmri.reporting.paired import compare_methods
-from kdmri.reporting.sweeps import SweepSummary
-from kdmri.values import COUNT, TEXT
 
 
 @entry_point(

@@ -2,18 +2,18 @@
 
 from omegaconf import DictConfig
 
-from kdmri import evaluation
-from kdmri.configuration import CHECKS
-from kdmri.console import entry_point
-from kdmri.execution import keep_freed_memory
-from kdmri.planning import make_plan
+from kdmri.config.checks import CHECKS
+from kdmri.config.entry import entry_point
+from kdmri.experiment.evaluate import measure_stages
+from kdmri.experiment.plan import make_plan
+from kdmri.hardware import keep_freed_memory
 
 
 @entry_point("config", CHECKS)
 def main(config: DictConfig) -> None:
     """Measure the finished stages of a plan, by default those of `stage=all`."""
     keep_freed_memory()
-    evaluation.measure_stages(make_plan(config))
+    measure_stages(make_plan(config))
 
 
 if __name__ == "__main__":

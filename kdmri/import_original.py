@@ -7,19 +7,20 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri.claims import claim
-from kdmri.command import command_line
-from kdmri.configuration import CHECKS as TRAINING
-from kdmri.console import console, entry_point
+from kdmri.config.checks import CHECKS as TRAINING
+from kdmri.config.entry import entry_point
+from kdmri.config.values import TEXT, Kinds, or_null, size
+from kdmri.console import console
 from kdmri.data.masks import MaskFile, mask_path
 from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
+from kdmri.experiment.claims import claim
+from kdmri.experiment.plan import Plan, make_plan
+from kdmri.experiment.stages import RECORD, Stage
 from kdmri.files import write_text, written_aside
+from kdmri.launch.command import command_line
 from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
-from kdmri.planning import Plan, make_plan
-from kdmri.stages import RECORD, Stage
 from kdmri.training.facts import checkpoint_facts
-from kdmri.values import TEXT, Kinds, or_null, size
 
 CHECKS: Kinds = {
     **TRAINING,

@@ -4,13 +4,15 @@ import math
 
 from omegaconf import DictConfig
 
-from kdmri import evaluation, processes, running
 from kdmri.collect import SweepTable
-from kdmri.command import Command, command_line
-from kdmri.configuration import CHECKS
-from kdmri.console import entry_point
-from kdmri.execution import keep_freed_memory
-from kdmri.planning import make_plan
+from kdmri.config.checks import CHECKS
+from kdmri.config.entry import entry_point
+from kdmri.experiment.evaluate import measure_stages
+from kdmri.experiment.plan import make_plan
+from kdmri.experiment.train import train_stages
+from kdmri.hardware import keep_freed_memory
+from kdmri.launch.command import Command, command_line
+from kdmri.launch.tasks import find_tasks, follow, leading
 
 
 @entry_point("config", CHECKS)
@@ -20,15 +22,15 @@ def train(config: DictConfig) -> float:
     It is the validation PSNR of the last stage's best weights, in dB; minus its loss where the
     stage learns activations alone; NaN in the tasks that another one leads.
     """
-    tasks = processes.find_tasks()
+    tasks = find_tasks()
     if not tasks.leads:
-        processes.follow(tasks)
+        follow(tasks)
         return math.nan
     keep_freed_memory()
-    with processes.leading(tasks):
+    with leading(tasks):
         plan = make_plan(config)
-        best = running.train(plan, command_line("train"))
-        evaluation.measure_stages(plan)
+        best = train_stages(plan, command_line("train"))
+        measure_stages(plan)
     reported = plan.asked[-1].definition.reported
     return best["metrics"]["val/psnr"] if reported else -best["score"]
 

@@ -17,13 +17,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from kdmri import configuration
-from kdmri.command import COMMAND
+from kdmri.config import checks
 from kdmri.data.embedded import find_mni
 from kdmri.data.layout import write_volume
+from kdmri.experiment.plan import lay_out
+from kdmri.experiment.stages import Stage
+from kdmri.launch.command import COMMAND
 from kdmri.models.stored import build_network
-from kdmri.planning import lay_out
-from kdmri.stages import Stage
 
 ROOT = Path(__file__).parents[1]
 RULE = {
@@ -50,13 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def hydra() -> Iterator[None]:
-    configuration.register_resolvers()
+    checks.register_resolvers()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         yield
 
 
 def plan(*overrides: str) -> dict[str, Stage]:
-    chosen = [word for word in overrides if word.split("=")[0] in configuration.PATH_CHOICES]
+    chosen = [word for word in overrides if word.split("=")[0] in checks.PATH_CHOICES]
     return lay_out(compose("config", list(overrides)), compose("config", chosen))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.processes import as_user, finish, kill_after_first_save, weights_of
+from tests.killing import as_user, finish, kill_after_first_save, weights_of
 
 LENGTH = ("stage=student", "trainer.max_epochs=6", "checkpoint_minutes=0", "logger=csv")
 

@@ -17,7 +17,7 @@ from kdmri.physics import CartesianUndersampling
 from kdmri.training.muon import Muon
 from tests.conftest import Result, command
 from tests.distillation.test_losses import ALL, build, features
-from tests.processes import as_user, finish, kill_after_first_save, weights_of
+from tests.killing import as_user, finish, kill_after_first_save, weights_of
 from tests.test_train import STAGES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT, Result
 from tests.data.prepare import test_acdc, test_calgary, test_fastmri, test_hammernik, test_mrbrains
-from tests.data.prepare.coils import phased
+from tests.data.readers.coils import phased
 
 TINY = (f"--config-dir={ROOT / 'tests' / 'configs'}", "experiment=tiny", "stage=student")
 
@@ -53,7 +53,7 @@ def test_prepare_then_train(
 ) -> None:
     name = write.__name__
     write(tmp_path / "source", anatomy)
-    prepared = run("kdmri/prepare.py", f"dataset={name}", f"source={tmp_path / 'source'}")
+    prepared = run("kdmri/prepare/__main__.py", f"dataset={name}", f"source={tmp_path / 'source'}")
     assert prepared.code == 0, prepared.err + prepared.out
     assert "0 left out" in prepared.out
     trained = run("train.py", *TINY, f"dataset={name}")

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from kdmri.composition import PLUGINS, check_words
+from kdmri.config.words import PLUGINS, check_words
 from kdmri.errors import ConfigurationError
 from tests.conftest import ROOT, TINY, Result, command
 

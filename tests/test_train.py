@@ -17,7 +17,7 @@ from kdmri.data.dataset import SliceDataset
 from kdmri.models import CascadedNetwork
 from kdmri.training.frozen_teacher import FrozenTeacher
 from tests.conftest import Result
-from tests.processes import as_user, finish, kill_after_first_save, weights_of
+from tests.killing import as_user, finish, kill_after_first_save, weights_of
 
 Run = Callable[..., Result]
 STAGES = ("teacher", "student", "student_long", "feature", "kd")

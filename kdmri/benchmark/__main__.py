@@ -15,11 +15,12 @@ from kdmri.benchmark import chains
 from kdmri.benchmark.measuring import Plan, Repetitions, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
-from kdmri.console import console, entry_point
+from kdmri.config.entry import entry_point
+from kdmri.config.values import COUNT, TEXT, Kinds, one_of, or_null, size, whole
+from kdmri.console import console
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.models import network_settings
-from kdmri.values import COUNT, TEXT, Kinds, one_of, or_null, size, whole
 
 CHAINS = {"start-up": chains.start_up, "demo": chains.demo}
 WORKS = (

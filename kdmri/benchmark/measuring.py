@@ -15,7 +15,7 @@ import torch
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import build
 from kdmri.errors import KdmriError
-from kdmri.execution import keep_freed_memory
+from kdmri.hardware import keep_freed_memory
 
 
 @dataclass

@@ -22,15 +22,16 @@ import torch
 from omegaconf import DictConfig
 from rich.progress import Progress
 
+from kdmri.analysis.records import RECORD as MEASURED
+from kdmri.analysis.tables import Table
 from kdmri.benchmark.chains import TRAIN, environment
-from kdmri.console import console, entry_point
+from kdmri.config.entry import entry_point
+from kdmri.config.values import COUNT, whole
+from kdmri.console import console
 from kdmri.errors import KdmriError
+from kdmri.experiment.stages import RECORD
 from kdmri.models.stored import read_checkpoint
-from kdmri.reporting.records import RECORD as MEASURED
-from kdmri.reporting.tables import Table
-from kdmri.stages import RECORD
 from kdmri.training.callbacks import BEST
-from kdmri.values import COUNT, whole
 
 POLL_SECONDS = 0.02
 

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from kdmri.execution import eager_on_cpu, has_avx2_at_best
+from kdmri.hardware import eager_on_cpu, has_avx2_at_best
 from kdmri.models.expansion import Expansion
 
 NARROW = 4

@@ -5,7 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from kdmri.execution import eager_on_cpu
+from kdmri.hardware import eager_on_cpu
 from kdmri.physics.fourier import fft2, ifft2, to_channels, to_complex
 
 

@@ -6,8 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdmri.console import console
 from kdmri.errors import ConfigurationError
-from kdmri.execution import describe, emulates_bfloat16
-from kdmri.processes import find_tasks, own_gpu
+from kdmri.hardware import describe, emulates_bfloat16
+from kdmri.launch.tasks import find_tasks, own_gpu
 
 
 def world_size(trainer: DictConfig) -> int:

@@ -6,10 +6,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from kdmri.config.identity import PUBLISHED_DISTILLATION
 from kdmri.console import console
 from kdmri.data.masks import DrawnLines, MaskFile
 from kdmri.errors import ConfigurationError
-from kdmri.identity import PUBLISHED_DISTILLATION
 from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.physics import CentralKspace, Measurement
 from kdmri.training.base import TrainingMethod

@@ -18,13 +18,14 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from kdmri import processes
-from kdmri.command import may_be_queued_again
 from kdmri.console import console
+from kdmri.data.build import build_datamodule
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
-from kdmri.execution import keep_freed_memory
 from kdmri.files import write_text
+from kdmri.hardware import keep_freed_memory
+from kdmri.launch.command import may_be_queued_again
+from kdmri.launch.tasks import die_with_parent, find_tasks, own_gpu, start_together
 from kdmri.models import CascadedNetwork, build_network, network_settings
 from kdmri.training.base import TrainingMethod
 from kdmri.training.callbacks import (
@@ -65,14 +66,14 @@ class Job:
 def launch(job: Job) -> None:
     """Train here, or start one process a device where the trainer asks for several.
 
-    With more than one task the processes are shared out among them, see `kdmri.processes`. A job
+    With more than one task the processes are shared out among them, see `kdmri.launch.tasks`. A job
     that its launcher may queue again starts a process in any case, which it can end at once.
 
     Raises:
         ConfigurationError: the tasks cannot share the processes.
         KdmriError: the processes failed.
     """
-    tasks, trainer = processes.find_tasks(), job.config.trainer
+    tasks, trainer = find_tasks(), job.config.trainer
     world = world_size(trainer)
     alone = world == tasks.count == 1 and trainer.strategy == "auto"
     if alone and not may_be_queued_again():
@@ -92,7 +93,7 @@ def launch(job: Job) -> None:
         "directory": str(job.directory),
         "needs": {k: str(v) for k, v in job.needs.items()},
     }
-    if processes.start_together(json.dumps(plain), world, tasks):
+    if start_together(json.dumps(plain), world, tasks):
         raise KdmriError(
             f"stage {job.stage}: the {world} processes that train it failed (see above)"
         )
@@ -185,27 +186,6 @@ def _diverged(job: Job, data: MRIDataModule, error: DivergedError, last: Path) -
     )
 
 
-def build_datamodule(config: DictConfig) -> MRIDataModule:
-    """Build the data module of a configuration; nothing is read yet."""
-    dataset = _plain(config.dataset)
-    return MRIDataModule(
-        task=instantiate(config.task.sampling),
-        folder=Path(config.paths.datasets) / dataset["name"],
-        acceleration=config.acceleration.name,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        channels=dataset["channels"],
-        image_size=dataset["image_size"],
-        selection=dataset["selection"],
-        stored_kspace=dataset["stored_kspace"],
-        flips=config.augmentation.flips,
-        transform=instantiate(config.augmentation.transform),
-        num_workers=config.num_workers,
-        cache_gib=config.cache_gib,
-        build=instantiate(config.dataset.build),
-    )
-
-
 def quiet_lightning() -> None:
     """Keep Lightning's hints out of the way of what a user looks for."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -284,7 +264,7 @@ def _build_trainer(job: Job, checkpoint: StageCheckpoint) -> pl.Trainer:
         # Else Lightning would take a task of SLURM for a rank, and requeue it itself.
         settings.setdefault("plugins", [LightningEnvironment()])
         if on_gpu(config.trainer) and settings["devices"] in (1, "1"):
-            settings["devices"] = [processes.own_gpu(processes.find_tasks())]
+            settings["devices"] = [own_gpu(find_tasks())]
     return pl.Trainer(
         **settings,
         default_root_dir=job.directory,
@@ -300,7 +280,7 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    processes.die_with_parent()
+    die_with_parent()
     keep_freed_memory()
     stored = json.loads(Path(sys.argv[1]).read_text())
     train(

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from kdmri.identity import LENGTH
+from kdmri.config.identity import LENGTH
 
 
 def pace(config: DictConfig, stage: str) -> float:

@@ -11,8 +11,8 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from kdmri.data.prepare.checking import check
-from kdmri.data.prepare.manifest import NAME
+from kdmri.prepare.checking import check
+from kdmri.prepare.manifest import NAME
 
 
 class Finding(NamedTuple):

@@ -15,10 +15,10 @@ from kdmri.data.masks import GaussianLines
 from kdmri.models.stored import build_network
 from tests.conftest import CENTRE, LINES, write_original
 from tests.data.prepare import dicom_files, ismrmrd_files
-from tests.data.prepare.coils import centred_fft2, sensitivities
-from tests.data.prepare.test_calgary import save_channels, save_single
-from tests.data.prepare.test_fastmri import HEADER
-from tests.data.prepare.test_hammernik import WRITERS, write_slice
+from tests.data.readers.coils import centred_fft2, sensitivities
+from tests.data.readers.test_calgary import save_channels, save_single
+from tests.data.readers.test_fastmri import HEADER
+from tests.data.readers.test_hammernik import WRITERS, write_slice
 
 SIZE = (24, 20)
 SLICES = 3

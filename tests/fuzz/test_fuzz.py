@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kdmri.data.prepare.numpy_files import NumpyFiles
+from kdmri.data.readers.numpy_files import NumpyFiles
 from tests.fuzz import pool, samples
 from tests.fuzz.__main__ import Words, main, parse, verdicts
 from tests.fuzz.judging import Ended, Verdict, judge_prepared, judge_reconstructed

@@ -18,10 +18,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-import kdmri.prepare
-import kdmri.reconstruct
-from kdmri import configuration
-from kdmri.console import one_line_errors
+from kdmri.config import checks
+from kdmri.config.entry import one_line_errors
+from kdmri.prepare.__main__ import run as prepare
+from kdmri.reconstruct.__main__ import main as reconstruct
 from tests.fuzz import blind, headers, trees
 from tests.fuzz.judging import Ended, Finding, Verdict, judge_prepared, judge_reconstructed, where
 from tests.fuzz.odd import pick
@@ -50,8 +50,8 @@ class Trials:
         self._composed: dict[tuple[str, str | None], DictConfig] = {}
         torch.set_num_threads(1)
         logging.disable()  # nibabel says at length what it mends
-        configuration.register_resolvers()
-        initialize_config_dir(str(configuration.CONFIGS), version_base="1.3").__enter__()
+        checks.register_resolvers()
+        initialize_config_dir(str(checks.CONFIGS), version_base="1.3").__enter__()
 
     def __call__(self, case: int) -> Verdict:
         """Run a case."""
@@ -127,7 +127,7 @@ class Trials:
         config.mask = str(mask) if mask.exists() else None
         config.batch_size, config.device = pick(rng, (1, 2, 8)), "cpu"
         config.image_size = [32, 32] if rng.random() < 0.1 else None
-        ended = self._run("reconstruct", kdmri.reconstruct.main.__wrapped__, config, verdict)
+        ended = self._run("reconstruct", reconstruct.__wrapped__, config, verdict)
         if ended is not None:
             judge_reconstructed(verdict, ended, Path(config.output))
 
@@ -165,7 +165,7 @@ WRITTEN = (None, None, "h5", "nifti", "png")
 
 def _prepared(config: DictConfig) -> None:
     """Do what the command does, whose checks want a process for what is written in this one."""
-    if kdmri.prepare.run(config):
+    if prepare(config):
         sys.exit(2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Result
 
 Run = Callable[..., Result]
-SCRIPT = "kdmri/prepare.py"
+SCRIPT = "kdmri/prepare/__main__.py"
 NUMPY = ("format=numpy", "format.axis=0")
 SUBJECTS = ("ann", "bob", "cid", "dan", "eve")
 

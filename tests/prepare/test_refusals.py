@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from kdmri.data.prepare.pipeline import _read
-from kdmri.data.prepare.source import SourceSlice, SourceVolume
+from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.errors import DataError
+from kdmri.prepare.pipeline import _read
 from tests.prepare.conftest import NUMPY, Run, state
 
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kdmri.data.prepare.naming import pseudonym
+from kdmri.data.readers.naming import pseudonym
 from tests.prepare.conftest import NUMPY, SUBJECTS, Run, state
 
 

@@ -3,7 +3,7 @@ import torch
 from omegaconf import OmegaConf
 
 from kdmri.errors import ConfigurationError
-from kdmri.execution import emulates_bfloat16
+from kdmri.hardware import emulates_bfloat16
 from kdmri.training.devices import advise, first_device, world_size
 
 

@@ -1,0 +1,1 @@
+"""The words of a command: composed, checked, and what they name."""

@@ -1,0 +1,207 @@
+"""fastMRI: k-space of knees and brains, one volume a file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import h5py
+import numpy as np
+
+from kdmri.data.geometry import Geometry
+from kdmri.data.hdf5 import open_hdf5, read_text
+from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
+from kdmri.data.readers.kspace import (
+    centred_ifft2,
+    root_sum_of_squares,
+    uncentred_kspace,
+)
+from kdmri.data.readers.naming import UNREADABLE, blaming, find, split_of
+from kdmri.data.readers.options import check_flags
+from kdmri.data.readers.raw_header import IncompleteHeaderError, parse_header, voxel_size
+from kdmri.data.readers.sampling_pattern import (
+    Measured,
+    check_target,
+    corner_mask,
+    measured,
+    whole_lines,
+)
+
+RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
+
+
+@dataclass(frozen=True)
+class FastMRI(Reader):
+    """Reads fastMRI's h5 files (Zbontar et al. 2018, arXiv:1811.08839; fastmri.med.nyu.edu).
+
+    `kspace` is complex64 (S, H, W), single coil, or (S, coils, H, W), zero frequency in the middle,
+    the readout along H. Images are cropped around their centre to the matrix of the header's
+    reconSpace, which removes the oversampling of the readout, as fastMRI itself does (from
+    (n - m) // 2 on): the complex image of a single coil (its magnitude is the file's
+    `reconstruction_esc`), or the root sum of squares of several coils, float32
+    (`reconstruction_rss`). What was measured, the samples tell, since files with all samples may
+    carry a `mask` for later use; it counts where it tells the same of a central part alone.
+
+    Attributes:
+        keep_coils: give the coils' k-space too, of the cropped coil images; single-coil files have
+            none.
+        undersampled: give files as they were measured, single coil only: images cropped along the
+            readout alone, where whole columns of k-space are sampled.
+    """
+
+    keep_coils: bool
+    undersampled: bool = field(default=False, repr=False)
+    raw: ClassVar[bool] = True
+    subjects_by: ClassVar[str] = "the attribute patient_id, else the name of the file"
+
+    def __post_init__(self) -> None:
+        check_flags(self, "keep_coils")
+
+    def volumes(self, source: Path) -> Iterator[SourceVolume]:
+        """Give a volume for each file; see `Reader.volumes`.
+
+        The subject is the owner's pseudonym (attribute `patient_id`), else the file's stem. Folders
+        such as `singlecoil_train` and `multicoil_val` give the split; files of the test folders
+        hold undersampled k-space, which no target can be made of.
+        """
+        for path in find(source, (".h5",), "fastMRI files (.h5)"):
+            split = split_of(path, source)
+            try:
+                subject, size, coils = _inspect(path)
+                geometry = _geometry(path)
+            except UNREADABLE as error:
+                yield replace(unreadable(path, error), subject=path.stem, split=split)
+                continue
+            as_measured = self.undersampled and coils == 1
+            yield SourceVolume(
+                path.stem,
+                subject,
+                (path,),
+                partial(_as_measured if as_measured else self._slices, path, size),
+                geometry=geometry,
+                split=split,
+                shown=size if as_measured else None,
+                fastmri_crop=True,
+            )
+
+    def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
+        with blaming(path), open_hdf5(path) as file:
+            kspace = file["kspace"]
+            coils = kspace.shape[1] if kspace.ndim == 4 and self.undersampled else 1
+            for index in range(kspace.shape[0]):
+                values = kspace[index]
+                found = measured(values)
+                note = check_target(found, index, coils, declared=_agrees(file, found))
+                images = _crop(centred_ifft2(values), size)
+                if images.ndim == 2:
+                    yield SourceSlice(images, note=note)
+                else:
+                    kept = uncentred_kspace(images) if self.keep_coils else None
+                    yield SourceSlice(root_sum_of_squares(images), kept, note=note)
+
+
+def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
+    """Give images of one coil with what was measured of each.
+
+    Where whole columns of k-space are sampled, images are cropped along the readout, to
+    (size[0], W); else not at all.
+    """
+    with blaming(path), open_hdf5(path) as file:
+        kspace = file["kspace"]
+        by_columns: bool | None = None
+        for index in _from_middle(kspace.shape[0]):
+            samples = measured(_one_coil(kspace[index])).samples
+            if samples.any():
+                by_columns = whole_lines(samples) is not None
+                break
+        for index in range(kspace.shape[0]):
+            values = _one_coil(kspace[index])
+            images, found = centred_ifft2(values), measured(values)
+            declared = _agrees(file, found)
+            if not by_columns:
+                yield SourceSlice(images, mask=corner_mask(found), declared=declared)
+                continue
+            columns = whole_lines(found.samples)
+            if columns is None:
+                raise ValueError(f"slice {index} of its k-space is not sampled along whole columns")
+            images = _crop(images, (size[0], values.shape[1]))
+            mask = np.broadcast_to(np.fft.ifftshift(columns), images.shape)
+            yield SourceSlice(images, mask=mask.astype(np.uint8), declared=declared)
+
+
+def _agrees(file: h5py.File, found: Measured) -> bool:
+    """Tell whether a file has a `mask` of columns outside of which nothing was measured."""
+    columns = np.ravel(file["mask"][()]) != 0 if "mask" in file else np.ones(0, bool)
+    if columns.size != found.samples.shape[1] or columns.all():
+        return False
+    return not found.samples[:, ~columns].any()
+
+
+def _from_middle(count: int) -> list[int]:
+    """Order slices from the middle on, since those at the edges may be empty."""
+    return sorted(range(count), key=lambda index: abs(index - count // 2))
+
+
+def _one_coil(kspace: np.ndarray) -> np.ndarray:
+    """Take the only coil out of k-space (H, W) or (1, H, W)."""
+    return kspace.reshape(kspace.shape[-2:])
+
+
+def _crop(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Crop images (..., H, W) to a size that is not larger, as `fastmri.data.transforms` does."""
+    row, column = ((n - m) // 2 for n, m in zip(images.shape[-2:], size, strict=True))
+    return images[..., row : row + size[0], column : column + size[1]]
+
+
+def _inspect(path: Path) -> tuple[str, tuple[int, int], int]:
+    """Check a file without reading its k-space; returns subject, image size (H, W) and coils."""
+    with open_hdf5(path) as file:
+        kspace = file.get("kspace")
+        if not isinstance(kspace, h5py.Dataset):
+            raise ValueError(f"key kspace is missing (found: {', '.join(file) or 'none'})")
+        if kspace.ndim not in (3, 4) or 0 in kspace.shape or kspace.dtype.kind != "c":
+            raise ValueError(
+                f"kspace is {kspace.dtype} of shape {kspace.shape}; it must be complex, (S, H, W) "
+                "or (S, coils, H, W)"
+            )
+        coils = kspace.shape[1] if kspace.ndim == 4 else 1
+        wanted = _recon_size(file)
+        patient = file.attrs.get("patient_id") or path.stem
+        height, width = (min(pair) for pair in zip(wanted, kspace.shape[-2:], strict=True))
+    subject = patient.decode() if isinstance(patient, bytes) else str(patient)
+    return subject, (height, width), coils
+
+
+def _geometry(path: Path) -> Geometry | None:
+    """Tell the distances in mm: the header has no position and no gap between slices."""
+    with open_hdf5(path) as file:
+        if "ismrmrd_header" not in file:
+            return None
+        try:
+            header = parse_header(read_text(file, "ismrmrd_header"))
+        except IncompleteHeaderError:
+            return None
+        # The readout, x, lies along the rows' numbers.
+        samples = dict(enumerate(file["kspace"].shape[-2:]))
+    x, y, z = (voxel_size(header, axis, samples.get(axis)) for axis in range(3))
+    spacing = x, y, z
+    is_told = all(np.isfinite(mm) and mm > 0 for mm in spacing)
+    return Geometry.of_spacing(spacing) if is_told else None
+
+
+def _recon_size(file: h5py.File) -> tuple[int, int]:
+    """Give (H, W) of the file's reconstruction, which the header tells where there is none.
+
+    A header that is none of ISMRMRD (M4Raw has such) is a fault where the size is not known else.
+    """
+    told = [file[key].shape[-2:] for key in RECONSTRUCTIONS if key in file]
+    if "ismrmrd_header" in file:
+        try:
+            told.append(parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2])
+        except IncompleteHeaderError:
+            if not told:
+                raise
+    if not told:
+        raise ValueError(f"neither ismrmrd_header nor {' nor '.join(RECONSTRUCTIONS)} is there")
+    return told[0]

@@ -1,0 +1,113 @@
+"""Lines of ISMRMRD raw data at their places in k-space."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdmri.data.readers.kspace import centred_ifft, crop_images
+from kdmri.data.readers.raw_header import Encoding
+from kdmri.data.readers.sampling_pattern import Measured, fault
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """What was acquired of a slice or slab.
+
+    Attributes:
+        lines: whether each line was, bool (partitions, rows), zero frequency in the middle.
+        columns: whether each sample along the readout was, bool (samples,).
+    """
+
+    lines: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def planes(self) -> list[Measured]:
+        """Planes of k-space to judge: of both phase encodings in 3D, then of rows and columns."""
+        plane = np.asarray(self.lines.any(axis=0))[:, None] & self.columns
+        planes = [self.lines, plane] if len(self.lines) > 1 else [plane]
+        return [Measured(samples, samples) for samples in planes]
+
+    def rows(self) -> np.ndarray:
+        """Give the measured rows, bool, zero frequency at index 0.
+
+        Raises:
+            ValueError: lines between others are missing, and not in all partitions the same.
+        """
+        aliased = fault(self.planes[0], exact=True) is not None
+        if aliased and (self.lines != self.lines[0]).any():
+            raise ValueError("its partitions are not all sampled along the same rows")
+        return np.fft.ifftshift(self.lines.any(axis=0))
+
+
+def fill(
+    records: Iterable[np.void], encoding: Encoding, partitions: bool, shown: int
+) -> tuple[np.ndarray, Acquired]:
+    """Put the lines of a slice or slab at their places; averages are averaged.
+
+    Args:
+        records: acquisitions with `head` and `data`.
+        encoding: of the scan.
+        partitions: whether it is a slab (3D).
+        shown: number of columns that are shown.
+
+    Returns:
+        complex64 (partitions, coils, phase encoding, columns): k-space in the first and third axis,
+        images along the readout, cropped to what is shown; and what of it was acquired.
+
+    Raises:
+        ValueError: a line does not fit into the encoded matrix.
+    """
+    samples, rows, slabs = encoding.encoded.matrix
+    slabs = slabs if partitions else 1
+    filled, counts = None, np.zeros((slabs, rows), int)
+    columns = np.zeros(samples, bool)
+    for record in records:
+        line = _readout(record, samples)
+        steps = record["head"]["idx"]
+        row = _place(int(steps["kspace_encode_step_1"]), encoding.centre[0], rows)
+        slab = _place(int(steps["kspace_encode_step_2"]), encoding.centre[1], slabs)
+        if filled is None:
+            filled = np.zeros((slabs, len(line), rows, shown), np.complex64)
+        sampled = line.any(axis=0)
+        if not sampled.any():
+            continue
+        filled[slab, :, row] += crop_images(centred_ifft(line, (-1,)), (len(line), shown))
+        counts[slab, row] += 1
+        columns |= sampled
+    assert filled is not None
+    filled /= np.maximum(counts, 1)[:, None, :, None]
+    return filled, Acquired(counts > 0, columns)
+
+
+def _readout(record: np.void, samples: int) -> np.ndarray:
+    """Give k-space of a line (coils, samples) with the zero frequency at samples // 2.
+
+    It lies at the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does
+    not tell, and means the middle. What an asymmetric echo has not is zero, and what it has beyond
+    the matrix is left out.
+    """
+    head = record["head"]
+    coils, count = int(head["active_channels"]), int(head["number_of_samples"])
+    first, last = int(head["discard_pre"]), count - int(head["discard_post"])
+    centre = int(head["center_sample"]) or count // 2
+    if last - first > samples:
+        raise ValueError(f"a line of {count} samples does not fit into an encoded matrix {samples}")
+    if not 0 <= centre < count:
+        raise ValueError(f"center_sample {centre} lies outside a line of {count} samples")
+    offset = samples // 2 - centre
+    first, last = max(first, -offset), min(last, samples - offset)
+    data = record["data"].view(np.complex64).reshape(coils, count)
+    line = np.zeros((coils, samples), np.complex64)
+    if first < last:
+        line[:, offset + first : offset + last] = data[:, first:last]
+    return line
+
+
+def _place(step: int, centre: int | None, size: int) -> int:
+    """Give the index of an encoding step in k-space with frequency zero at size // 2."""
+    place = step if centre is None or size == 1 else step - centre + size // 2
+    if not 0 <= place < size:
+        raise ValueError(f"encoding step {step} (centre {centre}) lies outside a matrix of {size}")
+    return place

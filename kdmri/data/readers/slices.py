@@ -1,0 +1,76 @@
+"""Slices of a volume that can be used: all of one size, and all numbers."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
+from kdmri.errors import DataError
+
+MOST_NAN = 0.95
+"""A volume with a larger share of NaN is taken for damaged, whatever `format.nan` says."""
+
+
+def volumes_of(reader: Reader, source: Path) -> list[SourceVolume]:
+    """List the volumes of a reader, with what its option `nan` says of their images.
+
+    Args:
+        reader: to ask.
+        source: file or directory.
+
+    Raises:
+        DataError: as for `Reader.volumes`.
+    """
+    nan = getattr(reader, "nan", None)
+    return [replace(volume, nan=nan) for volume in reader.volumes(source)]
+
+
+def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
+    """Read the slices of a volume; NaN of images is 0 where `volume.nan` is "zero".
+
+    Values that were made from k-space are never replaced.
+
+    Raises:
+        DataError: slices are of several sizes, or hold NaN or infinite values; at the end, where
+            nearly all values were NaN.
+    """
+    file, size, total, nan = volume.files[0], None, 0, 0
+    for number, given in enumerate(volume.slices()):
+        size = size or given.image.shape
+        if given.image.shape != size:
+            raise DataError(
+                f"{file}: slice {number} is {given.image.shape}, the first {size}; slices of a "
+                "volume must be of one size"
+            )
+        item = _without_nan(given) if volume.nan == "zero" else given
+        if not all(np.isfinite(array).all() for array in _arrays(item)):
+            raise DataError(f"{file}: slice {number} holds NaN or infinite values{_hint(volume)}")
+        total, nan = total + item.image.size, nan + item.nan
+        yield item
+    if nan > MOST_NAN * total:
+        raise DataError(
+            f"{file}: {nan / total:.1%} of its values are NaN; that is more than a background, "
+            f"and no more than {MOST_NAN:.0%} are set to 0"
+        )
+
+
+def _without_nan(item: SourceSlice) -> SourceSlice:
+    """Return a slice whose NaN is 0, unless it has k-space beside its image."""
+    missing = np.isnan(item.image)
+    if len(_arrays(item)) > 1 or not missing.any():
+        return item
+    image = item.image.copy()
+    image[missing] = 0
+    return item._replace(image=image, nan=int(missing.sum()))
+
+
+def _hint(volume: SourceVolume) -> str:
+    if volume.nan != "refuse":
+        return ""
+    return "; where NaN is the background of images, format.nan=zero (beside format=...) makes it 0"
+
+
+def _arrays(item: SourceSlice) -> list[np.ndarray]:
+    return [value for value in item if isinstance(value, np.ndarray)]

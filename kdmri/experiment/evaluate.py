@@ -1,0 +1,239 @@
+"""Measures trained networks on slices that neither trained them nor chose their weights."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from kdmri.analysis.comparison import Comparison, MeasuredMethod, find_slices, report_line
+from kdmri.analysis.records import Measurements
+from kdmri.config.identity import comparison_name
+from kdmri.console import console
+from kdmri.data import layout
+from kdmri.data.batch import Batch
+from kdmri.data.build import build_datamodule
+from kdmri.data.datamodule import MRIDataModule
+from kdmri.errors import CheckpointError
+from kdmri.experiment.plan import Plan
+from kdmri.experiment.stages import Stage
+from kdmri.files import write_text
+from kdmri.hardware import all_digits, describe
+from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
+from kdmri.models import CascadedNetwork, load_network, network_settings
+from kdmri.models.cost import flops, latencies
+from kdmri.physics import magnitude, to_complex
+from kdmri.training.devices import first_device
+
+
+def check_slices(config: DictConfig) -> None:
+    """See whether the slices to show are there, before anything is trained.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    if config.evaluation.slices != "telling":
+        volumes = build_datamodule(config).dataset("evaluation").volumes
+        find_slices(config.evaluation.slices, volumes)
+
+
+def measure_stages(plan: Plan) -> Comparison | None:
+    """Measure the stages asked for that are finished, and write all that a user looks at.
+
+    Each stage's directory gets `results/*.h5`, `report.txt`, `metrics.json` and `slices.csv`; with
+    more than one stage, a directory beside them gets `metrics.csv`, the table as Markdown and
+    LaTeX, and `comparison.png`.
+
+    Args:
+        plan: what to measure.
+
+    Returns:
+        What was measured; None where the only stages asked for have no image to measure.
+
+    Raises:
+        CheckpointError: none of the stages asked for is finished.
+        KdmriError: a checkpoint or the evaluation data cannot be used.
+    """
+    config, asked = plan.config, plan.asked
+    finished = [stage for stage in asked if stage.finished]
+    if not finished:
+        raise CheckpointError(
+            f"{asked[0].directory}: nothing is trained there yet; run train.py with the "
+            f"same settings{_beside(asked[0])}"
+        )
+    stages = [
+        stage
+        for stage in finished
+        if (stage.definition.reported or len(asked) == 1)
+        and not stage.definition.under  # measured where it is at home
+    ]
+    if not stages:
+        return None
+    for stage in stages:
+        stage.check_data()
+
+    data = build_datamodule(config)
+    data.dataset("evaluation")
+    device = first_device(config.trainer)
+    measured = _measure_baselines(config, data, device)
+    networks = {}
+    for stage in stages:
+        network = load_network(stage.checkpoint, network_settings(config[stage.network])).to(device)
+        networks[stage.name] = network.eval()
+        measured.append(_measure_stage(config, data, stage, network))
+    _record(plan, data, stages, networks, measured)
+    comparison = Comparison(config, data, measured)
+    console().print(comparison.table.to_rich())
+    if len(stages) > 1:
+        last = stages[-1]
+        folder = last.directory
+        name = comparison_name(folder.name, last.config.name, last.name)
+        comparison.save(folder.with_name(name))
+        console().print(f"table and picture: {folder.with_name(name)}", highlight=False)
+    return comparison
+
+
+def _beside(stage: Stage) -> str:
+    """Name what was trained under the same name with other settings."""
+    prefix, folder = f"{stage.config.name}_", stage.directory.parent
+    found = [
+        p.parent.name
+        for p in sorted(folder.glob("*/stage.json"))
+        if p.parent.name.startswith(prefix)
+    ]
+    return f"; or give those that these were trained with: {', '.join(found)}" if found else ""
+
+
+def _record(
+    plan: Plan,
+    data: MRIDataModule,
+    stages: list[Stage],
+    networks: dict[str, CascadedNetwork],
+    measured: list[MeasuredMethod],
+) -> None:
+    """Leave in each stage's directory what tables of many experiments need of it."""
+    config, evaluation = plan.config, data.dataset("evaluation")
+    means = {
+        method.label: {metric: method.table.mean(metric) for metric in MAIN_METRICS}
+        for method in measured
+    }
+    times: dict[str, float] = {}
+    if config.evaluation.latency:
+        device = first_device(config.trainer)
+        batch = next(_batches(config, data, device))
+        inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
+        runs = {name: partial(network, *inputs) for name, network in networks.items()}
+        times = latencies(runs, config.evaluation.latency, device)
+    for stage, method in zip(stages, measured[-len(stages) :], strict=True):
+        Measurements(
+            dataset=config.dataset.title,
+            task=config.task.title,
+            stage=stage.name,
+            label=method.label,
+            seed=config.seed,
+            parameters=method.parameters,
+            flops=flops(networks[stage.name], evaluation.slice_size),
+            milliseconds=times.get(stage.name),
+            minutes=stage.minutes,
+            teacher_minutes=stage.teacher_minutes,
+            device=describe(first_device(config.trainer)),
+            trained_on=stage.device,
+            one_subject=config.dataset.one_subject,
+            subjects=layout.subjects(evaluation.volumes),
+            evaluated=data.splits.note,
+            figures=means[method.label],
+            input=data.task.describe(evaluation.slice_size),
+            baselines={m.label: means[m.label] for m in measured if m.results is None},
+            beside={
+                name: other.directory.name
+                for name, other in plan.stages.items()
+                if other.directory.parent == stage.directory.parent
+            },
+        ).write(stage.directory, method.table)
+
+
+def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> Iterator[Batch]:
+    for slices in data.test_dataloader(config.evaluation.batch_size):
+        yield data.task(slices.to(device))
+
+
+@torch.inference_mode()
+def _measure_baselines(
+    config: DictConfig, data: MRIDataModule, device: torch.device
+) -> list[MeasuredMethod]:
+    """Measure what the task offers without a network, such as the zero-filled image."""
+    metrics: dict[str, VolumeMetrics] = {}
+    for batch in _batches(config, data, device):
+        for label, image in data.task.baselines(batch).items():
+            collected = metrics.setdefault(
+                label, VolumeMetrics(config.evaluation.detailed).to(device)
+            )
+            _update(collected, image, batch)
+    return [MeasuredMethod(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
+
+
+@torch.inference_mode()
+def _measure_stage(
+    config: DictConfig, data: MRIDataModule, stage: Stage, network: CascadedNetwork
+) -> MeasuredMethod:
+    """Reconstruct every evaluation slice once; write the volumes and the line of figures."""
+    device = next(network.parameters()).device
+    names = [volume.name for volume in data.dataset("evaluation").volumes]
+    results = stage.directory / "results"
+    batches = _batches(config, data, device)
+    table = reconstruct_and_measure(network, batches, names, results, config.evaluation.detailed)
+    write_text(stage.directory / "report.txt", report_line(table) + "\n")
+    parameters = sum(p.numel() for p in network.parameters())
+    return MeasuredMethod(stage.definition.label, stage.name, parameters, table, results)
+
+
+@all_digits()
+@torch.inference_mode()
+def reconstruct_and_measure(
+    network: CascadedNetwork,
+    batches: Iterable[Batch],
+    names: Sequence[str],
+    results: Path,
+    detailed: bool,
+) -> SliceTable:
+    """Reconstruct slices volume by volume, write each volume, and measure.
+
+    Args:
+        network: on the device of the batches.
+        batches: all slices of all volumes in their order.
+        names: of the volumes.
+        results: directory that gets `{name}.h5`.
+        detailed: measure HFN and VIF as well.
+
+    Returns:
+        One row a slice.
+    """
+    network.eval()
+    metrics = VolumeMetrics(detailed).to(next(network.parameters()).device)
+    slices: list[np.ndarray] = []
+    open_volume = 0
+    for batch in batches:
+        output = network(batch.image, batch.kspace, batch.mask)
+        _update(metrics, output, batch)
+        for volume, image in zip(batch.volume.tolist(), _stored_form(output), strict=True):
+            if volume != open_volume:
+                layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+                slices, open_volume = [], volume
+            slices.append(image)
+    layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+    return metrics.table()
+
+
+def _update(metrics: VolumeMetrics, image: Tensor, batch: Batch) -> None:
+    metrics.update(
+        magnitude(image), magnitude(batch.target), batch.data_range, batch.volume, batch.slice
+    )
+
+
+def _stored_form(output: Tensor) -> np.ndarray:
+    """Bring (B, C, H, W) to (B, H, W), complex for two channels."""
+    image = output if output.shape[1] == 1 else to_complex(output)
+    return image[:, 0].cpu().numpy()

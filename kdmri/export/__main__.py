@@ -1,0 +1,250 @@
+"""Write a trained network as a file that other programs run: `kdmri export --help`."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from kdmri.analysis.tables import Table
+from kdmri.config.entry import entry_point
+from kdmri.config.values import COUNT, TEXT, Kinds, number, or_null
+from kdmri.console import console, print_notes
+from kdmri.data.batch import Batch
+from kdmri.data.readers.detect import find_volumes
+from kdmri.errors import ConfigurationError, DataError, KdmriError
+from kdmri.export.card import card
+from kdmri.export.checking import Agreement, Bound, Runner, compare_outputs
+from kdmri.export.consistency import Exportable
+from kdmri.export.files import (
+    need_packages,
+    read_torch,
+    write_onnx,
+    write_quantised,
+    write_torch,
+)
+from kdmri.export.running import open_onnx, run_onnx
+from kdmri.export.slices import as_inputs, head_slices, line_axis, read_slices
+from kdmri.files import write_text
+from kdmri.models.cost import latencies
+from kdmri.models.trained import Trained, open_checkpoint
+from kdmri.reconstruct.__main__ import find_reader
+
+CHECKS: Kinds = {
+    **dict.fromkeys(("checkpoint", "output", "verify", "slices", "mask"), or_null(TEXT)),
+    **dict.fromkeys(("check_slices", "calibration_slices", "repeats"), COUNT),
+    "sr_scale": or_null(number(least=1)),
+    "bounds.*.difference": or_null(number(least=0)),
+    "bounds.*.psnr": number(),
+}
+"""Which values are allowed, by key."""
+
+
+@entry_point("export", CHECKS)
+def main(config: DictConfig) -> None:
+    """Export and check, or verify a file that is there."""
+    _check(config)
+    if config.format.name == "onnx" or config.verify is not None:
+        need_packages()
+    trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
+    batches = _slices(config, trained)
+    axis = line_axis(batches[0].mask) if trained.is_consistent else None
+    if config.verify is not None:
+        verify(config, trained, axis, batches)
+        return
+    folder = Path(config.output or _beside(trained, config))
+    if folder.exists() and not config.overwrite:
+        raise ConfigurationError(
+            f"output={folder}: exists; name another, or replace it with overwrite=true"
+        )
+    with _made_aside(folder) as aside:
+        _export(config, trained, axis, batches, aside)
+    console().print(f"written: {folder}", highlight=False, soft_wrap=True)
+
+
+def _check(config: DictConfig) -> None:
+    """Check choices before anything is read; raises ConfigurationError."""
+    if "precisions" not in config.format:
+        raise ConfigurationError("format: must be onnx or torch_export to be written")
+    if config.precision not in config.format.precisions:
+        raise ConfigurationError(
+            f"precision={config.precision}: format={config.format.name} has "
+            f"{', '.join(config.format.precisions)}"
+        )
+    for precision, bound in config.bounds.items():
+        if not OmegaConf.is_dict(bound):
+            raise ConfigurationError(
+                f"bounds.{precision}={bound}: has two parts, such as "
+                f"bounds.{precision}.difference=1e-3 and bounds.{precision}.psnr=0.1"
+            )
+    if config.verify is not None and str(config.verify).endswith(".pt2"):
+        raise ConfigurationError(
+            f"verify={config.verify}: opening a .pt2 file unpickles parts of it (torch.export.load "
+            "calls pickle.loads and torch.load without weights_only), so a file of somebody else "
+            "could run any code; ask for ONNX"
+        )
+
+
+def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
+    """Return the slices of check and calibration, the former first."""
+    count = config.check_slices
+    if config.precision == "int8" and config.verify is None:
+        count += config.calibration_slices
+    if config.slices is None:
+        found = head_slices(trained, count)
+    else:
+        source = Path(config.slices)
+        volumes, _ = find_volumes(find_reader(None, source), source)
+        print_notes(note for volume in volumes for note in volume.notes)
+        found = read_slices(volumes, trained, count)
+    if len(found) < count and config.precision == "int8":
+        raise DataError(f"slices: {len(found)} there, int8 needs {count} to check and calibrate")
+    spread = np.random.default_rng(0).permutation(len(found))  # both kinds from everywhere
+    return [found[number] for number in spread]
+
+
+def _beside(trained: Trained, config: DictConfig) -> Path:
+    return trained.path.with_name(f"{trained.path.stem}_{config.format.name}_{config.precision}")
+
+
+@contextmanager
+def _made_aside(folder: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of `folder` when the block ends well."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            yield aside
+            aside.chmod(0o755)
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            aside.replace(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise KdmriError(f"{folder}: cannot be written ({error})") from error
+
+
+def _export(
+    config: DictConfig,
+    trained: Trained,
+    axis: int | None,
+    batches: list[Batch],
+    folder: Path,
+) -> None:
+    """Write network and README, refuse what differs too much, and print how it does."""
+    precision, is_onnx = config.precision, config.format.name == "onnx"
+    name = f"model.{config.format.ending}"
+    path, plain = folder / name, folder / "float32.onnx"
+    network = Exportable(trained.network, axis, half=precision == "float16")
+    example = {
+        key: value if key in ("lines", "mask") else value.repeat(2, 1, 1, 1)
+        for key, value in as_inputs(network, batches[0]).items()
+    }
+    checked, rest = batches[: config.check_slices], batches[config.check_slices :]
+    runners: dict[str, Runner] = {"PyTorch float32": _network_runner(trained)}
+    sizes = {"PyTorch float32": trained.path.stat().st_size}
+    if not is_onnx:
+        write_torch(path, network, example)
+        runners[f"torch.export {precision}"] = _torch_runner(read_torch(path), network)
+    else:
+        whole = Exportable(trained.network, axis)
+        write_onnx(plain, whole, example)
+        runners["ONNX float32"] = _onnx_runner(plain, whole)
+        sizes["ONNX float32"] = plain.stat().st_size
+        if precision == "int8":
+            calibration = (_arrays(as_inputs(network, batch)) for batch in rest)
+            write_quantised(path, plain, calibration)
+        elif precision == "float16":
+            write_onnx(path, network, example)
+        else:
+            plain.rename(path)
+        runners[f"ONNX {precision}"] = _onnx_runner(path, network)
+    sizes[list(runners)[-1]] = path.stat().st_size
+    compared = {
+        key: compare_outputs(run, runners["PyTorch float32"], checked)
+        for key, run in runners.items()
+    }
+    last = compared[list(runners)[-1]]
+    Bound(**config.bounds[precision]).check(last, f"{config.format.name} {precision}")
+    plain.unlink(missing_ok=True)
+    taken = latencies(
+        {key: partial(run, checked[0]) for key, run in runners.items()}, config.repeats
+    )
+    table = _table(compared, sizes, taken, checked)
+    console().print(table.to_rich())
+    console().print(f"{list(runners)[-1]}: {last.describe()}", highlight=False)
+    text = card(trained, network, name, precision, checked[0], last, len(checked), table)
+    write_text(folder / "README.md", text)
+
+
+def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list[Batch]) -> None:
+    """Run a file of somebody else beside the network; raises KdmriError where they differ."""
+    path = Path(config.verify)
+    run = _onnx_runner(path, Exportable(trained.network, axis))
+    compared = compare_outputs(run, _network_runner(trained), batches)
+    console().print(f"{path}: {compared.describe()}", highlight=False, soft_wrap=True)
+    Bound(**config.bounds[config.precision]).check(compared, str(path))
+
+
+def _network_runner(trained: Trained) -> Runner:
+    @torch.inference_mode()
+    def run(batch: Batch) -> np.ndarray:
+        return trained.network(batch.image, batch.kspace, batch.mask).numpy()
+
+    return run
+
+
+def _onnx_runner(path: Path, network: Exportable) -> Runner:
+    session = open_onnx(path)
+    return lambda batch: run_onnx(session, path, _arrays(as_inputs(network, batch)))
+
+
+def _torch_runner(module: Any, network: Exportable) -> Runner:
+    @torch.inference_mode()
+    def run(batch: Batch) -> np.ndarray:
+        return module(*as_inputs(network, batch).values()).numpy()
+
+    return run
+
+
+def _arrays(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in inputs.items()}
+
+
+def _table(
+    compared: dict[str, Agreement],
+    sizes: dict[str, int],
+    taken: dict[str, float],
+    batches: list[Batch],
+) -> Table:
+    height, width = batches[0].target.shape[-2:]
+    rows = [
+        [
+            name,
+            f"{sizes[name] / 1000:.0f}",
+            f"{taken[name]:.1f}",
+            f"{one.psnr:.2f}",
+            f"{one.change:+.3f}",
+            f"{one.difference:.1e}",
+        ]
+        for name, one in compared.items()
+    ]
+    return Table(
+        title=f"{len(batches)} slices of {height}x{width}",
+        header=["", "kB", "ms a slice", "PSNR dB", "change", "largest difference"],
+        rows=rows,
+        notes=[
+            f"Median of runs in turns, one slice at a time, {torch.get_num_threads()} CPU threads"
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

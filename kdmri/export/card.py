@@ -1,0 +1,146 @@
+"""The README beside an exported network."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import torch
+
+from kdmri.analysis.tables import Table
+from kdmri.data.batch import Batch
+from kdmri.export.checking import Agreement
+from kdmri.export.consistency import Exportable
+from kdmri.export.files import OPSET, SMALLEST
+from kdmri.models.stored import SCALING
+from kdmri.models.trained import Trained
+from kdmri.physics import CentralKspace
+
+
+def card(
+    trained: Trained,
+    network: Exportable,
+    name: str,
+    precision: str,
+    batch: Batch,
+    compared: Agreement,
+    slices: int,
+    table: Table,
+) -> str:
+    """Write what somebody who has the file alone needs to know, as Markdown."""
+    channels = trained.channels
+    size = (batch.target.shape[-2], batch.target.shape[-1])
+    data = trained.facts.get("data", {})
+    about = "magnitude" if channels == 1 else "real and imaginary part"
+    axis, line = ("H", "row") if network.axis == 0 else ("W", "column")
+    lines = {
+        "image": f"float32 (B, {channels}, H, W), {about}: what the task makes of k-space",
+        "kspace": "float32 (B, 2, H, W), real and imaginary part, zero where not measured",
+        "lines": f"float32 ({axis},), 1 where a {line} of k-space is measured, else 0",
+        "mask": "float32 (1, 1, H, W), 1 where k-space is measured, else 0",
+    }
+    inputs = "\n".join(f"- `{key}`: {lines[key]}" for key in network.inputs)
+    kind = (
+        f"ONNX, opset {OPSET}" if name.endswith(".onnx") else f"torch.export, {torch.__version__}"
+    )
+    metrics = trained.facts.get("metrics", {})
+    validated = sorted(_validation(metrics).items())
+    validation = ", ".join(f"{key} {value:.4g}" for key, value in validated)
+    licence = data.get("licence") or (
+        f"the terms of the training data, {data['title']}" if data else "those of its training data"
+    )
+    return f"""# {name}
+
+{trained.label()}: {trained.parameters:,} parameters, {precision}, {kind}; made by kdmri \
+{version("kdmri")}.
+
+## Inputs
+{inputs}
+
+B, H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, the zero
+frequency at index (0, 0).
+
+## Output
+- `reconstruction`: float32 (B, {channels}, H, W), {about}.
+
+## Scaling
+In training {SCALING}. Divide input by that of the volume (or of its zero-filled images),
+multiply the output by it.
+
+## Use
+```python
+{_usage(network, name, trained)}
+```
+
+## Sampling
+{trained.task.describe(size)}
+
+## How good it is
+Validation of the network: {validation or "not recorded in the checkpoint"}.
+On {slices} slices of {size[0]}x{size[1]}, against the network in PyTorch: {compared.describe()}.
+
+{table.to_markdown()}
+## Licence
+Code of kdmri: MIT. Weights: {licence}.
+Trained on: {data.get("title", "not recorded in the checkpoint")}. Not a medical device.
+"""
+
+
+def _usage(network: Exportable, name: str, trained: Trained) -> str:
+    """Write a program that reconstructs one slice with the file."""
+    onnx, channels = name.endswith(".onnx"), trained.channels
+    window = trained.task.window if isinstance(trained.task, CentralKspace) else None
+    shown = "kspace" if window is None else "apodised(kspace)"
+    magnitude = "np.abs(seen / scale)[None, None].astype(np.float32)"
+    values = {
+        "image": magnitude if channels == 1 else "parts(seen / scale)",
+        "kspace": "parts(kspace / scale)",
+        "lines": f"np.any(kspace, axis={1 - (network.axis or 0)}).astype(np.float32)",
+        "mask": "(kspace != 0)[None, None].astype(np.float32)",
+    }
+    opened, run = (
+        (f'network = onnxruntime.InferenceSession("{name}")', "network.run(None, inputs)[0]")
+        if onnx
+        else (
+            f'network = torch.export.load("{name}").module()',
+            "network(*map(torch.from_numpy, inputs.values())).numpy(force=True)",
+        )
+    )
+    return "\n".join(
+        (
+            "import numpy as np",
+            f"import {'onnxruntime' if onnx else 'torch'}",
+            *(() if window is None else ("from scipy.signal import get_window",)),
+            "",
+            "",
+            "def parts(array):",
+            "    return np.stack((array.real, array.imag))[None].astype(np.float32)",
+            "",
+            "",
+            *(() if window is None else _apodised(window)),
+            'kspace = np.load("kspace.npy")  # complex (H, W), one slice, zero where not measured',
+            f'seen = np.fft.ifft2({shown}, norm="ortho")',
+            "scale = np.abs(seen).max()  # better that of the whole volume",
+            "inputs = {",
+            *(f'    "{key}": {values[key]},' for key in network.inputs),
+            "}",
+            opened,
+            f"reconstruction = scale * {run}  # (1, {channels}, H, W)",
+        )
+    )
+
+
+def _apodised(window: str | tuple[str | float, ...]) -> tuple[str, ...]:
+    """Write a function that weights the measured centre of k-space as the task does."""
+    return (
+        "def apodised(kspace):",
+        "    centre = np.fft.fftshift(kspace)",
+        "    places = [np.flatnonzero(centre.any(axis=axis)) for axis in (1, 0)]",
+        f"    rows, columns = (get_window({window!r}, len(n), len(n) % 2 == 0) for n in places)",
+        "    centre[np.ix_(*places)] *= np.outer(rows, columns)",
+        "    return np.fft.ifftshift(centre)",
+        "",
+        "",
+    )
+
+
+def _validation(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if key.startswith("val/")}

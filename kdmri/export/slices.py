@@ -1,0 +1,119 @@
+"""Real slices that an export is checked and calibrated with."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdmri.data.batch import Batch, Slice
+from kdmri.data.cropping import fit_centre
+from kdmri.data.embedded import find_colin27, find_mni
+from kdmri.data.readers.base import SourceVolume
+from kdmri.data.readers.nifti import Nifti
+from kdmri.data.readers.slices import checked
+from kdmri.data.simulation import Simulation
+from kdmri.errors import DataError
+from kdmri.export.consistency import Exportable
+from kdmri.models.trained import Trained
+from kdmri.reconstruct.survey import survey
+
+DARK = 0.25
+"""Slices that stay below this share of the volume's largest magnitude are left out."""
+
+
+def head() -> Path:
+    """Find a head that a package ships: the MNI template, else Colin27.
+
+    Raises:
+        DataError: there is none.
+    """
+    for find in (find_mni, find_colin27):
+        try:
+            return find()
+        except DataError:
+            continue
+    raise DataError(
+        "slices: an export is checked on real slices; name a file or folder, slices=FILE, or "
+        "pip install 'kdmri[demo]' for a head"
+    )
+
+
+def read_slices(volumes: list[SourceVolume], trained: Trained, count: int) -> list[Batch]:
+    """Make batches of one slice each of what a network takes.
+
+    Slices lie evenly in their volumes, have the size of the training where the checkpoint
+    tells it, and are scaled as in the training. A network for complex images gets magnitude
+    images with a smooth phase.
+
+    Args:
+        volumes: the first of them are used, as many as are needed.
+        trained: the network and its task.
+        count: how many, from all volumes together.
+
+    Raises:
+        DataError: a volume cannot be read, or its k-space is undersampled.
+    """
+    stored = trained.facts.get("data", {}).get("slice_size")
+    size = None if stored is None else (int(stored[0]), int(stored[1]))
+    phase = Simulation(phase=True, snr=None, seed=0)
+    used = volumes[: max(1, min(len(volumes), count // 4))]
+    batches: list[Batch] = []
+    for volume in used:
+        found = survey(volume)
+        if not found.has_target:
+            raise DataError(f"{volume.files[0]}: is undersampled; slices must be fully sampled")
+        bright = [
+            number
+            for number, item in enumerate(checked(volume))
+            if np.abs(item.image).max() >= DARK * found.largest
+        ]
+        share = min(len(bright), -(-count // len(used)))
+        places = {bright[n] for n in np.rint(np.linspace(0, len(bright) - 1, share)).astype(int)}
+        for number, item in enumerate(checked(volume)):
+            if number not in places:
+                continue
+            image = item.image[volume.window(item.image.shape)] / np.float32(found.largest)
+            size = size or image.shape
+            image = fit_centre(image, size)
+            if trained.channels == 1:
+                image = np.maximum(image, 0) if np.isrealobj(image) else np.abs(image)
+            elif np.isrealobj(image):
+                image = phase(np.maximum(image, 0), volume.name, number)
+            batches.append(_batch(trained, image, len(batches)))
+    return batches[:count]
+
+
+def head_slices(trained: Trained, count: int) -> list[Batch]:
+    """Make batches of axial slices of the head that a package ships; see `read_slices`."""
+    volumes = list(Nifti(orientation="axial", axis=2).volumes(head()))
+    return read_slices(volumes, trained, count)
+
+
+def _batch(trained: Trained, image: np.ndarray, number: int) -> Batch:
+    parts = [image] if trained.channels == 1 else [image.real, image.imag]
+    target = torch.from_numpy(np.stack(parts).astype(np.float32))[None]
+    index = torch.tensor([number])
+    largest = torch.tensor([float(np.abs(image).max())])
+    with torch.inference_mode():
+        return trained.task(Slice(target, None, largest, index, index))
+
+
+def line_axis(mask: Tensor) -> int | None:
+    """Tell along which axis whole lines of a mask (..., H, W) are measured or not, if any."""
+    if torch.equal(mask, mask[..., :1].expand_as(mask)):
+        return 0
+    return 1 if torch.equal(mask, mask[..., :1, :].expand_as(mask)) else None
+
+
+def as_inputs(network: Exportable, batch: Batch) -> dict[str, Tensor]:
+    """Return what an exported network takes of a batch, by name."""
+    inputs = {"image": batch.image}
+    if "kspace" in network.inputs:
+        inputs["kspace"] = torch.cat((batch.kspace.real, batch.kspace.imag), dim=1)
+    if "mask" in network.inputs:
+        inputs["mask"] = batch.mask
+    if "lines" in network.inputs:
+        axis = line_axis(batch.mask)
+        inputs["lines"] = batch.mask[0, 0, :, 0] if axis == 0 else batch.mask[0, 0, 0]
+    return {name: value.clone() for name, value in inputs.items()}

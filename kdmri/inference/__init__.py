@@ -1,1 +1,0 @@
-"""Using a trained network: what a checkpoint tells, and scans in, reconstructions out."""

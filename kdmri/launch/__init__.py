@@ -1,0 +1,1 @@
+"""Processes and tasks that work on one command together."""

@@ -1,0 +1,186 @@
+"""One volume from its source to its h5 file, slice by slice."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kdmri.data.cropping import fit_centre
+from kdmri.data.layout import (
+    SUBJECT,
+    TARGET,
+    Attribute,
+    geometry_attributes,
+    target_keys,
+    write_slices,
+)
+from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
+from kdmri.data.readers.naming import blaming, pseudonym
+from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, measured_in_image
+from kdmri.data.readers.slices import checked
+from kdmri.data.simulation import Simulation
+from kdmri.prepare.manifest import Entry, fingerprint
+
+Size = tuple[int, int]
+
+HELD_BYTES = 2**28
+"""A volume up to this size is read once and held; a larger one is read twice and never held."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How slices are brought into shape.
+
+    Attributes:
+        image_size: (H, W) that slices are cropped or padded to at their centre; None keeps them.
+        simulation: phase and noise for magnitude sources.
+    """
+
+    image_size: Size | None
+    simulation: Simulation
+
+
+def write_prepared(
+    volume: SourceVolume, split: str, source: Path, folder: Path, form: Form
+) -> Entry:
+    """Write `{folder}/{split}/{name}.h5`, scaled to a largest magnitude of 1.
+
+    Raises:
+        DataError: the source cannot be read, holds NaN, only zeros or no magnitudes, or slices of
+            several sizes.
+        KdmriError: the file cannot be written.
+    """
+    surveyed = _survey(volume)
+    scale, held = surveyed.largest, surveyed.held
+    peak = _peak(volume, held, scale, form)
+    relative = f"{split}/{volume.name}.h5"
+    geometry = volume.geometry
+    if geometry is not None and form.image_size is not None:
+        geometry = geometry.fitted(surveyed.size, form.image_size)
+    attributes: dict[str, Attribute] = {
+        SUBJECT: pseudonym(volume.subject),
+        "scale": scale * peak,
+        **geometry_attributes(geometry),
+    }
+    slices = held if held is not None else checked(volume)
+    shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
+    shape = write_slices(folder / relative, shaped, attributes)
+    return Entry(
+        file=relative,
+        sources=[fingerprint(path, source) for path in volume.files],
+        subject=pseudonym(volume.subject),
+        shape=list(shape),
+        scale=scale * peak,
+        spacing=None if geometry is None else list(geometry.spacing),
+        split=split,
+        affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
+        nan=surveyed.nan,
+        notes=surveyed.notes,
+    )
+
+
+def judged(item: SourceSlice, number: int) -> str | None:
+    """See that a slice is a target, by its `mask` or by the k-space of a complex image.
+
+    Args:
+        item: the slice.
+        number: of the slice.
+
+    Returns:
+        What the user should know of it, or None.
+
+    Raises:
+        ValueError: it is none, since not all of its k-space was measured.
+    """
+    if item.mask is not None:
+        return check_target(measured_by_mask(item.mask), number, declared=item.declared)
+    if np.iscomplexobj(item.image):
+        return check_target(measured_in_image(item.image), number)
+    return None
+
+
+class _Surveyed(NamedTuple):
+    """What a first look at a volume tells.
+
+    Attributes:
+        largest: magnitude.
+        size: (H, W) of its slices.
+        held: its slices, if they are few.
+        nan: share of its values that were NaN and are 0 here.
+        notes: what the user should know of its slices, sentences.
+    """
+
+    largest: float
+    size: Size
+    held: list[SourceSlice] | None
+    nan: float
+    notes: list[str]
+
+
+def _survey(volume: SourceVolume) -> _Surveyed:
+    """Find largest magnitude and size and check every slice."""
+    extent, held_bytes, nan, total = Extent(), 0, 0, 0
+    size: Size = (0, 0)
+    notes: dict[str, None] = {}
+    held: list[SourceSlice] | None = []
+    for number, item in enumerate(checked(volume)):
+        with blaming(volume.files[0]):
+            note = item.note or judged(item, number)
+        if note is not None:
+            notes[note] = None
+        extent.add(item.image)
+        size = item.image.shape
+        nan, total = nan + item.nan, total + item.image.size
+        held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
+        if held is not None:
+            held.append(item)
+            held = held if held_bytes <= HELD_BYTES else None
+    extent.check(volume.files[0])
+    return _Surveyed(extent.largest, size, held, nan / total, list(notes))
+
+
+def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
+    """Tell by how much simulated noise raises the largest magnitude; 1 without noise."""
+    if form.simulation.snr is None:
+        return 1.0
+    slices = held if held is not None else checked(volume)
+    shaped = (_shape(item, scale, volume.name, n, form) for n, item in enumerate(slices))
+    return max(1.0, *(float(np.abs(values[TARGET]).max()) for values in shaped))
+
+
+def _shape(
+    item: SourceSlice, scale: float, name: str, number: int, form: Form, peak: float = 1.0
+) -> Mapping[str, np.ndarray]:
+    """Return what is stored of a slice, by key; `peak` divides what noise was added to."""
+    image = item.image / np.float32(scale)
+    if form.image_size is not None:
+        image = fit_centre(image, form.image_size)
+    if form.simulation.active and not np.iscomplexobj(image):
+        image = form.simulation(np.maximum(image, 0), name, number) / np.float32(peak)
+    values = target_keys(image if np.iscomplexobj(image) else np.maximum(image, 0))
+    for key in ("kspace_coils", "sensitivities"):
+        coils = getattr(item, key)
+        if coils is not None:
+            values[key] = _shape_coils(coils, key, scale, form.image_size)
+    return values
+
+
+def _shape_coils(coils: np.ndarray, key: str, scale: float, size: Size | None) -> np.ndarray:
+    """Crop or pad coil data (coils, H, W) in image space; scale k-space, not sensitivities."""
+    is_kspace = key == "kspace_coils"
+    if size is not None:
+        images = np.fft.ifft2(coils, norm="ortho") if is_kspace else coils
+        images = np.moveaxis(fit_centre(np.moveaxis(images, 0, -1), size), -1, 0)
+        coils = np.fft.fft2(images, norm="ortho") if is_kspace else images
+    return (coils / scale if is_kspace else coils).astype(np.complex64)
+
+
+def names_in_use(volumes: list[SourceVolume]) -> Iterator[str]:
+    """Yield names that occur more than once."""
+    seen: set[str] = set()
+    for volume in volumes:
+        if volume.name in seen:
+            yield volume.name
+        seen.add(volume.name)

@@ -1,0 +1,1 @@
+"""Scans in, reconstructions out, with a trained network."""

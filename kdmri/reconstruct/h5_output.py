@@ -1,0 +1,44 @@
+"""Reconstructions as an h5 file."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from kdmri.data.layout import Attribute, geometry_attributes
+from kdmri.files import written_aside
+from kdmri.reconstruct.output import Begin, Result, Write
+
+
+@contextmanager
+def h5_output(path: Path, facts: Mapping[str, str]) -> Iterator[Begin]:
+    """Write `reconstruction` (S, H, W) at the network's scale; attribute `scale` leads back.
+
+    Attributes `spacing_mm` and `affine` are those of the layout (`kdmri.data.layout`).
+
+    Args:
+        path: of the file.
+        facts: kept as attributes.
+    """
+    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+
+        def begin(result: Result) -> Write:
+            attributes: dict[str, Attribute] = {**facts, "scale": result.scale}
+            file.attrs.update(attributes | geometry_attributes(result.volume.geometry))
+
+            def write(number: int, image: np.ndarray) -> None:
+                if "reconstruction" not in file:
+                    file.create_dataset(
+                        "reconstruction",
+                        shape=(result.count, *result.size),
+                        dtype=image.dtype,
+                        chunks=(1, *result.size),
+                        compression="lzf",
+                    )
+                file["reconstruction"][number] = image
+
+            return write
+
+        yield begin

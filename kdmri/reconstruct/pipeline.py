@@ -1,0 +1,133 @@
+"""Reconstructs volumes: two passes over each, one batch of slices in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kdmri.data.readers.base import Reader
+from kdmri.errors import DataError
+from kdmri.hardware import all_digits
+from kdmri.metrics import VolumeMetrics
+from kdmri.models.trained import Trained
+from kdmri.physics import magnitude, to_complex
+from kdmri.reconstruct.feeding import Feed, feed
+from kdmri.reconstruct.output import Result
+from kdmri.reconstruct.survey import survey
+from kdmri.reconstruct.writing import Target, opened
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a volume, how many of its slices are done, and how many there are."""
+
+COMBINED = "; coils were combined before, to the root sum of squares of their images"
+
+
+@dataclass
+class Done:
+    """What became of the volumes.
+
+    Attributes:
+        names: of the volumes that were written, by index.
+        slices: how many slices were written.
+        metrics: of the reconstructions and of the network's input, where there are targets.
+        notes: how inputs came about, with the number of volumes that each holds for.
+        errors: volumes that were left out, and why.
+    """
+
+    names: dict[int, str]
+    slices: int
+    metrics: dict[str, VolumeMetrics]
+    notes: dict[str, int]
+    errors: list[str]
+
+
+def reconstruct_volumes(
+    trained: Trained,
+    reader: Reader,
+    found: list[Target],
+    batch_size: int,
+    padded: tuple[int, int] | None,
+    device: torch.device,
+    progress: Progress,
+) -> Done:
+    """Reconstruct all volumes of all targets; a target with a volume that fails is left out.
+
+    Args:
+        trained: the network and its task.
+        reader: of the volumes.
+        found: where they go.
+        batch_size: slices that pass the network together.
+        padded: (H, W) that slices are padded to; the padding is undone.
+        device: where to compute.
+        progress: called with each batch.
+    """
+    trained.network.to(device)
+    done = Done({}, 0, {}, {}, [])
+    index = 0
+    for target in found:
+        part = Done({}, 0, done.metrics, {}, [])
+        facts = {"checkpoint": Path(trained.path).name, "network": trained.label()}
+        try:
+            with opened(target, reader, facts) as begin:
+                for volume in target.volumes:
+                    index += 1
+                    one = feed(volume, survey(volume), trained, padded, index)
+                    write = begin(Result(volume, one.scale, one.survey.count, one.size))
+                    _volume(one, write, batch_size, device, progress, part)
+                    combined = reader.raw and not one.survey.is_complex
+                    note = one.describe() + (COMBINED if combined else "")
+                    if one.survey.nan:
+                        note += f"; NaN, {one.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
+                    for told in (note, *one.survey.notes):
+                        part.notes[told] = part.notes.get(told, 0) + 1
+        except DataError as error:
+            done.errors.append(str(error))
+            continue
+        done.names |= part.names
+        done.slices += part.slices
+        for note, count in part.notes.items():
+            done.notes[note] = done.notes.get(note, 0) + count
+    return done
+
+
+@all_digits()
+@torch.inference_mode()
+def _volume(
+    one: Feed,
+    write: Callable[..., None],
+    batch_size: int,
+    device: torch.device,
+    progress: Progress,
+    done: Done,
+) -> None:
+    """Reconstruct one volume."""
+    count, name = one.survey.count, one.volume.name
+    progress(name, 0, count)
+    written = 0
+    for batch in one.batches(batch_size, device):
+        output = one.trained.network(batch.image, batch.kspace, batch.mask)
+        if not output.isfinite().all():
+            raise DataError(
+                f"{one.volume.files[0]}: the network ({one.trained.path}) makes NaN or infinite "
+                "values of it"
+            )
+        if one.survey.has_target:
+            images = {"Input": batch.image, "Reconstruction": output}
+            for label, image in images.items():
+                metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))
+                metrics.update(
+                    magnitude(one.shown(image)),
+                    magnitude(one.shown(batch.target)),
+                    batch.data_range,
+                    batch.volume,
+                    batch.slice,
+                )
+        shown = one.shown(output)
+        values = shown if shown.shape[1] == 1 else to_complex(shown)
+        for image in values[:, 0].cpu().numpy():
+            write(written, image)
+            written += 1
+        progress(name, written, count)
+    done.names[one.index] = name
+    done.slices += written

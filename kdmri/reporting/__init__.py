@@ -1,1 +1,0 @@
-"""What a user looks at: statistics, tables and figures of measured networks."""

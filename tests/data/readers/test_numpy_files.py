@@ -1,0 +1,364 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from kdmri.data.masks import GaussianLines
+from kdmri.data.readers.base import SourceVolume
+from kdmri.data.readers.numpy_files import NumpyFiles
+from kdmri.data.readers.who import tell
+from kdmri.data.simulation import Simulation
+from kdmri.errors import ConfigurationError, DataError
+from kdmri.prepare.writing import Form, write_prepared
+from tests.conftest import ROOT
+from tests.data.readers.coils import centred_fft2, phased, truncate
+
+IMAGES = NumpyFiles(axis=0, kspace=False, centred=True)
+
+
+def save(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, values)
+
+
+def stacked(volume: SourceVolume) -> np.ndarray:
+    slices = list(volume.slices())
+    assert all(item[1:3] == (None, None) for item in slices)
+    return np.stack([item.image for item in slices])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_slice_axis_is_the_one_given(
+    tmp_path: Path, anatomy: np.ndarray, axis: int, order: str
+) -> None:
+    moved = np.moveaxis(anatomy, -1, axis)
+    save(tmp_path / "scan.npy", np.asarray(moved, order=order))  # type: ignore[call-overload]
+    (volume,) = NumpyFiles(axis, kspace=False, centred=True).volumes(tmp_path)
+    found = stacked(volume)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.moveaxis(anatomy, -1, 0), atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "f2", "i2", "u1", "?"])
+def test_numbers_of_any_kind_keep_their_values(
+    tmp_path: Path, anatomy: np.ndarray, dtype: str
+) -> None:
+    values = (anatomy[:, :, 18] * 200).astype(dtype)
+    save(tmp_path / "slice.npy", values)
+    (volume,) = IMAGES.volumes(tmp_path / "slice.npy")
+    found = stacked(volume)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, values[None].astype(np.float32))
+
+
+def test_complex_images_stay_complex(tmp_path: Path, anatomy: np.ndarray) -> None:
+    images = phased(anatomy, slice(10, 13))
+    save(tmp_path / "scan.npy", images.astype(np.complex128))
+    (volume,) = IMAGES.volumes(tmp_path)
+    assert stacked(volume).dtype == np.complex64
+    np.testing.assert_array_equal(stacked(volume), images)
+
+
+@pytest.mark.parametrize("centred", [True, "kspace", False])
+@pytest.mark.parametrize("odd", [True, False])
+def test_kspace_gives_the_complex_image(
+    tmp_path: Path, anatomy: np.ndarray, centred: bool | str, odd: bool
+) -> None:
+    images = phased(anatomy, slice(10, 13))[:, odd:, odd:]
+    kspace = centred_fft2(images) if centred is True else np.fft.fft2(images, norm="ortho")
+    kspace = np.fft.fftshift(kspace, (1, 2)) if centred == "kspace" else kspace
+    save(tmp_path / "scan.npy", kspace)
+    (volume,) = NumpyFiles(axis=0, kspace=True, centred=centred).volumes(tmp_path)
+    found = stacked(volume)
+    assert found.dtype == np.complex64
+    np.testing.assert_allclose(found, images, atol=1e-6)
+
+
+def test_folders_tell_subject_and_split(tmp_path: Path, anatomy: np.ndarray) -> None:
+    places = {
+        "10": ("10", "10", None),
+        "9": ("9", "9", None),
+        "p2/rest/run": ("p2_rest_run", "p2", None),
+        "p10/rest/run": ("p10_rest_run", "p10", None),
+        "train/1": ("train_1", "1", "train"),
+        "Training/p3/1": ("Training_p3_1", "p3", "train"),
+        "val/p4/1": ("val_p4_1", "p4", "validation"),
+        "validation/1": ("validation_1", "1", "validation"),
+        "test/1": ("test_1", "1", "test"),
+        "testing/1": ("testing_1", "1", "test"),
+        "knee_multicoil_val_batch_0/1": ("knee_multicoil_val_batch_0_1", "1", "validation"),
+        "p5/train/1": ("p5_train_1", "p5", "train"),
+        "contest/1": ("contest_1", "contest", None),
+        "latest/1": ("latest_1", "latest", None),
+    }
+    source = tmp_path / "study"
+    for place in places:
+        save(source / f"{place}.npy", anatomy[:, :, 0])
+    volumes = tell(IMAGES, source, None).volumes
+    found = {v.name: (v.name, v.subject, v.split) for v in volumes}
+    assert found == {name: (name, *rest) for name, *rest in places.values()}
+    names = [volume.name for volume in volumes]
+    assert names.index("9") < names.index("10")
+    assert names.index("p2_rest_run") < names.index("p10_rest_run")
+
+
+def test_name_of_the_source_itself_tells_the_split_but_no_subject(
+    tmp_path: Path, anatomy: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "test" / "p1_val" / "a.npy", anatomy[:, :, 0])
+    save(tmp_path / "test" / "p2" / "b.npy", anatomy[:, :, 0])
+    for source in (tmp_path / "test" / "p2", tmp_path / "test" / "p2" / "b.npy"):
+        (volume,) = tell(IMAGES, source, None).volumes
+        assert (volume.subject, volume.split) == ("b", None), "folders above do not count"
+    monkeypatch.chdir(tmp_path / "test")
+    inner, outer = tell(IMAGES, Path(), None).volumes
+    assert (inner.subject, inner.split) == ("a", "validation"), "the innermost folder counts"
+    assert (outer.subject, outer.split) == ("p2", "test")
+
+
+def pickled(path: Path) -> None:
+    np.save(path, np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
+
+
+def archived(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, a=np.ones((3, 3)))
+
+
+DAMAGES = {
+    "pickled": (pickled, "Python objects"),
+    "truncated": (truncate, ""),
+    "empty": (lambda path: path.write_bytes(b""), ""),
+    "text": (lambda path: path.write_bytes(b"1 2 3"), ""),
+    "archive": (archived, "npz archive"),
+    "four axes": (lambda path: np.save(path, np.ones((2, 2, 2, 2))), r"shape \(2, 2, 2, 2\)"),
+    "no values": (lambda path: np.save(path, np.ones((0, 2, 2))), r"shape \(0, 2, 2\)"),
+    "strings": (lambda path: np.save(path, np.array([["a"]])), "images must be numbers"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_bad_file_among_good_ones_is_named_when_read(
+    tmp_path: Path, anatomy: np.ndarray, damage: str
+) -> None:
+    for name in ("1", "2"):
+        save(tmp_path / f"{name}.npy", anatomy)
+    change, message = DAMAGES[damage]
+    change(tmp_path / "1.npy")
+    broken, good = IMAGES.volumes(tmp_path)
+    np.testing.assert_allclose(stacked(good), anatomy, atol=1e-7)
+    with pytest.raises(DataError, match=rf"1\.npy: .*{message}"):
+        next(broken.slices())
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "sprung",))  # type: ignore[return-value]
+
+    np.save(tmp_path / "1.npy", np.array([Trap()]), allow_pickle=True)
+    (volume,) = IMAGES.volumes(tmp_path)
+    with pytest.raises(DataError, match=r"1\.npy"):
+        next(volume.slices())
+    assert not (tmp_path / "sprung").exists()
+    np.load(tmp_path / "1.npy", allow_pickle=True)
+    assert (tmp_path / "sprung").exists(), "the trap works"
+
+
+def test_magnitude_is_no_kspace(tmp_path: Path, anatomy: np.ndarray) -> None:
+    save(tmp_path / "1.npy", anatomy)
+    (volume,) = NumpyFiles(axis=0, kspace=True, centred=True).volumes(tmp_path)
+    with pytest.raises(DataError, match=r"1\.npy: has type float64; k-space must be complex"):
+        next(volume.slices())
+
+
+def test_empty_directory_is_named_with_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"{tmp_path}: found no \.npy files"):
+        list(IMAGES.volumes(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"axis": 3}, r"format\.axis=3: must be 0, 1 or 2"),
+        ({"axis": True}, r"format\.axis=True: must be 0, 1 or 2"),
+        ({"kspace": "yes"}, r"format\.kspace=yes: must be true or false"),
+        ({"centred": None}, r"format\.centred=None: give true"),
+        ({"centred": 1}, r"format\.centred=1: give true, kspace or false"),
+    ],
+)
+def test_options_are_checked(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        NumpyFiles(**({"axis": 0, "kspace": False, "centred": True} | options))  # type: ignore[arg-type]
+
+
+def test_configuration_gives_this_reader() -> None:
+    assert instantiate(OmegaConf.load(ROOT / "configs" / "format" / "numpy.yaml")) == IMAGES
+
+
+def scattered(size: tuple[int, int]) -> np.ndarray:
+    measured = np.random.default_rng(0).random(size) < 0.4
+    measured[size[0] // 2, size[1] // 2] = True
+    return measured
+
+
+def ellipse(size: tuple[int, int]) -> np.ndarray:
+    rows, columns = (np.arange(n) / (n / 2) - 1 for n in size)
+    return rows[:, None] ** 2 + columns**2 < 1
+
+
+def partial_fourier(size: tuple[int, int]) -> np.ndarray:
+    return np.broadcast_to(np.arange(size[1]) < 0.7 * size[1], size)
+
+
+@pytest.mark.parametrize("centred", [True, "kspace", False])
+@pytest.mark.parametrize(
+    ("kind", "undersampled"),
+    [
+        (lambda size: np.fft.fftshift(GaussianLines(4)(size)) > 0, True),
+        (scattered, True),
+        (ellipse, False),
+        (partial_fourier, False),
+        (lambda size: np.ones(size, bool), False),
+    ],
+)
+def test_undersampled_kspace_is_no_target(
+    tmp_path: Path, anatomy: np.ndarray, kind: Any, undersampled: bool, centred: bool | str
+) -> None:
+    """What lies between measured samples counts; edges may be missing."""
+    images = np.moveaxis(anatomy[:, :, 10:12], -1, 0)
+    measured = kind(images.shape[1:])
+    if centred is not True:
+        kspace = np.fft.fft2(images, norm="ortho")
+        kspace = kspace * np.fft.ifftshift(measured)
+        kspace = np.fft.fftshift(kspace, (1, 2)) if centred else kspace
+    else:
+        kspace = centred_fft2(images) * measured
+    save(tmp_path / "in" / "scan.npy", kspace)
+    (volume,) = NumpyFiles(0, kspace=True, centred=centred).volumes(tmp_path / "in")
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    if not undersampled:
+        assert write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form).file
+        return
+    for item in volume.slices():
+        assert item.mask is not None
+        np.testing.assert_array_equal(item.mask, np.fft.ifftshift(measured))
+    with pytest.raises(DataError, match=r"scan.npy: its k-space is undersampled: no target can be"):
+        write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form)
+
+
+def prepared(folder: Path, **options: Any) -> tuple[str, list[str]]:
+    """Prepare the one file of a folder; gives what was written, or the error, and the notes."""
+    (volume,) = NumpyFiles(**({"axis": 0, "kspace": True, "centred": True} | options)).volumes(
+        folder / "in"
+    )
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    try:
+        entry = write_prepared(volume, "train", folder / "in", folder / "out", form)
+    except DataError as error:
+        return str(error), []
+    return entry.file, entry.notes
+
+
+def to_images(kspace: np.ndarray) -> np.ndarray:
+    return np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2))).astype(np.complex64)
+
+
+def missing_rows(*rows: int) -> np.ndarray:
+    measured = np.ones((48, 40), bool)
+    measured[list(rows)] = False
+    return measured
+
+
+def cut_short() -> np.ndarray:
+    measured = np.ones((48, 40), bool)
+    measured[30, 25:] = False
+    return measured
+
+
+def acs_in_every_second_row() -> np.ndarray:
+    centre = ellipse((48, 40)) & (abs(np.arange(48) - 24) < 6)[:, None]
+    return missing_rows(*range(1, 48, 2)) | centre
+
+
+UNDERSAMPLED, NO_CENTRE = "its k-space is undersampled", "the zero frequency was never measured"
+PATTERNS: dict[str, tuple[np.ndarray, str]] = {
+    "one row": (missing_rows(30), UNDERSAMPLED),
+    "one row at the edge": (missing_rows(0), ""),
+    "part of a row": (cut_short(), UNDERSAMPLED),
+    "stopped": (missing_rows(*range(24, 48)), NO_CENTRE),
+    "stopped after": (missing_rows(*range(25, 48)), ""),
+    "asymmetric echo": (np.broadcast_to(np.arange(40) >= 12, (48, 40)), ""),
+    "ACS in every second row": (acs_in_every_second_row(), UNDERSAMPLED),
+    "ragged": (ellipse((48, 40)) & (np.indices((48, 40)).sum(axis=0) != 17), ""),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("centred", [True, False])
+def test_what_is_missing_decides(
+    tmp_path: Path, anatomy: np.ndarray, pattern: str, centred: bool
+) -> None:
+    measured, message = PATTERNS[pattern]
+    kspace = centred_fft2(phased(anatomy, slice(10, 13))) * measured.astype(np.float32)
+    assert np.signbit(kspace.real[:, ~measured]).any(), "some zeros are negative"
+    kspace = kspace if centred else np.fft.ifftshift(kspace, (1, 2))
+    save(tmp_path / "in" / "scan.npy", kspace)
+    told, notes = prepared(tmp_path, centred=centred)
+    assert (f"scan.npy: {message}" in told) if message else told == "train/scan.h5"
+    assert notes == []
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_one_undersampled_slice_of_many_is_named(
+    tmp_path: Path, anatomy: np.ndarray, image: bool
+) -> None:
+    """Empty slices are no fault; complex images are judged by their Fourier transform."""
+    kspace = centred_fft2(phased(anatomy, slice(10, 16)))
+    kspace[0] = 0
+    kspace[4, ::3] = 0
+    save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
+    told, _ = prepared(tmp_path, kspace=not image)
+    assert f"scan.npy: {UNDERSAMPLED}" in told
+    assert told.endswith("(slice 4)")
+    kspace[4] = 0
+    save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
+    assert prepared(tmp_path, kspace=not image)[0] == "train/scan.h5"
+
+
+@pytest.mark.parametrize("kind", [scattered, lambda size: np.fft.fftshift(GaussianLines(4)(size))])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_zero_filled_complex_images_are_no_targets(
+    tmp_path: Path, anatomy: np.ndarray, kind: Any, dtype: type
+) -> None:
+    images = phased(anatomy, slice(10, 13))
+    kspace = centred_fft2(images) * kind(images.shape[1:])
+    aliased = np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2))).astype(dtype)
+    save(tmp_path / "in" / "scan.npy", aliased)
+    assert f"scan.npy: {UNDERSAMPLED}" in prepared(tmp_path, kspace=False)[0]
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_strong_zero_filling_is_told(tmp_path: Path, anatomy: np.ndarray, image: bool) -> None:
+    kspace = np.pad(centred_fft2(phased(anatomy, slice(10, 13))), ((0, 0), (48, 48), (4, 4)))
+    save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
+    told, notes = prepared(tmp_path, kspace=not image)
+    assert told == "train/scan.h5"
+    (note,) = notes
+    assert "zero outside the central 48x40 of 144x48 samples: images were interpolated" in note
+
+
+@pytest.mark.parametrize("centred", [True, "kspace", False])
+def test_zero_frequency_elsewhere_than_told_is_seen(
+    tmp_path: Path, anatomy: np.ndarray, centred: bool | str
+) -> None:
+    kspace = centred_fft2(phased(anatomy, slice(10, 13)))
+    kspace = np.fft.ifftshift(kspace, (1, 2)) if centred else kspace
+    save(tmp_path / "in" / "scan.npy", kspace)
+    told, _ = prepared(tmp_path, centred=centred)
+    right = "give false" if centred else "give true or kspace"
+    assert f"format.centred={str(centred).lower()} has the zero frequency; {right}" in told
