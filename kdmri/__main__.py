@@ -51,7 +51,12 @@ def main() -> None:
 def _run(name: str) -> None:
     """Run a command as if its words were those of a program of its own."""
     sys.argv = [sys.argv[0], *sys.argv[2:]]
-    importlib.import_module(COMMANDS[name][0]).main()
+    try:
+        importlib.import_module(COMMANDS[name][0]).main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # what read the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def _complete() -> None:

@@ -95,7 +95,7 @@ CHECKS: Kinds = {
 NAMED = {"teacher": "architecture", "student": "architecture", "distillation": "distillation"}
 """Which choices need a `name`, and of what group they are."""
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 """The files of all choices: in the package where it was installed, beside it in a clone."""
 

@@ -16,8 +16,8 @@ from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
 from kdmri.data.splits import Splits, find_splits
+from kdmri.data.task import Task
 from kdmri.errors import DataError
-from kdmri.physics.task import Task
 
 
 class MRIDataModule(pl.LightningDataModule):

@@ -46,6 +46,6 @@ def command_line(name: str) -> list[str]:
     Args:
         name: of the command, such as "train".
     """
-    script = Path(sys.argv[0])
-    of_clone = script.name == f"{name}.py" and script.resolve().parent != Path(__file__).parent
+    script, package = Path(sys.argv[0]), Path(__file__).parents[1]
+    of_clone = script.name == f"{name}.py" and script.resolve().parent != package
     return [*(["python", sys.argv[0]] if of_clone else ["kdmri", name]), *sys.argv[1:]]

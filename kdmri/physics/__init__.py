@@ -1,10 +1,10 @@
 """Fourier transform, undersampling and data consistency: pure functions and modules."""
 
+from kdmri.data.task import Task
 from kdmri.physics.consistency import DataConsistency, Measurement
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.resolution import CentralKspace
 from kdmri.physics.sampling import CartesianUndersampling
-from kdmri.physics.task import Task
 
 __all__ = [
     "CartesianUndersampling",

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.data.cropping import fit_centre_tensor
+from kdmri.data.task import Task
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import ifft2, to_channels
 from kdmri.physics.noise import SimulatedKspace
-from kdmri.physics.task import Task
 
 Size = tuple[int, int]
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.data.masks import DrawnLines, check_mask
+from kdmri.data.task import Task
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import ifft2, magnitude, to_channels
 from kdmri.physics.noise import SimulatedKspace
-from kdmri.physics.task import Task
 
 
 class CartesianUndersampling(Task):

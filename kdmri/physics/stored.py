@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from kdmri.data.masks import DrawnLines, MaskFile, choose
+from kdmri.data.task import Task
 from kdmri.errors import CheckpointError
 from kdmri.physics.resolution import CentralKspace, Size
 from kdmri.physics.sampling import CartesianUndersampling
-from kdmri.physics.task import Task
 
 UNDERSAMPLING = "kdmri.physics.CartesianUndersampling"
 RESOLUTION = "kdmri.physics.CentralKspace"
