@@ -256,9 +256,9 @@ class Evaluation(Work):
         steps = torch.arange(len(dataset)).split(EVALUATED_AT_ONCE)
         slices = (dataset.__getitems__(items.tolist()).to(self._device) for items in steps)
         batches = (self._task(chosen) for chosen in slices)
-        reconstruct_and_measure(
-            self._network, batches, ["1"], self._path.parent / "results", detailed=True
-        )
+        metrics = VolumeMetrics(detailed=True).to(self._device)
+        results = self._path.parent / "results"
+        reconstruct_and_measure(self._network, batches, ["1"], results, metrics)
 
 
 def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:

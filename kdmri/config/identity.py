@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -69,6 +69,55 @@ LENGTH = "${trainer.max_epochs}"
 """Settings that are given as this follow the length of a stage, and say nothing else."""
 
 LONGEST_SUFFIX = 80
+
+MASK_DIGEST = "mask_file_digest"
+"""Key of the circumstances: digest of the mask file in use."""
+
+
+class Identity(NamedTuple):
+    """What tells a stage from other stages of its name.
+
+    Attributes:
+        suffix: of its directory.
+        experiment: flat settings that make it another experiment.
+        circumstances: flat settings that must be the same to go on or to be reused.
+        shipped: both as they are shipped.
+    """
+
+    suffix: str
+    experiment: dict[str, Any]
+    circumstances: dict[str, Any]
+    shipped: dict[str, Any]
+
+
+def identify(
+    config: DictConfig, shipped: DictConfig, stage: DictConfig, like: DictConfig
+) -> Identity:
+    """Find out which settings a stage depends on, and how they differ from the shipped ones.
+
+    Args:
+        config: that the stage is trained under.
+        shipped: the same choices without any other override.
+        stage: its definition.
+        like: its definition as it is shipped.
+    """
+    nodes = depends_on(config, stage)
+    return Identity(
+        suffix=suffix(config, shipped, nodes),
+        experiment=settings(config, nodes),
+        circumstances={
+            **settings(config, CIRCUMSTANCES),
+            **own_settings(stage),
+            "max_epochs": stage.max_epochs,
+            MASK_DIGEST: mask_file_digest(config),
+        },
+        shipped={**settings(shipped, (*nodes, *CIRCUMSTANCES)), **own_settings(like)},
+    )
+
+
+def depends_on(config: DictConfig, stage: DictConfig) -> tuple[str, ...]:
+    """Return the nodes of a configuration that make a stage another experiment."""
+    return (*EXPERIMENT, *config.task.depends, *stage.depends)
 
 
 def settings(config: DictConfig, nodes: Iterable[str]) -> dict[str, Any]:

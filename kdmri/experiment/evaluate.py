@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -75,17 +76,20 @@ def measure_stages(plan: Plan) -> Comparison | None:
     for stage in stages:
         stage.check_data()
 
-    data = build_datamodule(config)
-    data.dataset("evaluation")
-    device = first_device(config.trainer)
-    measured = _measure_baselines(config, data, device)
+    slices = _Slices(
+        build_datamodule(config),
+        first_device(config.trainer),
+        config.evaluation.batch_size,
+        config.evaluation.detailed,
+    )
+    measured = _measure_baselines(slices)
     networks = {}
     for stage in stages:
-        network = load_network(stage.checkpoint, network_settings(config[stage.network])).to(device)
-        networks[stage.name] = network.eval()
-        measured.append(_measure_stage(config, data, stage, network))
-    _record(plan, data, stages, networks, measured)
-    comparison = Comparison(config, data, measured)
+        network = load_network(stage.checkpoint, network_settings(config[stage.network]))
+        networks[stage.name] = network.to(slices.device).eval()
+        measured.append(_measure_stage(slices, stage, network))
+    _record(plan, slices, stages, networks, measured)
+    comparison = Comparison(config, slices.data, measured)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
         last = stages[-1]
@@ -107,26 +111,51 @@ def _beside(stage: Stage) -> str:
     return f"; or give those that these were trained with: {', '.join(found)}" if found else ""
 
 
+class _Slices(NamedTuple):
+    """The slices that are measured, and how.
+
+    Attributes:
+        data: where they come from.
+        device: what measures them.
+        batch_size: slices at a time.
+        detailed: measure HFN and VIF as well.
+    """
+
+    data: MRIDataModule
+    device: torch.device
+    batch_size: int
+    detailed: bool
+
+    def batches(self) -> Iterator[Batch]:
+        """Read them all, in the order of volumes and slices, undersampled, on the device."""
+        for slices in self.data.test_dataloader(self.batch_size):
+            yield self.data.task(slices.to(self.device))
+
+    def metrics(self) -> VolumeMetrics:
+        """Begin to collect figures."""
+        return VolumeMetrics(self.detailed).to(self.device)
+
+
 def _record(
     plan: Plan,
-    data: MRIDataModule,
+    slices: _Slices,
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
     measured: list[MeasuredMethod],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
-    config, evaluation = plan.config, data.dataset("evaluation")
+    config, data = plan.config, slices.data
+    evaluation = data.dataset("evaluation")
     means = {
         method.label: {metric: method.table.mean(metric) for metric in MAIN_METRICS}
         for method in measured
     }
     times: dict[str, float] = {}
     if config.evaluation.latency:
-        device = first_device(config.trainer)
-        batch = next(_batches(config, data, device))
+        batch = next(slices.batches())
         inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
         runs = {name: partial(network, *inputs) for name, network in networks.items()}
-        times = latencies(runs, config.evaluation.latency, device)
+        times = latencies(runs, config.evaluation.latency, slices.device)
     for stage, method in zip(stages, measured[-len(stages) :], strict=True):
         Measurements(
             dataset=config.dataset.title,
@@ -139,7 +168,7 @@ def _record(
             milliseconds=times.get(stage.name),
             minutes=stage.minutes,
             teacher_minutes=stage.teacher_minutes,
-            device=describe(first_device(config.trainer)),
+            device=describe(slices.device),
             trained_on=stage.device,
             one_subject=config.dataset.one_subject,
             subjects=layout.subjects(evaluation.volumes),
@@ -155,36 +184,24 @@ def _record(
         ).write(stage.directory, method.table)
 
 
-def _batches(config: DictConfig, data: MRIDataModule, device: torch.device) -> Iterator[Batch]:
-    for slices in data.test_dataloader(config.evaluation.batch_size):
-        yield data.task(slices.to(device))
-
-
 @torch.inference_mode()
-def _measure_baselines(
-    config: DictConfig, data: MRIDataModule, device: torch.device
-) -> list[MeasuredMethod]:
+def _measure_baselines(slices: _Slices) -> list[MeasuredMethod]:
     """Measure what the task offers without a network, such as the zero-filled image."""
     metrics: dict[str, VolumeMetrics] = {}
-    for batch in _batches(config, data, device):
-        for label, image in data.task.baselines(batch).items():
-            collected = metrics.setdefault(
-                label, VolumeMetrics(config.evaluation.detailed).to(device)
-            )
-            _update(collected, image, batch)
+    for batch in slices.batches():
+        for label, image in slices.data.task.baselines(batch).items():
+            if label not in metrics:
+                metrics[label] = slices.metrics()
+            _update(metrics[label], image, batch)
     return [MeasuredMethod(label, "baseline", 0, m.table(), None) for label, m in metrics.items()]
 
 
 @torch.inference_mode()
-def _measure_stage(
-    config: DictConfig, data: MRIDataModule, stage: Stage, network: CascadedNetwork
-) -> MeasuredMethod:
+def _measure_stage(slices: _Slices, stage: Stage, network: CascadedNetwork) -> MeasuredMethod:
     """Reconstruct every evaluation slice once; write the volumes and the line of figures."""
-    device = next(network.parameters()).device
-    names = [volume.name for volume in data.dataset("evaluation").volumes]
+    names = [volume.name for volume in slices.data.dataset("evaluation").volumes]
     results = stage.directory / "results"
-    batches = _batches(config, data, device)
-    table = reconstruct_and_measure(network, batches, names, results, config.evaluation.detailed)
+    table = reconstruct_and_measure(network, slices.batches(), names, results, slices.metrics())
     write_text(stage.directory / "report.txt", report_line(table) + "\n")
     parameters = sum(p.numel() for p in network.parameters())
     return MeasuredMethod(stage.definition.label, stage.name, parameters, table, results)
@@ -197,7 +214,7 @@ def reconstruct_and_measure(
     batches: Iterable[Batch],
     names: Sequence[str],
     results: Path,
-    detailed: bool,
+    metrics: VolumeMetrics,
 ) -> SliceTable:
     """Reconstruct slices volume by volume, write each volume, and measure.
 
@@ -206,13 +223,12 @@ def reconstruct_and_measure(
         batches: all slices of all volumes in their order.
         names: of the volumes.
         results: directory that gets `{name}.h5`.
-        detailed: measure HFN and VIF as well.
+        metrics: collects the figures, on that device.
 
     Returns:
         One row a slice.
     """
     network.eval()
-    metrics = VolumeMetrics(detailed).to(next(network.parameters()).device)
     slices: list[np.ndarray] = []
     open_volume = 0
     for batch in batches:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from kdmri.config import identity
 from kdmri.config.checks import check, shipped
 from kdmri.errors import ConfigurationError
-from kdmri.experiment.stages import MASK_DIGEST, ROLES, Need, Stage
+from kdmri.experiment.stages import ROLES, Need, Stage
 from kdmri.training.callbacks import companion_file
 
 
@@ -73,33 +73,26 @@ def _stage(name: str, config: DictConfig, shipped: DictConfig, needs: dict[str, 
     like = shipped.stage.plan.get(name, definition)
     own = _under(config, definition.under, definition.batch_size)
     own_shipped = _under(shipped, definition.under, like.batch_size)
-    nodes = (*identity.EXPERIMENT, *own.task.depends, *definition.depends)
-    directory = _directory(name, own, identity.suffix(own, own_shipped, nodes), nodes)
+    found = identity.identify(own, own_shipped, definition, like)
+    directory = _directory(name, own, found.suffix)
     return Stage(
         name=name,
         config=_changed(own, {"run_name": directory.name}),
         network=definition.network,
         directory=directory,
-        experiment=identity.settings(own, nodes),
-        circumstances={
-            **identity.settings(own, identity.CIRCUMSTANCES),
-            **identity.own_settings(definition),
-            "max_epochs": definition.max_epochs,
-            MASK_DIGEST: identity.mask_file_digest(own),
-        },
-        shipped={
-            **identity.settings(own_shipped, (*nodes, *identity.CIRCUMSTANCES)),
-            **identity.own_settings(like),
-        },
+        experiment=found.experiment,
+        circumstances=found.circumstances,
+        shipped=found.shipped,
         needs=needs,
     )
 
 
-def _directory(name: str, config: DictConfig, suffix: str, nodes: tuple[str, ...]) -> Path:
+def _directory(name: str, config: DictConfig, suffix: str) -> Path:
     """Name the directory of a stage; the published distillation is not part of it."""
-    distillation = config.distillation.name
-    named = "distillation" in nodes and distillation != identity.PUBLISHED_DISTILLATION
-    words = [config.name, *([distillation] if named else []), name]
+    distillation, stage = config.distillation.name, config.stage.plan[name]
+    is_named = distillation != identity.PUBLISHED_DISTILLATION
+    is_named &= "distillation" in identity.depends_on(config, stage)
+    words = [config.name, *([distillation] if is_named else []), name]
     folder = Path(config.paths.experiments) / config.dataset.name / config.task.folder
     return folder / f"{'_'.join(words)}{suffix}"
 

@@ -12,7 +12,6 @@ from kdmri.errors import CheckpointError, StageConflictError
 from kdmri.training.callbacks import BEST, LAST
 
 RECORD = "stage.json"
-MASK_DIGEST = "mask_file_digest"
 ROLES = ("teacher", "start")
 """What a stage can need others for: to learn from, and to begin with."""
 
@@ -124,7 +123,7 @@ class Stage:
         Raises:
             StageConflictError: it was trained on other data or with another mask.
         """
-        kept = ("dataset.", MASK_DIGEST)
+        kept = ("dataset.", identity.MASK_DIGEST)
         differing = [words for words in self.differences if words.startswith(kept)]
         if differing:
             raise StageConflictError(
