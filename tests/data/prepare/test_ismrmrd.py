@@ -252,7 +252,7 @@ ONE_LACKS = [row for row in range(ROWS) if row != 30]
     [
         (STOPPED, "the zero frequency was never measured"),
         (ONE_LACKS, "its k-space is undersampled"),
-        (STOPPED + [24], None),
+        ([*STOPPED, 24], None),
     ],
 )
 def test_lines_that_lack_or_are_zero_were_not_measured(
