@@ -13,9 +13,8 @@ def looks_shifted(mask: np.ndarray) -> bool:
     """Tell whether a mask is densest around the middle of an axis, not around index (0, 0).
 
     Every sensible mask is densest around the zero frequency. Masks of lines are compared by the run
-    of measured lines through index 0 and through N//2, others by the density around each and by
-    how it changes along an axis. A mask
-    that is as dense everywhere gives no evidence.
+    of measured lines through index 0 and through N//2, others by the density around each and by how
+    it changes along an axis. A mask that is as dense everywhere gives no evidence.
 
     Args:
         mask: 0 or 1, (H, W), meant to have the zero frequency at index (0, 0).

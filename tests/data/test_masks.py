@@ -131,7 +131,7 @@ def test_centred_file_is_told_by_its_density_though_index_0_is_measured(tmp_path
 def points(size: tuple[int, int], seed: int) -> np.ndarray:
     """Draw points whose density falls off from index (0, 0), which is measured."""
     distance = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in size), indexing="ij"))
-    mask = np.random.default_rng(seed).random(size) < 0.1 + 0.8 * np.exp(-12 * distance)
+    mask = np.random.default_rng(seed).random(size) < 0.1 + 0.8 * np.exp(-8 * distance)
     mask[0, 0] = True
     return mask
 
