@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hydra.utils import instantiate
@@ -11,6 +12,7 @@ from kdmri.data.layout import write_volume
 from kdmri.data.prepare.layout_files import LayoutFiles
 from kdmri.data.prepare.source import SourceVolume
 from kdmri.data.prepare.subjects import assign
+from kdmri.errors import DataError
 from tests.conftest import ROOT
 
 
@@ -48,3 +50,13 @@ def test_a_damaged_file_is_told_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "train" / "1.h5").write_bytes(b"\x89HDF")
     (volume,) = read(tmp_path)
     assert (volume.name, volume.subject, volume.split) == ("train_1", "train_1", "train")
+
+
+def test_kspace_alone_is_no_target(tmp_path: Path, anatomy: np.ndarray) -> None:
+    with h5py.File(tmp_path / "1.h5", "w") as file:
+        file["kspace_volus_4x"] = np.fft.fft2(anatomy[:, :, 4:6], axes=(0, 1))
+    (volume,) = read(tmp_path)
+    with pytest.raises(
+        DataError, match=r"1\.h5: holds undersampled k-space alone \(kspace_volus_4x"
+    ):
+        next(volume.slices())
