@@ -247,6 +247,25 @@ def test_kspace_that_makes_no_image_is_refused(
     assert not (tmp_path / "out.h5").exists()
 
 
+@pytest.mark.parametrize("image", [False, True])
+def test_one_undersampled_slice_makes_no_trial(
+    checkpoint: Callable[..., Path],
+    reconstruct: Run,
+    anatomy: np.ndarray,
+    tmp_path: Path,
+    image: bool,
+) -> None:
+    kspace = whole_kspace(anatomy)
+    kspace[3] *= COLUMNS
+    words = write_kspace(tmp_path, "numpy", kspace)
+    if image:
+        np.save(tmp_path / "scan.npy", np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2))))
+        words = ("input=scan.npy", "format=numpy")
+    result = reconstruct(*words, checkpoint=checkpoint(channels=2), output="out.h5")
+    assert result.code == 2
+    assert ("of some of its images is undersampled" if image else "slice 3 otherwise") in result.err
+
+
 def test_strong_zero_filling_is_told(
     checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
 ) -> None:

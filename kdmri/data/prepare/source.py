@@ -29,7 +29,8 @@ class SourceSlice(NamedTuple):
             k-space of one coil that `image` is made of, as it is before any crop of what was
             undersampled. Whether it is undersampled, is told by `sampling_pattern.fault` alone.
         declared: whether the source says that it is undersampled; see `sampling_pattern.fault`.
-        note: what the user should know of it, a sentence about the volume; None for nothing.
+        note: what the user should know of it, a sentence about the volume, or nothing: what
+            `sampling_pattern.check_target` gave; None where the reader has not judged k-space.
     """
 
     image: np.ndarray

@@ -67,7 +67,7 @@ def write_prepared(
     )
 
 
-def judged(item: SourceSlice, number: int) -> str | None:
+def judged(item: SourceSlice, number: int) -> str:
     """See that a slice is a target, by its `mask` or by the k-space of a complex image.
 
     Args:
@@ -75,7 +75,7 @@ def judged(item: SourceSlice, number: int) -> str | None:
         number: of the slice.
 
     Returns:
-        What the user should know of it, or None.
+        What the user should know of it; empty for nothing.
 
     Raises:
         ValueError: it is none, since not all of its k-space was measured.
@@ -84,7 +84,7 @@ def judged(item: SourceSlice, number: int) -> str | None:
         return check_target(measured_by_mask(item.mask), number, declared=item.declared)
     if np.iscomplexobj(item.image):
         return check_target(measured_in_image(item.image), number)
-    return None
+    return ""
 
 
 def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None, list[str]]:
@@ -107,8 +107,8 @@ def _survey(volume: SourceVolume) -> tuple[float, list[SourceSlice] | None, list
         if not all(np.isfinite(array).all() for array in arrays):
             raise DataError(f"{volume.files[0]}: slice {number} holds NaN or infinite values")
         with blaming(volume.files[0]):
-            note = item.note or judged(item, number)
-        if note is not None:
+            note = judged(item, number) if item.note is None else item.note
+        if note:
             notes[note] = None
         extent.add(item.image)
         held_bytes += sum(array.nbytes for array in arrays)
