@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, Result
-from tests.data.prepare import test_acdc, test_calgary, test_fastmri, test_hammernik, test_mrbrains
+from tests.data.readers import test_acdc, test_calgary, test_fastmri, test_hammernik, test_mrbrains
 from tests.data.readers.coils import phased
 
 TINY = (f"--config-dir={ROOT / 'tests' / 'configs'}", "experiment=tiny", "stage=student")

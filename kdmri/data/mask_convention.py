@@ -5,7 +5,7 @@ import numpy as np
 CENTRED, SURELY_CENTRED = 2.0, 6.0
 """Evidence for a centred mask of lines: minus the logarithm of the chance that it is none."""
 
-DENSER = 5.0
+DENSER = 4.0
 """The same for other masks: standard deviations between two densities."""
 
 
@@ -13,8 +13,8 @@ def looks_shifted(mask: np.ndarray) -> bool:
     """Tell whether a mask is densest around the middle of an axis, not around index (0, 0).
 
     Every sensible mask is densest around the zero frequency. Masks of lines are compared by the run
-    of measured lines through index 0 and through N//2, others by the density around each. A mask
-    that is as dense everywhere gives no evidence.
+    of measured lines through index 0 and through N//2, others by the density around each and by how
+    it changes along an axis. A mask that is as dense everywhere gives no evidence.
 
     Args:
         mask: 0 or 1, (H, W), meant to have the zero frequency at index (0, 0).
@@ -22,6 +22,8 @@ def looks_shifted(mask: np.ndarray) -> bool:
     rows, columns = (np.asarray(mask.any(axis=axis)) for axis in (1, 0))
     if np.array_equal(mask > 0, rows[:, None] & columns):
         return _has_central_run(rows) or _has_central_run(columns)
+    if any(_leans_outwards(mask, axis) for axis in (0, 1)):
+        return True
     corner = _density(mask, (0, 0))
     middle = [n // 2 for n in mask.shape]
     others = [(middle[0], middle[1]), (middle[0], 0), (0, middle[1])]
@@ -51,9 +53,18 @@ def _run(lines: np.ndarray) -> int:
     return after + int(np.argmin(lines[::-1])) if after else 0
 
 
+def _leans_outwards(mask: np.ndarray, axis: int) -> bool:
+    """Tell whether the half of an axis far from index 0 is denser than drawing explains."""
+    places = 2 * np.pi * np.arange(mask.shape[axis]) / mask.shape[axis]
+    share = float(mask.mean())
+    nearness = float((np.asarray(mask.mean(axis=1 - axis)) * np.cos(places)).sum())
+    deviation = (share * (1 - share) * mask.shape[axis] / 2 / mask.shape[1 - axis]) ** 0.5
+    return nearness < -DENSER * deviation
+
+
 def _density(mask: np.ndarray, place: tuple[int, int]) -> tuple[float, int]:
     """Give the share of measured samples around an index, round the ends, and their number."""
-    reach = [max(1, n // 16) for n in mask.shape]
+    reach = [max(1, n // 12) for n in mask.shape]
     turned = np.roll(mask, [r - p for r, p in zip(reach, place, strict=True)], axis=(0, 1))
     around = turned[: 2 * reach[0] + 1, : 2 * reach[1] + 1]
     return float(around.mean()), around.size

@@ -81,7 +81,7 @@ def write_prepared(
     )
 
 
-def judged(item: SourceSlice, number: int) -> str | None:
+def judged(item: SourceSlice, number: int) -> str:
     """See that a slice is a target, by its `mask` or by the k-space of a complex image.
 
     Args:
@@ -89,7 +89,7 @@ def judged(item: SourceSlice, number: int) -> str | None:
         number: of the slice.
 
     Returns:
-        What the user should know of it, or None.
+        What the user should know of it; empty for nothing.
 
     Raises:
         ValueError: it is none, since not all of its k-space was measured.
@@ -98,7 +98,7 @@ def judged(item: SourceSlice, number: int) -> str | None:
         return check_target(measured_by_mask(item.mask), number, declared=item.declared)
     if np.iscomplexobj(item.image):
         return check_target(measured_in_image(item.image), number)
-    return None
+    return ""
 
 
 class _Surveyed(NamedTuple):
@@ -127,8 +127,8 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     held: list[SourceSlice] | None = []
     for number, item in enumerate(checked(volume)):
         with blaming(volume.files[0]):
-            note = item.note or judged(item, number)
-        if note is not None:
+            note = judged(item, number) if item.note is None else item.note
+        if note:
             notes[note] = None
         extent.add(item.image)
         size = item.image.shape

@@ -107,7 +107,7 @@ class _Sampling:
 
     def add(self, item: SourceSlice, kspace: np.ndarray | None, number: int) -> Measured | None:
         """Look at a slice; gives what of its k-space was measured, None where that is unknown."""
-        if item.note is not None:
+        if item.note:
             self.notes[item.note] = None
         if kspace is None:
             return None
@@ -121,12 +121,13 @@ class _Sampling:
         if not found.samples.any():
             return found
         self._support = found.samples if self._support is None else self._support | found.samples
-        reason = None if self._stored else fault(found, declared=item.declared)
+        known = self._stored or item.note is not None
+        reason = None if known else fault(found, declared=item.declared)
         if reason == NO_CENTRE:
             raise DataError(f"{self._path}: {reason} (slice {number})")
         self._aliased |= reason is not None
-        note = None if self._stored else zero_filling(found)
-        if note is not None and item.note is None:
+        note = None if known else zero_filling(found)
+        if note is not None:
             self.notes[note] = None
         if item.mask is not None:
             self._compare(found, number)
@@ -153,6 +154,11 @@ class _Sampling:
                 f"{self._path}: its k-space is undersampled, slice {self._other} otherwise than "
                 f"slice {self._first[0]}; a network takes one mask a volume: give slices apart"
             )
+        if self._aliased and self._first is None and _is_full(self._support):
+            raise DataError(
+                f"{self._path}: the k-space of some of its images is undersampled, that of others "
+                "not; a network takes one mask a volume: give slices apart"
+            )
         support = np.fft.ifftshift(self._support)
         told = self._first is not None and not self._stored
         return (
@@ -168,6 +174,10 @@ def measured_kspace(item: SourceSlice) -> np.ndarray | None:
         return None
     kspace = np.fft.fft2(item.image, norm="ortho").astype(np.complex64)
     return kspace if item.mask is None else kspace * item.mask
+
+
+def _is_full(support: np.ndarray) -> bool:
+    return fault(Measured(support, support)) is None
 
 
 def _mask(support: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.masks import EquispacedLines, GaussianLines, MaskFile, UniformLines, choose
 from kdmri.errors import ConfigurationError, DataError
 
@@ -106,3 +107,92 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         MaskFile(pickled)((4, 4))
     with pytest.raises(ConfigurationError, match=r"task.mask_file=nowhere.npy"):
         choose(GaussianLines(4), tmp_path, "4x", "nowhere.npy")
+
+
+def centred_lines() -> np.ndarray:
+    """Every fourth column and seven around the middle, as scanners' software shows them."""
+    lines = np.zeros(40, np.uint8)
+    lines[::4], lines[16:23] = 1, 1
+    return lines
+
+
+def test_centred_file_is_told_by_its_density_though_index_0_is_measured(tmp_path: Path) -> None:
+    centred = np.tile(centred_lines(), (48, 1))
+    assert centred[0, 0] == 1
+    with pytest.raises(DataError, match=r"c.npy: is densest around the middle.*ifftshift"):
+        MaskFile(save(tmp_path / "c.npy", centred))((48, 40))
+    right = np.fft.ifftshift(centred)
+    assert (MaskFile(save(tmp_path / "r.npy", right))((48, 40)) == right).all()
+    rows = np.ascontiguousarray(centred.T)
+    with pytest.raises(DataError, match="densest around the middle"):
+        MaskFile(save(tmp_path / "t.npy", rows))((40, 48))
+
+
+def points(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Draw points whose density falls off from index (0, 0), which is measured."""
+    distance = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in size), indexing="ij"))
+    mask = np.random.default_rng(seed).random(size) < 0.1 + 0.8 * np.exp(-8 * distance)
+    mask[0, 0] = True
+    return mask
+
+
+@pytest.mark.parametrize("size", [(48, 40), (181, 217), (64, 65)])
+def test_density_of_scattered_points_tells_their_origin(size: tuple[int, int]) -> None:
+    for seed in range(20):
+        mask = points(size, seed)
+        assert not looks_shifted(mask)
+        for axes in ((0, 1), 0, 1):
+            moved = np.fft.fftshift(mask, axes)
+            moved[0, 0] = True
+            assert looks_shifted(moved)
+
+
+@pytest.mark.parametrize("rule", [GaussianLines, UniformLines, EquispacedLines])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("acceleration", [4, 8])
+def test_drawn_lines_never_look_shifted_and_do_once_they_are(
+    rule: type, axis: int, acceleration: int
+) -> None:
+    for seed in range(40):
+        mask = rule(acceleration, axis=axis, seed=seed)((128, 160))
+        assert not looks_shifted(mask)
+        assert looks_shifted(np.fft.fftshift(mask))
+
+
+def test_masks_without_evidence_are_taken(tmp_path: Path) -> None:
+    even = np.tile(np.arange(40) % 2 == 0, (48, 1))
+    for mask in (np.ones((48, 40)), even, np.random.default_rng(1).random((48, 40)) < 2):
+        assert (MaskFile(save(tmp_path / "m.npy", mask))((48, 40)) == mask).all()
+
+
+def test_lines_alone_are_spread_where_it_is_plain_which_they_are(tmp_path: Path) -> None:
+    columns = np.fft.ifftshift(centred_lines())
+    expected = np.tile(columns, (48, 1))
+    for shape in ((40,), (1, 40), (1, 1, 40, 1), (1, 40, 1)):
+        path = save(tmp_path / "columns.npy", columns.reshape(shape))
+        assert (MaskFile(path)((48, 40)) == expected).all()
+        if shape != (1, 40):
+            with pytest.raises(DataError, match=r"must be \(H, W\)"):
+                _ = MaskFile(path).size
+    for shape in ((40,), (40, 1)):
+        path = save(tmp_path / "rows.npy", columns.reshape(shape))
+        assert (MaskFile(path)((40, 48)) == expected.T).all()
+    square = MaskFile(save(tmp_path / "square.npy", columns))
+    with pytest.raises(DataError, match=r"rows or columns of \(40, 40\).*\(40, 1\).*\(1, 40\)"):
+        square((40, 40))
+    for shape in ((40, 1, 1), (1, 1, 40)):
+        with pytest.raises(DataError, match="its shape is"):
+            MaskFile(save(tmp_path / "odd.npy", columns.reshape(shape)))((48, 40))
+    fastmri = centred_lines().reshape(1, 1, 40, 1)
+    with pytest.raises(DataError, match="ifftshift"):
+        MaskFile(save(tmp_path / "fastmri.npy", fastmri))((40, 40))
+
+
+def test_size_is_refused_with_the_option_of_the_command(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask_4x.npy", np.ones((4, 4)))
+    with pytest.raises(DataError, match=r"Move the file away .* or give task\.mask_file$"):
+        MaskFile(path)((4, 5))
+    with pytest.raises(DataError, match=r"or leave mask out to draw it by the rule$"):
+        MaskFile(path, option="mask")((4, 5))
+    with pytest.raises(DataError, match=r"or leave task\.mask_file out"):
+        choose(GaussianLines(4), tmp_path, "8x", str(path))((4, 5))

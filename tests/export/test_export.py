@@ -94,6 +94,9 @@ def test_onnx_equals_the_network(
     if sampling == LINES:
         parts = np.concatenate((kspace.real, kspace.imag), axis=1)
         inputs |= {"kspace": parts, "lines": mask[:, 0]}
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert "`lines`: float32 (H,), 1 where a row of k-space is measured" in card
+        assert "(W,)" not in card
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
     assert [item.name for item in session.get_inputs()] == list(inputs)
     found = session.run(["reconstruction"], inputs)[0]

@@ -14,7 +14,7 @@ from kdmri.data.layout import write_volume
 from kdmri.data.masks import GaussianLines
 from kdmri.models.stored import build_network
 from tests.conftest import CENTRE, LINES, write_original
-from tests.data.prepare import dicom_files, ismrmrd_files
+from tests.data.readers import dicom_files, ismrmrd_files
 from tests.data.readers.coils import centred_fft2, sensitivities
 from tests.data.readers.test_calgary import save_channels, save_single
 from tests.data.readers.test_fastmri import HEADER

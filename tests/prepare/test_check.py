@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from kdmri.data.layout import write_volume
+from kdmri.data.masks import GaussianLines
 from tests.prepare.conftest import SCRIPT, Run
 
 
@@ -57,3 +58,43 @@ def test_complex_images_are_enough(run: Run, tmp_path: Path) -> None:
     result = run(SCRIPT, f"check={tmp_path / 'x'}")
     assert result.code == 2
     assert "volfc reaches 3; volumes are scaled to [0, 1]" in result.out
+
+
+def test_zero_filled_complex_images_are_no_targets(
+    run: Run, tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """As `check=` says of files, and as `prepare` does that reads them."""
+    mask = GaussianLines(4)((48, 40))
+    phase = np.exp(1j * np.linspace(0, 2, 40))
+    whole = anatomy[:, :, 10:13] * phase[:, None] / 2
+    aliased = whole.copy()
+    aliased[..., 1] = np.fft.ifft2(mask * np.fft.fft2(whole[..., 1]))
+    for name, volume in (("1", whole), ("2", aliased)):
+        write_volume(tmp_path / "x" / "train" / f"{name}.h5", volume, {})
+    result = run(SCRIPT, f"check={tmp_path / 'x'}")
+    assert result.code == 2
+    assert "2.h5: slice 1: volfc: its k-space is undersampled" in result.out
+    assert "2 files, 1 wrong" in result.out
+    prepared = run(SCRIPT, "format=layout", f"source={tmp_path / 'x'}", "name=y", "ratios=null")
+    assert prepared.code == 2
+    assert (
+        "2.h5: its k-space is undersampled: no target can be made of it (slice 1)" in prepared.out
+    )
+    assert [path.name for path in (tmp_path / "datasets" / "y").rglob("*.h5")] == ["train_1.h5"]
+
+
+def test_strong_zero_filling_is_told_once(run: Run, tmp_path: Path, anatomy: np.ndarray) -> None:
+    kspace = np.fft.fftshift(np.fft.fft2(anatomy[:, :, 10:13], axes=(0, 1)), (0, 1))
+    wide = np.pad(kspace, ((48, 48), (40, 40), (0, 0)))
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        np.save(tmp_path / "in" / f"{name}.npy", wide)
+    words = ("format=numpy", "format.kspace=true", "format.axis=2", "name=y")
+    ratios = "ratios={train: 1, validation: 0, test: 0}"
+    result = run(SCRIPT, *words, f"source={tmp_path / 'in'}", ratios)
+    assert result.code == 0, result.err
+    told = "zero outside the central 48x40 of 144x120 samples: images were interpolated"
+    assert result.out.count(told) == 1
+    assert "note: 2 volume(s), such as" in result.out
+    manifest = (tmp_path / "datasets" / "y" / "manifest.json").read_text()
+    assert manifest.count(told) == 2

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 import torch
 
+from kdmri.data.layout import write_volume
 from kdmri.data.masks import GaussianLines
 from tests.conftest import LINES, RULE, write_original
+from tests.data.readers.ismrmrd_files import Scan, header
 from tests.reconstruct.expected import MASK, Run, by_hand, reconstruction
 
 
@@ -141,3 +144,154 @@ def test_scattered_samples_of_a_numpy_file_are_taken_as_they_are(
         found, scale = file["reconstruction"][...], file.attrs["scale"]
     expected = by_hand(path, anatomy[:, :, 4:5] / scale, mask)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+WRITERS = ("fastmri", "ismrmrd", "calgary", "numpy")
+COLUMNS = np.isin(np.arange(40), [1, 6, 9, 15, 18, 19, 20, 21, 22, 30, 33])
+
+
+def write_kspace(folder: Path, kind: str, kspace: np.ndarray) -> tuple[str, ...]:
+    """Write centred k-space (S, 48, 40) of one coil; gives the words that read it."""
+    if kind == "fastmri":
+        with h5py.File(folder / "scan.h5", "w") as file:
+            file["kspace"] = kspace.astype(np.complex64)
+            file["reconstruction_esc"] = np.zeros((len(kspace), 48, 31), np.float32)
+        return ("input=scan.h5",)
+    if kind == "ismrmrd":
+        xml = header(encoded=(48, 40, 1), recon=(48, 31, 1), fields=((48, 40, 5), (48, 31, 5)))
+        with Scan(folder / "scan.h5", xml.replace("<center>24", "<center>20")) as scan:
+            for number, one in enumerate(kspace):
+                for row in np.flatnonzero(one.any(axis=0)):  # phase encoding, rows of the image
+                    scan.line(one[None, :, row], row=row, slice=number)
+        return ("input=scan.h5",)
+    stored = np.fft.ifftshift(kspace, (1, 2)) * np.sqrt(48 * 40)
+    if kind == "calgary":
+        parts = np.stack((stored.real, stored.imag), axis=-1).astype(np.float32)
+        np.save(folder / "scan.npy", parts)
+        return "input=scan.npy", "format=calgary"
+    np.save(folder / "scan.npy", kspace)
+    return "input=scan.npy", "format=numpy", "format.kspace=true"
+
+
+def whole_kspace(anatomy: np.ndarray) -> np.ndarray:
+    images = np.moveaxis(anatomy[:, :, 10:14], -1, 0) * np.exp(1j * np.linspace(0, 3, 40))
+    axes = (1, 2)
+    shifted = np.fft.fft2(np.fft.ifftshift(images, axes), norm="ortho")
+    return np.fft.fftshift(shifted, axes)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_samples_that_are_not_zero_are_the_mask(
+    checkpoint: Callable[..., Path],
+    reconstruct: Run,
+    anatomy: np.ndarray,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    """Whatever keys are or are not there; a crop of the image leaves k-space as it was."""
+    words = write_kspace(tmp_path, kind, whole_kspace(anatomy) * COLUMNS)
+    path = checkpoint(channels=2)
+    result = reconstruct(*words, checkpoint=path, output="out.h5")
+    assert result.code == 0, result.err
+    assert f"mask detected: {COLUMNS.sum() * 48} of 1,920 samples" in result.out
+    assert "trial" not in result.out
+    assert "PSNR" not in result.out
+    shapes = {"fastmri": (48, 31), "ismrmrd": (31, 48)}
+    assert reconstruction(tmp_path / "out.h5").shape[1:] == shapes.get(kind, (48, 40))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_full_kspace_is_a_trial_of_what_is_shown(
+    checkpoint: Callable[..., Path],
+    reconstruct: Run,
+    anatomy: np.ndarray,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    words = write_kspace(tmp_path, kind, whole_kspace(anatomy) * (np.arange(40) > 3))
+    result = reconstruct(*words, checkpoint=checkpoint(), output="out.h5")
+    assert result.code == 0, result.err
+    assert "a trial: magnitudes of fully sampled slices" in result.out
+    shapes = {"fastmri": (48, 31), "ismrmrd": (31, 48)}
+    assert reconstruction(tmp_path / "out.h5").shape[1:] == shapes.get(kind, (48, 40))
+
+
+def one_otherwise(count: int) -> np.ndarray:
+    """Give columns (S, 1, 40) of which slice 2 has another one."""
+    columns = np.tile(COLUMNS, (count, 1, 1))
+    columns[2, 0, [1, 3]] = False, True
+    return columns
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda k: k * (np.arange(40) < 20), "the zero frequency was never measured"),
+        (lambda k: k * one_otherwise(len(k)), "slice 2 otherwise than slice 0"),
+    ],
+)
+def test_kspace_that_makes_no_image_is_refused(
+    checkpoint: Callable[..., Path],
+    reconstruct: Run,
+    anatomy: np.ndarray,
+    tmp_path: Path,
+    kind: str,
+    change: Callable[[np.ndarray], np.ndarray],
+    message: str,
+) -> None:
+    words = write_kspace(tmp_path, kind, change(whole_kspace(anatomy)))
+    result = reconstruct(*words, checkpoint=checkpoint(channels=2), output="out.h5")
+    assert result.code == 2
+    assert message in result.err
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_one_undersampled_slice_makes_no_trial(
+    checkpoint: Callable[..., Path],
+    reconstruct: Run,
+    anatomy: np.ndarray,
+    tmp_path: Path,
+    image: bool,
+) -> None:
+    kspace = whole_kspace(anatomy)
+    kspace[3] *= COLUMNS
+    words = write_kspace(tmp_path, "numpy", kspace)
+    if image:
+        np.save(tmp_path / "scan.npy", np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2))))
+        words = ("input=scan.npy", "format=numpy")
+    result = reconstruct(*words, checkpoint=checkpoint(channels=2), output="out.h5")
+    assert result.code == 2
+    assert ("of some of its images is undersampled" if image else "slice 3 otherwise") in result.err
+
+
+def test_strong_zero_filling_is_told(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    kspace = np.pad(whole_kspace(anatomy), ((0, 0), (48, 48), (40, 40)))
+    words = write_kspace(tmp_path, "numpy", kspace)
+    result = reconstruct(*words, checkpoint=checkpoint(), output="out.h5")
+    assert result.code == 0, result.err
+    assert "zero outside the central 48x40 of 144x120 samples" in result.out
+
+
+def test_centred_mask_and_centred_kspace_are_told_by_where_they_are_dense(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    centred = np.tile(COLUMNS, (48, 1))
+    centred[:, 0] = True
+    np.save(tmp_path / "mask.npy", centred)
+    write_volume(tmp_path / "scan.h5", anatomy[:, :, 10:13], {})
+    call = {"checkpoint": checkpoint(), "output": "out.h5"}
+    refused = reconstruct(**call, input="scan.h5", mask="mask.npy")
+    assert refused.code == 2
+    assert "mask mask.npy: is densest around the middle" in refused.err
+    assert "numpy.fft.ifftshift" in refused.err
+    np.save(tmp_path / "mask.npy", np.fft.ifftshift(centred)[0])
+    assert reconstruct(**call, input="scan.h5", mask="mask.npy").code == 0
+    with h5py.File(tmp_path / "bare.h5", "w") as file:
+        file["kspace_volus_4x"] = np.moveaxis(whole_kspace(anatomy) * centred, 0, -1)
+    shifted = reconstruct(**call, input="bare.h5", overwrite="true")
+    assert shifted.code == 2
+    assert "bare.h5: kspace_volus_4x is strongest in the middle" in shifted.err

@@ -33,7 +33,8 @@ class SourceSlice(NamedTuple):
             undersampled. Whether it is undersampled, is told by `sampling_pattern.fault` alone.
         nan: pixels of `image` that were NaN and are 0 now.
         declared: whether the source says that it is undersampled; see `sampling_pattern.fault`.
-        note: what the user should know of it, a sentence about the volume; None for nothing.
+        note: what the user should know of it, a sentence about the volume, or nothing: what
+            `sampling_pattern.check_target` gave; None where the reader has not judged k-space.
     """
 
     image: np.ndarray

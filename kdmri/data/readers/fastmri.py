@@ -132,8 +132,11 @@ def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
 
 def _agrees(file: h5py.File, found: Measured) -> bool:
     """Tell whether a file has a `mask` of columns outside of which nothing was measured."""
-    columns = np.ravel(file["mask"][()]) != 0 if "mask" in file else np.ones(0, bool)
-    if columns.size != found.samples.shape[1] or columns.all():
+    stored = file.get("mask")
+    if not isinstance(stored, h5py.Dataset) or stored.size != found.samples.shape[1]:
+        return False
+    columns = np.ravel(stored[()]).astype(bool)
+    if columns.all():
         return False
     return not found.samples[:, ~columns].any()
 

@@ -105,7 +105,7 @@ def fault(found: Measured, exact: bool = False, declared: bool = False) -> str |
 
 def check_target(
     found: Measured, number: int, coils: int = 1, exact: bool = False, declared: bool = False
-) -> str | None:
+) -> str:
     """See that a target can be made of a slice of k-space.
 
     Args:
@@ -116,14 +116,14 @@ def check_target(
         declared: as for `fault`.
 
     Returns:
-        What the user should know of it, or None; see `zero_filling`.
+        What the user should know of it, see `zero_filling`; empty for nothing.
 
     Raises:
         ValueError: no target can be made of it; says why.
     """
     reason = fault(found, exact, declared)
     if reason is None:
-        return zero_filling(found)
+        return zero_filling(found) or ""
     if reason == NO_TARGET and coils > 1:
         reason = (
             f"its k-space is undersampled and of {coils} coils: a magnitude image combined from "

@@ -14,7 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from kdmri.data.readers.fastmri import FastMRI
+from kdmri.data.simulation import Simulation
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.prepare.writing import Form, write_prepared
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, phased, sensitivities, truncate
 
@@ -226,7 +228,21 @@ def test_padding_of_the_phase_encoding_is_no_undersampling(
     expected = np.sqrt((np.abs(np.fft.fftshift(whole, (-2, -1))) ** 2).sum(axis=1))
     items = list(volume.slices())
     np.testing.assert_allclose([item.image for item in items], centre(expected), atol=1e-5)
-    assert {item.note for item in items} == {None}
+    assert {item.note for item in items} == {""}
+
+
+def test_zeros_of_a_phantoms_own_spectrum_are_no_fault_of_the_cropped_image(
+    tmp_path: Path,
+) -> None:
+    """The image of a square has lines of zeros in its k-space; what was measured has noise."""
+    square = np.zeros((1, 96, 40), np.complex64)
+    square[:, 36:60, 12:28] = 1
+    noise = np.random.default_rng(0).normal(size=(1, 96, 40)).astype(np.float32) * 1e-3
+    noise[:, 24:72, 4:36] = 0  # beyond what is shown
+    write(tmp_path / "in" / "train" / "file.h5", square + noise)
+    (volume,) = FastMRI(False).volumes(tmp_path / "in")
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    assert write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form).notes == []
 
 
 def test_zero_frequency_has_to_be_measured(tmp_path: Path, anatomy: np.ndarray) -> None:

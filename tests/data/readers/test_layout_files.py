@@ -109,3 +109,13 @@ def test_undersampled_copies_keep_their_geometry(tmp_path: Path, anatomy: np.nda
     (volume,) = read(tmp_path / "one" / "train" / "acc_4x")
     assert volume.geometry is not None
     np.testing.assert_array_equal(volume.geometry.affine, AFFINE)
+
+
+def test_kspace_alone_is_no_target(tmp_path: Path, anatomy: np.ndarray) -> None:
+    with h5py.File(tmp_path / "1.h5", "w") as file:
+        file["kspace_volus_4x"] = np.fft.fft2(anatomy[:, :, 4:6], axes=(0, 1))
+    (volume,) = read(tmp_path)
+    with pytest.raises(
+        DataError, match=r"1\.h5: holds undersampled k-space alone \(kspace_volus_4x"
+    ):
+        next(volume.slices())
