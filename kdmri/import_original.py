@@ -102,7 +102,7 @@ def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int
         "experiment": stage.experiment,
         "circumstances": stage.circumstances,
         "command": shlex.join(command_line("import")),
-        "original": original.told,
+        "original": original.description,
         "parameters": _parameters(original),
         "finished": True,
         "best": best,
@@ -117,9 +117,9 @@ def _parameters(original: Original) -> int:
 
 def _sentence(original: Original) -> str:
     kind = original.network["_target_"].rpartition(".")[2]
-    told = ", ".join(f"{k} {v}" for k, v in original.told.items()) or "nothing"
+    description = ", ".join(f"{k} {v}" for k, v in original.description.items()) or "nothing"
     size = f"{_parameters(original):,} parameters"
-    return f"{kind}, {size}, epoch {original.epoch}; its training was told: {told}"
+    return f"{kind}, {size}, epoch {original.epoch}; its training was told: {description}"
 
 
 if __name__ == "__main__":

@@ -311,11 +311,11 @@ def test_selection_and_evaluation_that_share_data_are_reported(
     ],
 )
 def test_distillation_that_no_stage_compares_is_told(
-    train: Run, words: tuple[str, ...], told: str
+    train: Run, words: tuple[str, ...], description: str
 ) -> None:
     result = train(*words)
     assert result.code == 2
-    assert told in " ".join(result.err.split())
+    assert description in " ".join(result.err.split())
 
 
 def test_slices_too_small_for_a_network_are_told_in_one_line(refused: Callable[..., str]) -> None:

@@ -31,11 +31,11 @@ def test_methods_and_seeds_end_in_one_table(run: Run, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     root = tmp_path / "experiments"
     table = (root / "methods.md").read_text()
-    told = [
+    description = [
         json.loads((root / "own" / "acc_4x" / folder / "metrics.json").read_text())
         for folder in ("tiny_fitnets_kd_seed-1", "tiny_fitnets_kd_seed-2")
     ]
-    mean = sum(one["figures"]["psnr"] for one in told) / 2
+    mean = sum(one["figures"]["psnr"] for one in description) / 2
     method = cells(table, "Student + KD (fitnets)")
     assert method[1] == "2"
     assert method[2].startswith(f"{mean:.2f} ± ")

@@ -189,11 +189,11 @@ def test_teacher_that_sees_more_lines_teaches_in_stages_and_jointly(
     ],
 )
 def test_teacher_that_sees_no_more_is_refused(
-    train: Run, words: tuple[str, ...], told: str
+    train: Run, words: tuple[str, ...], description: str
 ) -> None:
     result = train("stage=privileged", *words)
     assert result.code == 2
-    assert told in " ".join(result.err.split())
+    assert description in " ".join(result.err.split())
 
 
 def test_teacher_that_fades_leaves_the_feature_stage_its_loss(train: Run, tmp_path: Path) -> None:

@@ -109,9 +109,9 @@ def test_tutorial_runs_from_installation_to_report(tmp_path: Path) -> None:
 
 
 def test_own_parts_work_as_the_page_on_extending_has_them(tmp_path: Path) -> None:
-    told = " ".join(run_page("extending.md", tmp_path).split())
-    assert "Mask: Gaussian points, 4x, seed 42" in told
-    assert "3 volumes written (15 slices" in told
+    description = " ".join(run_page("extending.md", tmp_path).split())
+    assert "Mask: Gaussian points, 4x, seed 42" in description
+    assert "3 volumes written (15 slices" in description
     experiments = tmp_path / "experiments" / "mni" / "acc_4x"
     (kd,) = experiments.glob("demo_cosine_kd_*/best_model.pt")
     assert torch.load(kd, weights_only=True)["network"]["_target_"] == "kdmri.models.NormedNet"
@@ -206,10 +206,10 @@ def messages() -> Iterator[str]:
         inner = {id(v) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for v in n.values}
         for node in ast.walk(tree):
             parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-            told = [p.value for p in parts if isinstance(p, ast.Constant)]
-            if id(node) in inner or not all(isinstance(text, str) for text in told):
+            description = [p.value for p in parts if isinstance(p, ast.Constant)]
+            if id(node) in inner or not all(isinstance(text, str) for text in description):
                 continue
-            if len(re.findall("[a-z]{2,}", " ".join(told))) >= WORDS:
+            if len(re.findall("[a-z]{2,}", " ".join(description))) >= WORDS:
                 text = "".join(
                     re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
                 )

@@ -90,7 +90,7 @@ def test_output_is_the_published_networks(
     plain = PlainNetwork(depth)
     original = read_original(save(tmp_path / "best_model.pt", plain, prefix, legacy))
     assert (original.epoch, original.loss) == (150, 0.0125)
-    assert original.told["batch_size"] == "4"
+    assert original.description["batch_size"] == "4"
     network = build_network(original.network)
     network.load_state_dict(original.weights)
     assert sum(p.numel() for p in network.parameters()) == parameters

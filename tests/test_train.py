@@ -174,8 +174,8 @@ def test_stage_whose_teacher_changed_is_refused(train: Run, runs: Path) -> None:
     assert result.code == 2
     assert "tiny_teacher" in result.err
     assert "learnt from another teacher" in result.err
-    told = " ".join(result.out.split())
-    assert "its teacher was trained with other settings: max_epochs was 2, now 1" in told
+    description = " ".join(result.out.split())
+    assert "its teacher was trained with other settings: max_epochs was 2, now 1" in description
     begun = runs / "tiny_feature" / "stage.json"
     begun.write_text(begun.read_text().replace('"finished": true', '"finished": false'))
     assert "learnt from another teacher" in train("stage=feature").err, "nor gone on with"

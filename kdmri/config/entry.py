@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from kdmri.config.checks import CONFIGS, register_resolvers
 from kdmri.config.values import Kinds, check
-from kdmri.config.words import check_packages, check_words, told
+from kdmri.config.words import check_packages, check_words, description
 from kdmri.console import console
 from kdmri.errors import KdmriError
 
@@ -103,10 +103,10 @@ def _with_place(error: Exception) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     if cause is error:
-        return told(error)
+        return description(error)
     frames = traceback.extract_tb(cause.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{told(error)} ({type(cause).__name__}{place}: {cause})"
+    return f"{description(error)} ({type(cause).__name__}{place}: {cause})"
 
 
 def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
@@ -124,7 +124,7 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
         try:
             return main()
         except (HydraException, OmegaConfBaseException) as error:
-            _print_error(told(error))
+            _print_error(description(error))
             sys.exit(2)
         finally:
             os.environ.pop(FULL_ERROR, None)
@@ -134,6 +134,8 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
 
 
 def _print_error(text: str) -> None:
-    told = " ".join(part.strip() for part in text.splitlines())  # libraries tell in several lines
-    line = f"[bold red]error[/]: {escape(told)}"
+    description = " ".join(
+        part.strip() for part in text.splitlines()
+    )  # libraries tell in several lines
+    line = f"[bold red]error[/]: {escape(description)}"
     console(stderr=True).print(line, highlight=False, soft_wrap=True)

@@ -147,12 +147,12 @@ def own_settings(definition: DictConfig) -> dict[str, Any]:
     raw, resolved = (OmegaConf.to_container(definition, resolve=r) for r in (False, True))
     assert isinstance(raw, dict)
     assert isinstance(resolved, dict)
-    told = ("monitor", "network")
+    description = ("monitor", "network")
     own = {}
-    for key, value in {**raw["method"], **{key: raw[key] for key in told}}.items():
+    for key, value in {**raw["method"], **{key: raw[key] for key in description}}.items():
         given = str(value)
         if not given.startswith("${") or given.startswith("${stage.plan."):
-            found = resolved[key] if key in told else resolved["method"][key]
+            found = resolved[key] if key in description else resolved["method"][key]
             own.update(_flatten(f"stage.{key}", found, []))
     return own
 
@@ -200,11 +200,11 @@ def suffix(config: DictConfig, shipped: DictConfig, nodes: Iterable[str]) -> str
     differing = {key: value for key, value in used.items() if default.get(key) != value}
     differing |= {key: None for key in default if key not in used}
     targets = {key for key in differing if key.endswith("._target_")}
-    told = tuple(key.removesuffix("_target_") for key in targets)
+    description = tuple(key.removesuffix("_target_") for key in targets)
     differing = {
         key: value
         for key, value in differing.items()
-        if key in used or key in targets or not f"{key}.".startswith(told)
+        if key in used or key in targets or not f"{key}.".startswith(description)
     }
     for key in [key for key in differing if key.endswith(".name")]:
         node = key.removesuffix(".name")
@@ -246,8 +246,8 @@ def _told_by_name(config: DictConfig, node: str) -> set[str]:
     """Keys that a node's name repeats: `d${.depth}c${.cascades}` tells depth and cascades."""
     raw = OmegaConf.to_container(OmegaConf.select(config, node), resolve=False)
     assert isinstance(raw, dict)
-    told = re.findall(r"\$\{\.(\w+)\}", str(raw["name"]))
-    return {f"{node}.{name}" for name in (*told, "_target_")}
+    description = re.findall(r"\$\{\.(\w+)\}", str(raw["name"]))
+    return {f"{node}.{name}" for name in (*description, "_target_")}
 
 
 def _piece(key: str, value: Any) -> str:

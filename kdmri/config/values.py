@@ -74,7 +74,7 @@ def number(
         most: the largest of them.
     """
     bounds = {"at least": least, "above": above, "at most": most}
-    told = [f"{bound} {value:g}" for bound, value in bounds.items() if value is not None]
+    description = [f"{bound} {value:g}" for bound, value in bounds.items() if value is not None]
 
     def accepts(value: Any) -> bool:
         return (
@@ -84,14 +84,16 @@ def number(
             and (most is None or value <= most)
         )
 
-    return Kind(accepts, ", ".join([what, *told]).replace(", above", " above"))
+    return Kind(accepts, ", ".join([what, *description]).replace(", above", " above"))
 
 
 def one_of(*values: Any) -> Kind:
     """Return the kind of a few values; true is not 1 here."""
     words = ["null" if v is None else str(v).lower() if isinstance(v, bool) else v for v in values]
-    told = f"{', '.join(map(str, words[:-1]))} or {words[-1]}" if words[1:] else str(words[0])
-    return Kind(lambda v: any(type(v) is type(o) and v == o for o in values), told)
+    description = (
+        f"{', '.join(map(str, words[:-1]))} or {words[-1]}" if words[1:] else str(words[0])
+    )
+    return Kind(lambda v: any(type(v) is type(o) and v == o for o in values), description)
 
 
 def or_null(kind: Kind) -> Kind:

@@ -159,7 +159,7 @@ def _plugins() -> list[str]:
     return list(found.submodule_search_locations or ()) if found else []
 
 
-def told(error: Exception) -> str:
+def description(error: Exception) -> str:
     """Say in one line what is wrong, and what was meant where something is close to it.
 
     Args:

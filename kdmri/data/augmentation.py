@@ -90,12 +90,12 @@ class Affine:
 
 
 def free_axes(mask: Tensor) -> tuple[int, ...]:
-    """Give the axes along which a mask (..., H, W) is the same everywhere."""
+    """Return the axes along which a mask (..., H, W) is the same everywhere."""
     return tuple(axis for axis in AXES if torch.equal(mask, mask.roll(1, axis)))
 
 
 def _mirrored(kspace: Tensor, axes: list[int]) -> Tensor:
-    """Give the k-space (coils, H, W) of an image that is mirrored along some axes."""
+    """Return the k-space (coils, H, W) of an image that is mirrored along some axes."""
     for axis in axes:
         kspace = torch.fft.fft(torch.fft.ifft(kspace, dim=axis).flip(axis), dim=axis)
     return kspace

@@ -139,7 +139,7 @@ class HeadInSlabs:
         wanted = self._settings()
         try:
             found = json.loads(path.read_text())
-            told = [
+            description = [
                 f"dataset.build.{key} was {found[key]}, now {wanted[key]}"
                 for key in wanted
                 if found[key] != wanted[key]
@@ -150,10 +150,10 @@ class HeadInSlabs:
         if self.source is not None or not packaged:  # else the package need not be there any more
             own = Path(self.source) if self.source else self.find()
             if _digest(own) != source:
-                told.append(f"dataset.source was another image than {own}")
-        if told:
+                description.append(f"dataset.source was another image than {own}")
+        if description:
             raise DataError(
-                f"{folder}: was made with other settings: {'; '.join(told)}. Choose another "
+                f"{folder}: was made with other settings: {'; '.join(description)}. Choose another "
                 "dataset.name=..., or remove the folder and what was trained on it"
             )
 
@@ -188,7 +188,7 @@ class HeadInSlabs:
         return volume, geometry.flipped(volume.shape[0]).shifted(0, 0, int(used[0]))
 
     def _bounds(self, slices: int) -> list[tuple[str, int, int]]:
-        """Give (split, first slice, one past the last) of each slab."""
+        """Return (split, first slice, one past the last) of each slab."""
         total = sum(share for _, share in self.slabs)
         edges = np.round(np.cumsum([0, *(share / total for _, share in self.slabs)]) * slices)
         bounds = [

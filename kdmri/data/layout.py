@@ -153,9 +153,9 @@ def subject(path: Path) -> str | None:
         A pseudonym, the file's own name where it does not say and holds a volume; None where it
         holds one slice, since others may show the same subject.
     """
-    told = told_subject(path)
-    if told is not None:
-        return told
+    description = told_subject(path)
+    if description is not None:
+        return description
     try:
         with h5py.File(path, "r") as file:
             target = file[TARGET if TARGET in file else COMPLEX_TARGET]
@@ -173,8 +173,8 @@ def geometry_attributes(geometry: Geometry | None) -> dict[str, Attribute]:
     """Return the attributes that tell a geometry; none where nothing is known."""
     if geometry is None:
         return {}
-    told: dict[str, Attribute] = {SPACING: " ".join(f"{mm:g}" for mm in geometry.spacing)}
-    return told | {AFFINE: geometry.affine} if geometry.oriented else told
+    description: dict[str, Attribute] = {SPACING: " ".join(f"{mm:g}" for mm in geometry.spacing)}
+    return description | {AFFINE: geometry.affine} if geometry.oriented else description
 
 
 def read_geometry(file: h5py.File) -> Geometry | None:
@@ -233,7 +233,7 @@ def read_volume(file: h5py.File, volume: Volume, key: str) -> np.ndarray:
 def largest_magnitude(
     file: h5py.File, volume: Volume, image_size: tuple[int, int] | None = None
 ) -> float:
-    """Give the data range of a volume, by its attribute or by reading it slice by slice.
+    """Return the data range of a volume, by its attribute or by reading it slice by slice.
 
     Args:
         file: the open file.
@@ -266,7 +266,7 @@ def write_volume(path: Path, volume: np.ndarray, attributes: Mapping[str, Attrib
 
 
 def target_keys(image: np.ndarray) -> dict[str, np.ndarray]:
-    """Give what is stored of one target slice (H, W), real magnitude or complex, by key."""
+    """Return what is stored of one target slice (H, W), real magnitude or complex, by key."""
     if not np.iscomplexobj(image):
         return {TARGET: image.astype(np.float32)}
     return {TARGET: np.abs(image).astype(np.float32), COMPLEX_TARGET: image.astype(np.complex64)}

@@ -63,7 +63,7 @@ def _leans_outwards(mask: np.ndarray, axis: int) -> bool:
 
 
 def _density(mask: np.ndarray, place: tuple[int, int]) -> tuple[float, int]:
-    """Give the share of measured samples around an index, round the ends, and their number."""
+    """Return the share of measured samples around an index, round the ends, and their number."""
     reach = [max(1, n // 12) for n in mask.shape]
     turned = np.roll(mask, [r - p for r, p in zip(reach, place, strict=True)], axis=(0, 1))
     around = turned[: 2 * reach[0] + 1, : 2 * reach[1] + 1]

@@ -48,7 +48,7 @@ class AttentionTransfer(DistillationLoss):
     def condense(
         self, teacher: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> Sequence[Tensor]:
-        """Give images of one channel that have the teacher's attention maps, (B, 1, H', W')."""
+        """Return images of one channel that have the teacher's attention maps, (B, 1, H', W')."""
         return [
             torch.linalg.vector_norm(reduced(activation.float(), size), dim=1, keepdim=True)
             for activation, size in zip(teacher, sizes, strict=True)

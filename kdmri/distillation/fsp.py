@@ -11,7 +11,7 @@ from kdmri.errors import ConfigurationError
 
 
 def flow(first: Tensor, second: Tensor) -> Tensor:
-    """Give the FSP matrix of two layers (Yim et al. 2017, eq. 1).
+    """Return the FSP matrix of two layers (Yim et al. 2017, eq. 1).
 
     Args:
         first: activation (B, M, H, W).

@@ -14,7 +14,7 @@ SAME = 1e-12
 
 
 def distances(activation: Tensor) -> Tensor:
-    """Give the distances of all pairs of samples over their mean (Park et al. 2019, eq. 5).
+    """Return the distances of all pairs of samples over their mean (Park et al. 2019, eq. 5).
 
     Args:
         activation: (B, C, H, W).
@@ -29,7 +29,7 @@ def distances(activation: Tensor) -> Tensor:
 
 
 def angles(activation: Tensor) -> Tensor:
-    """Give the cosines of the angles in all triplets of samples (Park et al. 2019, eq. 9).
+    """Return the cosines of the angles in all triplets of samples (Park et al. 2019, eq. 9).
 
     Args:
         activation: (B, C, H, W).
@@ -47,7 +47,7 @@ def angles(activation: Tensor) -> Tensor:
 
 
 def _products(activation: Tensor) -> Tensor:
-    """Give the scalar products of (i - j) and (k - j) at [j, i, k], float64 (B, B, B).
+    """Return the scalar products of (i - j) and (k - j) at [j, i, k], float64 (B, B, B).
 
     They are made of the products of samples, without all differences in memory.
     """

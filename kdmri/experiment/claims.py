@@ -48,7 +48,7 @@ def claim(directory: Path, stage: str, wait: bool) -> Iterator[None]:
     except OSError as error:
         raise KdmriError(f"{path}: cannot be written ({error.strerror})") from error
     with file:
-        told = False
+        description = False
         while not _taken(directory, file.fileno()):
             holder = _name(_holder(directory))
             if not wait:
@@ -56,10 +56,10 @@ def claim(directory: Path, stage: str, wait: bool) -> Iterator[None]:
                     f"{directory}: {holder} is training this stage; wait for it with wait=true, or "
                     "choose another name=..."
                 )
-            if not told:
+            if not description:
                 text = f"{stage}: waits for {holder}, which trains it in {directory}"
                 console().print(text, highlight=False)
-                told = True
+                description = True
             time.sleep(POLL_SECONDS)
         ended = threading.Event()
         heart = threading.Thread(target=_beat, args=(directory, ended), daemon=True)

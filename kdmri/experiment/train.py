@@ -76,8 +76,8 @@ def _find(need: Need, stage: Stage, wait: bool, command: list[str]) -> None:
         )
     needed.check_data()
     if needed.differences:
-        told = f"{stage.name}: its {needed.name} was trained with other settings"
-        console().print(f"{told}: {'; '.join(needed.differences)}", highlight=False)
+        description = f"{stage.name}: its {needed.name} was trained with other settings"
+        console().print(f"{description}: {'; '.join(needed.differences)}", highlight=False)
 
 
 def _begun_by(command: Command, stage: Stage) -> bool:

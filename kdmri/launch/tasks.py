@@ -225,7 +225,7 @@ def start_share(share: Share, tasks: Tasks) -> int:
 
 
 def visible_devices(tasks: Tasks, processes: int) -> dict[str, str]:
-    """Give each task of a machine GPUs of its own where all tasks see all of them.
+    """Return each task of a machine GPUs of its own where all tasks see all of them.
 
     Returns:
         `CUDA_VISIBLE_DEVICES` for this task, or nothing where it has to take what it sees.
@@ -282,7 +282,7 @@ def _first_node(nodes: str) -> str:
 
 
 def _port_of(job: int) -> int:
-    """Give all tasks of a job the same port, and two jobs of a machine different ones."""
+    """Return all tasks of a job the same port, and two jobs of a machine different ones."""
     return 20000 + job % 10000
 
 

@@ -67,7 +67,7 @@ class Convolution(nn.Conv2d):
         return F.relu_(self(image))
 
     def _as_product(self, image: Tensor) -> Tensor:
-        """Give each pixel's share to its nine neighbours by a matrix product, then add them up."""
+        """Add each pixel's share to its nine neighbours, shares by a matrix product."""
         shares = self.kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # (outputs * 9, inputs)
         pixels = image.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, inputs), as they lie
         spread = torch.matmul(shares, pixels.transpose(1, 2))

@@ -27,5 +27,5 @@ class Expansion(nn.Module):
         self.second = nn.Parameter(torch.zeros(outputs, between, 3, 3))
 
     def forward(self, kernel: Tensor) -> Tensor:
-        """Give the kernel that is used, (outputs, inputs, 3, 3)."""
+        """Return the kernel that is used, (outputs, inputs, 3, 3)."""
         return kernel + torch.einsum("obhw,bi->oihw", self.second, self.first)

@@ -40,7 +40,7 @@ class Original:
     weights: dict[str, Tensor]
     epoch: int
     loss: float
-    told: dict[str, str]
+    description: dict[str, str]
 
 
 def read_original(path: Path) -> Original:
@@ -84,7 +84,7 @@ def read_original(path: Path) -> Original:
         renamed,
         epoch=int(stored.get("epoch", -1)) + 1,
         loss=float(loss),
-        told={k: str(v) for k, v in vars(options).items()} if options is not None else {},
+        description={k: str(v) for k, v in vars(options).items()} if options is not None else {},
     )
 
 

@@ -102,9 +102,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint; train it first") from error
     except Exception as error:  # torch raises many kinds for damaged or unsafe files
-        told = type(error).__name__
+        description = type(error).__name__
         what = "damaged, or no checkpoint of kdmri"
-        raise CheckpointError(f"{path}: {what} ({told}){WHERE}") from error
+        raise CheckpointError(f"{path}: {what} ({description}){WHERE}") from error
     found = stored if isinstance(stored, dict) else {}
     for key in ("network", "weights"):
         if not isinstance(found.get(key), Mapping):

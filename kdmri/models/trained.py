@@ -48,9 +48,12 @@ class Trained:
     def label(self) -> str:
         """Name it for a table, such as "kd, mni, DCCNN"."""
         data = self.facts.get("data")
-        told = (self.facts.get("stage"), data.get("name") if isinstance(data, dict) else None)
+        description = (
+            self.facts.get("stage"),
+            data.get("name") if isinstance(data, dict) else None,
+        )
         return ", ".join(
-            [*(t for t in told if isinstance(t, str) and t), type(self.network).__name__]
+            [*(t for t in description if isinstance(t, str) and t), type(self.network).__name__]
         )
 
 
@@ -109,5 +112,7 @@ def open_checkpoint(
         )
     network = load_network(path)
     network.eval()
-    told = {k: v for k, v in facts.items() if k not in ("weights", "network")}
-    return Trained(path, network, task, told | {"network": facts["network"]}, mask is not None)
+    description = {k: v for k, v in facts.items() if k not in ("weights", "network")}
+    return Trained(
+        path, network, task, description | {"network": facts["network"]}, mask is not None
+    )

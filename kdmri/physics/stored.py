@@ -36,7 +36,7 @@ class StoredMask:
     name: str = ""
 
     def __call__(self, size: Size) -> np.ndarray:
-        """Give the mask of a size (H, W): the file's where it fits, else the rule's."""
+        """Return the mask of a size (H, W): the file's where it fits, else the rule's."""
         return self.rule(size) if self._drawn(size) else self._values
 
     @property

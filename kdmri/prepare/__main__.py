@@ -71,10 +71,10 @@ def run(config: DictConfig) -> int:
     planned = plan(preparation)
     done: list[Outcome] = []
     terminal = console()
-    print_notes(note for volume in planned.told.volumes for note in volume.notes)
+    print_notes(note for volume in planned.found.volumes for note in volume.notes)
     for line in tell_subjects(planned):
         terminal.print(escape(line), highlight=False, soft_wrap=True)
-    count = len(planned.told.volumes)
+    count = len(planned.found.volumes)
     outcomes = track(write(planned), "preparing", total=count, console=terminal, transient=True)
     for outcome in outcomes:
         done.append(outcome)
@@ -107,12 +107,12 @@ def run(config: DictConfig) -> int:
 
 def tell_subjects(planned: Plan) -> Iterator[str]:
     """Say, in few lines, who goes into which split and what is left out."""
-    told = planned.told
-    if told.left_out:
+    found = planned.found
+    if found.left_out:
         source = planned.preparation.source
-        yield f"left out by their names: {describe(told.left_out, source)}"
+        yield f"left out by their names: {describe(found.left_out, source)}"
     others = "" if planned.preparation.subjects else " (subjects=... chooses another way)"
-    yield f"subjects are told by {told.rule}{others}"
+    yield f"subjects found by {found.rule}{others}"
     nobody = "no subjects"
     if planned.preparation.ratios is None:
         nobody += "; 'ratios={train: 0.8, validation: 0.1, test: 0.1}' splits all anew"
@@ -120,7 +120,7 @@ def tell_subjects(planned: Plan) -> Iterator[str]:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         who = f"{len(names)} subject(s): {', '.join(names[:SHOWN])}{more}"
         yield f"{split}: {who if names else nobody}"
-    yield from told.notes
+    yield from found.notes
 
 
 def _print_notes(done: list[Outcome]) -> None:
@@ -148,10 +148,10 @@ def report_check(folder: Path) -> int:
         terminal.print(f"{path}: {verdict}", highlight=False, soft_wrap=True)
     terminal.print(f"{sizes.total() + wrong} files, {wrong} wrong", highlight=False)
     if len(sizes) > 1:
-        told = ", ".join(f"{size} ({count} files)" for size, count in sizes.most_common())
+        counted = ", ".join(f"{size} ({count} files)" for size, count in sizes.most_common())
         terminal.print(
-            f"Slices of {len(sizes)} sizes, {told}: train with dataset.image_size=[H,W], which "
-            "crops or pads them",
+            f"Slices of {len(sizes)} sizes, {counted}: train with dataset.image_size=[H,W], "
+            "which crops or pads them",
             highlight=False,
         )
     return wrong

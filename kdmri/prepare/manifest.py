@@ -10,7 +10,7 @@ from typing import Any
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.naming import pseudonym
-from kdmri.data.readers.who import Told, shown
+from kdmri.data.readers.who import Found, shown
 from kdmri.errors import DataError
 from kdmri.files import write_text
 
@@ -88,18 +88,18 @@ class Manifest:
             raise DataError(f"{path}: damaged ({error}); move the folder away") from error
         if found != settings:
             keys = [k for k in {**found, **settings} if found.get(k) != settings.get(k)]
-            told = ", ".join(f"{k} was {found.get(k)}, now {settings.get(k)}" for k in keys)
+            description = ", ".join(f"{k} was {found.get(k)}, now {settings.get(k)}" for k in keys)
             raise DataError(
-                f"{folder}: was prepared with other settings: {told}; choose another name=... or "
-                "move it away"
+                f"{folder}: was prepared with other settings: {description}; choose another "
+                "name=... or move it away"
             )
         return cls(folder, settings, entries, subjects)
 
-    def known(self, told: Told, source: Path) -> dict[str, str]:
-        """Give the split by pseudonym of the subjects that are there.
+    def known(self, found: Found, source: Path) -> dict[str, str]:
+        """Return the split by pseudonym of the subjects that are there.
 
         Args:
-            told: volumes and subjects as they are told now, which need not be as they were then.
+            found: volumes and subjects as they are now, which need not be as they were then.
             source: of the data set.
 
         Raises:
@@ -107,7 +107,7 @@ class Manifest:
         """
         splits = {entry.subject: entry.split for entry in self.entries.values()}
         now: dict[str, str] = {}
-        for volume in told.volumes:
+        for volume in found.volumes:
             entry = self.entries.get(volume.name)
             if entry is None:
                 continue
@@ -117,7 +117,7 @@ class Manifest:
                 told_twice = f"`{split}` and `{entry.split}`"
                 raise DataError(self._mixed(f"{shown(volume, source)} has volumes in {told_twice}"))
         prepared = {s["file"] for entry in self.entries.values() for s in entry.sources}
-        for path in chain.from_iterable(told.left_out.values()):
+        for path in chain.from_iterable(found.left_out.values()):
             name = place(path, source)
             if name in prepared:
                 raise DataError(self._mixed(f"{name} is among its volumes, no image by its name"))

@@ -23,7 +23,7 @@ from kdmri.data.layout import (
 from kdmri.data.masks import MaskRule
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, natural
-from kdmri.data.readers.who import Told, shown, tell
+from kdmri.data.readers.who import Found, find_subjects, shown
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import written_aside
 from kdmri.prepare.manifest import Entry, Manifest
@@ -45,7 +45,7 @@ class Preparation:
         form: size and simulation.
         ratios: share of the subjects for each split; None keeps the owner's split if there is one.
         seed: of the split.
-        subjects: who is a subject, see `kdmri.data.readers.who.tell`.
+        subjects: who is a subject, see `kdmri.data.readers.who.find_subjects`.
         processes: volumes are written in so many processes; 0, which no command takes: in this one,
             which a library that crashes would end.
         strict: stop at the first file that cannot be used, instead of leaving it out.
@@ -102,20 +102,20 @@ class Plan:
 
     Attributes:
         preparation: what is made of the source.
-        told: the volumes and their subjects.
+        found: the volumes and their subjects.
         splits: split by subject.
         manifest: of what is there.
     """
 
     preparation: Preparation
-    told: Told
+    found: Found
     splits: Mapping[str, str]
     manifest: Manifest
 
     def subjects(self) -> dict[str, list[str]]:
         """Name the subjects of each split; whom only the files' contents name, by pseudonym."""
         source = self.preparation.source
-        names = {v.subject: shown(v, source) for v in reversed(self.told.volumes)}
+        names = {v.subject: shown(v, source) for v in reversed(self.found.volumes)}
         return {
             split: sorted(
                 (names[subject] for subject, chosen in self.splits.items() if chosen == split),
@@ -133,15 +133,15 @@ def plan(preparation: Preparation) -> Plan:
             holds other data.
         ConfigurationError: there are too few subjects for the ratios, or `subjects` cannot be used.
     """
-    told = find_volumes(preparation)
+    found = find_volumes(preparation)
     manifest = Manifest.open(preparation.folder, preparation.settings())
     try:
-        known = manifest.known(told, preparation.source)
-        splits = assign(told.volumes, preparation.ratios, preparation.seed, known)
+        known = manifest.known(found, preparation.source)
+        splits = assign(found.volumes, preparation.ratios, preparation.seed, known)
     except ConfigurationError as error:
-        hints = [f"subjects are told by {told.rule}", *told.notes]
+        hints = [f"subjects found by {found.rule}", *found.notes]
         raise ConfigurationError("; ".join([str(error), *hints])) from None
-    return Plan(preparation, told, splits, manifest)
+    return Plan(preparation, found, splits, manifest)
 
 
 def write(plan: Plan) -> Iterator[Outcome]:
@@ -151,11 +151,11 @@ def write(plan: Plan) -> Iterator[Outcome]:
         DataError: with `strict`, for the first file that cannot be used.
         KdmriError: nothing can be written.
     """
-    plan.manifest.record(plan.told.rule, plan.subjects())
-    yield from _outcomes(plan.preparation, plan.told.volumes, plan.splits, plan.manifest)
+    plan.manifest.record(plan.found.rule, plan.subjects())
+    yield from _outcomes(plan.preparation, plan.found.volumes, plan.splits, plan.manifest)
 
 
-def find_volumes(preparation: Preparation) -> Told:
+def find_volumes(preparation: Preparation) -> Found:
     """List the volumes and whose they are.
 
     Raises:
@@ -163,11 +163,11 @@ def find_volumes(preparation: Preparation) -> Told:
     """
     if not preparation.source.exists():
         raise DataError(f"source={preparation.source}: there is no such file or directory")
-    told = tell(preparation.reader, preparation.source, preparation.subjects)
-    for name in names_in_use(told.volumes):
-        files = [str(v.files[0]) for v in told.volumes if v.name == name]
+    found = find_subjects(preparation.reader, preparation.source, preparation.subjects)
+    for name in names_in_use(found.volumes):
+        files = [str(v.files[0]) for v in found.volumes if v.name == name]
         raise DataError(f"{' and '.join(files)}: would both become {name}.h5; rename one")
-    return told
+    return found
 
 
 def _outcomes(
@@ -242,8 +242,8 @@ def _write_there(number: int, split: str) -> Entry:
 
 
 def _write(preparation: Preparation, volume: SourceVolume, split: str) -> Entry:
-    told = replace(volume, slices=partial(_read, volume))
-    return write_prepared(told, split, preparation.source, preparation.folder, preparation.form)
+    guarded = replace(volume, slices=partial(_read, volume))
+    return write_prepared(guarded, split, preparation.source, preparation.folder, preparation.form)
 
 
 def _read(volume: SourceVolume) -> Iterator[SourceSlice]:
@@ -284,11 +284,11 @@ def store_undersampled(folder: Path, mask: MaskRule, acceleration: str, mask_pat
             volume = inspect(path, channels=1)
             with reading(path) as file:
                 values = read_volume(file, volume, volume.target_key)
-                told = {key: file.attrs[key] for key in FACTS if key in file.attrs}
+                facts = {key: file.attrs[key] for key in FACTS if key in file.attrs}
             drawn = mask(volume.shape[:2])
             single = values[:, :, 0] if volume.shape[2] == 1 else values
             target = split / f"acc_{acceleration}" / f"{number}.h5"
-            write_undersampled(target, single, drawn, acceleration, told)
+            write_undersampled(target, single, drawn, acceleration, facts)
             count += 1
     if drawn is not None:
         with written_aside(mask_path) as aside, aside.open("wb") as file:

@@ -18,7 +18,7 @@ def assign(
     seed: int,
     known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Give each subject its split.
+    """Return each subject its split.
 
     Args:
         volumes: all volumes of the source.
@@ -66,7 +66,7 @@ def assign(
 def _added(
     subjects: list[str], ratios: Mapping[str, float], known: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give each subject that came later to the split that lacks most of its share."""
+    """Return each subject that came later to the split that lacks most of its share."""
     shares = {split: ratios.get(split, 0) / sum(ratios.values()) for split in SPLITS}
     counts = Counter(known.values())
     assigned = {}

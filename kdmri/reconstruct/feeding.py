@@ -84,10 +84,10 @@ class Feed:
                 f"here ({sampled})"
             )
         mask = self.mask()
-        told = "given" if self.trained.mask_given else "detected"
+        origin = "given" if self.trained.mask_given else "detected"
         return (
-            f"undersampled k-space as it is, mask {told}: {int(mask.sum()):,} of {mask.numel():,} "
-            f"samples ({mask.numel() / mask.sum():.2f}x)"
+            f"undersampled k-space as it is, mask {origin}: {int(mask.sum()):,} of "
+            f"{mask.numel():,} samples ({mask.numel() / mask.sum():.2f}x)"
         )
 
     def mask(self) -> Tensor:

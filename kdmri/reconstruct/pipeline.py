@@ -79,8 +79,8 @@ def reconstruct_volumes(
                     note = one.describe() + (COMBINED if combined else "")
                     if one.survey.nan:
                         note += f"; NaN, {one.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
-                    for told in (note, *one.survey.notes):
-                        part.notes[told] = part.notes.get(told, 0) + 1
+                    for description in (note, *one.survey.notes):
+                        part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
             done.errors.append(str(error))
             continue

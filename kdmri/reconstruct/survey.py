@@ -142,7 +142,7 @@ class _Sampling:
             self._other = number
 
     def result(self) -> tuple[np.ndarray | None, bool]:
-        """Give the mask, zero frequency at the corner, and whether images are fully sampled.
+        """Return the mask, zero frequency at the corner, and whether images are fully sampled.
 
         Raises:
             DataError: slices are undersampled by several masks.
@@ -160,9 +160,9 @@ class _Sampling:
                 "not; a network takes one mask a volume: give slices apart"
             )
         support = np.fft.ifftshift(self._support)
-        told = self._first is not None and not self._stored
+        description = self._first is not None and not self._stored
         return (
-            support.astype(np.uint8) if told else _mask(support)
+            support.astype(np.uint8) if description else _mask(support)
         ), self._stored and not self._bare
 
 

@@ -46,12 +46,12 @@ def targets(
     Raises:
         ConfigurationError: the ending, the kind and the number of volumes do not go together.
     """
-    told = _kind_of(output)
-    if kind not in (None, *KINDS) or (kind and told and kind != told):
+    description = _kind_of(output)
+    if kind not in (None, *KINDS) or (kind and description and kind != description):
         raise ConfigurationError(
             f"write={kind}: must be one of {', '.join(KINDS)} and agree with output={output}"
         )
-    kind = kind or told or ("nifti" if isinstance(reader, Nifti) else "h5")
+    kind = kind or description or ("nifti" if isinstance(reader, Nifti) else "h5")
     groups: list[list[SourceVolume]] = []
     for volume in volumes:
         together = kind == "nifti" and isinstance(reader, Nifti)
@@ -59,7 +59,7 @@ def targets(
             groups[-1].append(volume)
         else:
             groups.append([volume])
-    if told:
+    if description:
         if len(groups) > 1:
             raise ConfigurationError(
                 f"output={output}: names one file, but there are {len(groups)} volumes; name a "

@@ -106,10 +106,10 @@ def test_one_data_set_in_two_places_is_not_averaged(tmp_path: Path) -> None:
 
 
 def test_inputs_of_one_task_stand_apart_by_how_they_were_made(tmp_path: Path) -> None:
-    for number, told in enumerate(("Mask: radial", "Mask: lines", "")):
+    for number, description in enumerate(("Mask: radial", "Mask: lines", "")):
         path = leave(tmp_path / f"heart/acc_4x/run_{number}", "Teacher", 30.0)
         record = json.loads(path.read_text())
-        path.write_text(json.dumps(record | {"input": told}))
+        path.write_text(json.dumps(record | {"input": description}))
         tasks = {record.measured.task for record in find_records(tmp_path)}
         assert len(tasks) == (1, 2, 3)[number]
     assert tasks == {"4x (Mask: radial)", "4x (Mask: lines)", "4x (input not recorded)"}

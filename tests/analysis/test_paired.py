@@ -145,10 +145,10 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
         (10, "seeds;"),
     ],
 )
-def test_what_intervals_say_of_other_seeds(tmp_path: Path, seeds: int, told: str) -> None:
+def test_what_intervals_say_of_other_seeds(tmp_path: Path, seeds: int, description: str) -> None:
     chain(tmp_path, {seed: np.full(SUBJECTS, 0.5) for seed in range(seeds)})
     (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
-    assert sum(told in note for note in one.notes) == 1
+    assert sum(description in note for note in one.notes) == 1
 
 
 def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
@@ -160,11 +160,13 @@ def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("subjects", "told"), [(5, "p is not given"), (6, "p: Wilcoxon")])
-def test_note_tells_of_a_test_where_there_is_one(tmp_path: Path, subjects: int, told: str) -> None:
+def test_note_tells_of_a_test_where_there_is_one(
+    tmp_path: Path, subjects: int, description: str
+) -> None:
     chain(tmp_path, {1: np.full(SUBJECTS, 0.5)}, [str(n % subjects) for n in range(SUBJECTS)])
     assert (row(tmp_path, "Kd")["p"] == "–") == (subjects == 5)
     (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
-    assert any(told in note for note in one.notes)
+    assert any(description in note for note in one.notes)
 
 
 def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Path) -> None:
@@ -254,8 +256,8 @@ def test_several_references_are_all_told(tmp_path: Path) -> None:
     leave(tmp_path, "student_long", 1, PSNR[:SUBJECTS])
     shutil.copytree(tmp_path / "student_long_seed-1", tmp_path / "other_student_long_seed-1")
     (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
-    told = '"Student_Long (other)", "Student_Long"'
-    assert any(f"the one of the plan among {told}" in note for note in one.notes)
+    description = '"Student_Long (other)", "Student_Long"'
+    assert any(f"the one of the plan among {description}" in note for note in one.notes)
 
 
 def test_a_gap_without_its_other_end_is_none(tmp_path: Path) -> None:

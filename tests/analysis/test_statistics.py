@@ -59,14 +59,14 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     [(2, {"student": "0 %", "teacher": "100 %", "kd": "50 % (50 to 50)"}), (-1, {})],
 )
 def test_student_and_teacher_are_ends_of_a_gap_that_is_there(
-    gain: float, told: dict[str, str]
+    gain: float, description: dict[str, str]
 ) -> None:
     resampling = Resampling(table(SUBJECTS), False, 5, 200)
     levels = {"student": 0, "teacher": gain, "kd": 1}
     figures = {s: resampling.figures(table(SUBJECTS + v)) for s, v in levels.items()}
     gap = GapBootstrap(resampling, figures["student"], figures["teacher"])
     for stage, values in figures.items():
-        assert gap.cell(stage, values) == told.get(stage, "no gap")
+        assert gap.cell(stage, values) == description.get(stage, "no gap")
 
 
 def test_gap_that_may_be_none_gives_no_interval() -> None:

@@ -118,12 +118,12 @@ def test_folder_that_was_made_otherwise_is_refused(tmp_path: Path) -> None:
     half = nibabel.load(find_mni())
     nibabel.save(nibabel.Nifti1Image(np.asarray(half.dataobj) // 2, half.affine), own)
     mine = replace(HEAD, source=str(own))
-    for other, told in (
+    for other, description in (
         (replace(HEAD, gap=7), r"mni: was made .* dataset.build.gap was 3, now 7. Choose another"),
         (mine, r"dataset.source was another image than .*own.nii.gz"),
         (replace(HEAD, source=str(tmp_path / "none.nii")), r"dataset.source=.*none.nii: cannot be"),
     ):
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=description):
             other(folder)
     np.testing.assert_array_equal(read(folder, "test"), before)
     mine(tmp_path / "mine")

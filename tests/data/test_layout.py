@@ -144,7 +144,7 @@ def test_who_was_scanned(tmp_path: Path, anatomy: np.ndarray) -> None:
     write_volume(tmp_path / "6.h5", anatomy[:, :, :3] * 1j, {SUBJECT: "subject-b"})
     with h5py.File(tmp_path / "6.h5", "a") as file:
         del file["volfs"]
-    told = [subject(tmp_path / f"{number}.h5") for number in range(1, 7)]
-    assert told == ["subject-a", "2.h5", "subject-a", None, "5.h5", "subject-b"]
+    description = [subject(tmp_path / f"{number}.h5") for number in range(1, 7)]
+    assert description == ["subject-a", "2.h5", "subject-a", None, "5.h5", "subject-b"]
     volumes = [inspect(tmp_path / f"{number}.h5", channels=1) for number in (1, 2, 4)]
     assert subjects(volumes) == ["subject-a", "2.h5", "unknown"]

@@ -31,8 +31,8 @@ def leave(stage: stages.Stage, **more: object) -> None:
     """Write the record that a finished training leaves."""
     record = {"experiment": stage.experiment, "circumstances": stage.circumstances}
     stage.directory.mkdir(parents=True, exist_ok=True)
-    told = json.dumps({**record, "finished": True, **more})
-    (stage.directory / "stage.json").write_text(told)
+    description = json.dumps({**record, "finished": True, **more})
+    (stage.directory / "stage.json").write_text(description)
     stage.checkpoint.touch()
 
 
@@ -74,11 +74,13 @@ def test_choice_of_fewer_settings_than_the_shipped_one_goes_on(
         ("stage.plan.feature.method.weights.imitation=1", "weights.imitation was 0.0, now 1"),
     ],
 )
-def test_what_changes_the_training_is_no_reuse(tmp_path: Path, override: str, told: str) -> None:
+def test_what_changes_the_training_is_no_reuse(
+    tmp_path: Path, override: str, description: str
+) -> None:
     paths = f"paths.experiments={tmp_path}"
     leave(plan(paths)["feature"])
     changed = plan(paths, override)["feature"]
-    with pytest.raises(StageConflictError, match=told):
+    with pytest.raises(StageConflictError, match=description):
         changed.check()
 
 
@@ -153,6 +155,8 @@ def test_mask_file_that_has_moved_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("word", ["stage.plan.kd.needs.start=studnt", "+stage.plan.kd.needs.x=kd"])
 def test_stage_can_need_known_stages_in_known_roles(word: str) -> None:
-    told = rf"{word.removeprefix('+')}: must be teacher or start, and a stage among teacher, "
-    with pytest.raises(ConfigurationError, match=told):
+    description = (
+        rf"{word.removeprefix('+')}: must be teacher or start, and a stage among teacher, "
+    )
+    with pytest.raises(ConfigurationError, match=description):
         plan(word)

@@ -87,6 +87,6 @@ def damage(path: Path, rng: np.random.Generator) -> None:
 
 
 def rename(path: Path, rng: np.random.Generator) -> None:
-    """Give a file the ending of another format."""
+    """Return a file the ending of another format."""
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     path.rename(path.with_name(stem + ENDINGS[int(rng.integers(len(ENDINGS)))]))

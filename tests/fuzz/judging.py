@@ -114,10 +114,10 @@ def _read(path: Path) -> np.ndarray:
 
 def _judge_exit(verdict: Verdict, name: str, ended: Ended, wrote: bool) -> None:
     lines = [line for line in ended.err.split("\n") if line.strip()]
-    told = len(lines) == 1 and lines[0].startswith("error: ")
+    description = len(lines) == 1 and lines[0].startswith("error: ")
     if ended.code == 0 and not lines and wrote:
         return
-    if ended.code == 2 and (told or (not lines and "left out" in ended.out)):
+    if ended.code == 2 and (description or (not lines and "left out" in ended.out)):
         return
     text = f"{name}: exit code {ended.code}, {'' if wrote else 'nothing '}written, {ended.err!r}"
     verdict.findings.append(Finding("exit", text))

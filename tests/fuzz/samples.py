@@ -78,9 +78,9 @@ def _nifti(version: type, ending: str) -> Callable[[Path], None]:
 def _dicom(folder: Path) -> None:
     stored = np.round(magnitudes() * 4000).astype(np.uint16)
     for n in range(SLICES):
-        told = {"InstanceNumber": n + 1, "SOPInstanceUID": f"1.2.3.5.{n + 1}"}
+        description = {"InstanceNumber": n + 1, "SOPInstanceUID": f"1.2.3.5.{n + 1}"}
         dicom_files.save(
-            dicom_files.image(stored[:, :, n], n, **told), folder / f"IM{n}", compress=n == 1
+            dicom_files.image(stored[:, :, n], n, **description), folder / f"IM{n}", compress=n == 1
         )
 
 
@@ -202,8 +202,15 @@ def write_network(path: Path, channels: int, sampling: dict[str, Any]) -> None:
         for key, value in build_network(network).state_dict().items()
     }
     task = {"name": "t", "sampling": sampling}
-    told = {"format": 2, "epoch": 1, "score": 0.1, "metrics": {}, "task": task, "stage": "kd"}
-    torch.save({"network": network, "weights": weights, **told}, path)
+    description = {
+        "format": 2,
+        "epoch": 1,
+        "score": 0.1,
+        "metrics": {},
+        "task": task,
+        "stage": "kd",
+    }
+    torch.save({"network": network, "weights": weights, **description}, path)
 
 
 def write_all(folder: Path) -> None:

@@ -25,8 +25,8 @@ def test_damaged_files_end_in_one_line_or_in_whole_files() -> None:
     found = list(verdicts(Words(count=CASES, seed=SEED)))
     assert sorted(verdict.case for verdict in found) == list(range(CASES))
     assert {verdict.format for verdict in found} == set(FORMATS)
-    told = [f"case={v.case} {f.kind}: {f.text}" for v in found for f in v.findings]
-    assert not told, "\n".join(told)
+    description = [f"case={v.case} {f.kind}: {f.text}" for v in found for f in v.findings]
+    assert not description, "\n".join(description)
     taken = sum(verdict.accepted for verdict in found)
     assert CASES - taken > 0.1 * CASES, "hardly any file was damaged enough"
     assert taken > 0.1 * CASES, "hardly any file was read"

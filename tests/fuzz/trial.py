@@ -114,9 +114,9 @@ class Trials:
         self, verdict: Verdict, folder: Path, source: Path, rng: np.random.Generator
     ) -> None:
         one, mask = FORMATS[verdict.format], folder / "mask.npy"
-        told = rng.random() < 0.8 or one.reader == "knee"
-        config = self._config("reconstruct", one.reader if told else None)
-        for key, values in one.options.items() if told else ():
+        description = rng.random() < 0.8 or one.reader == "knee"
+        config = self._config("reconstruct", one.reader if description else None)
+        for key, values in one.options.items() if description else ():
             config.format[key] = pick(rng, values)
         checkpoint = folder / "checkpoint.pt"
         if not checkpoint.exists():

@@ -31,10 +31,10 @@ def test_check_says_what_is_wrong_with_each_file(prepare: Run, run: Run, folder:
     assert "scaled to [0, 1]" in lines[str(paths[2])]
     assert "volfs reaches 0.5, its attribute largest_magnitude says 1," in lines[str(paths[3])]
     assert "volfs, slice 1 reaches -0.4; it holds magnitudes" in lines[str(paths[4])]
-    told = {str(path): h5py.File(path)["volfs"].shape for path in paths[5:]}
-    for path, (height, width, slices) in told.items():
+    description = {str(path): h5py.File(path)["volfs"].shape for path in paths[5:]}
+    for path, (height, width, slices) in description.items():
         assert lines[path].endswith(f"good, {slices} slices of {height}x{width}")
-    assert ("Slices of 2 sizes" in result.out) == (len({s[:2] for s in told.values()}) == 2)
+    assert ("Slices of 2 sizes" in result.out) == (len({s[:2] for s in description.values()}) == 2)
     assert "10 files, 5 wrong" in result.out
 
 
@@ -93,8 +93,8 @@ def test_strong_zero_filling_is_told_once(run: Run, tmp_path: Path, anatomy: np.
     ratios = "ratios={train: 1, validation: 0, test: 0}"
     result = run(SCRIPT, *words, f"source={tmp_path / 'in'}", ratios)
     assert result.code == 0, result.err
-    told = "zero outside the central 48x40 of 144x120 samples: images were interpolated"
-    assert result.out.count(told) == 1
+    description = "zero outside the central 48x40 of 144x120 samples: images were interpolated"
+    assert result.out.count(description) == 1
     assert "note: 2 volume(s), such as" in result.out
     manifest = (tmp_path / "datasets" / "y" / "manifest.json").read_text()
-    assert manifest.count(told) == 2
+    assert manifest.count(description) == 2

@@ -26,9 +26,9 @@ def test_subjects_are_told_before_anything_is_written_and_kept(
     assert sorted(name for names in kept.values() for name in names) == list(SUBJECTS)
     lines = result.out.splitlines()
     assert lines[0] == "left out by their names: label maps or masks: 1 (ann/ann_mask.npy)"
-    assert lines[1].startswith("subjects are told by the outermost folders that name someone (")
-    told = [f"{s}: {len(names)} subject(s): {', '.join(names)}" for s, names in kept.items()]
-    assert lines[2:5] == told
+    assert lines[1].startswith("subjects found by the outermost folders that name someone (")
+    description = [f"{s}: {len(names)} subject(s): {', '.join(names)}" for s, names in kept.items()]
+    assert lines[2:5] == description
     for entry in manifest_of(folder)["volumes"].values():
         named = next(name for name in SUBJECTS if pseudonym(name) == entry["subject"])
         assert named in kept[entry["split"]]
@@ -48,7 +48,7 @@ def test_too_few_subjects_are_refused_with_what_told_them(prepare: Run) -> None:
     result = prepare(*NUMPY, "subjects='one|two'")
     assert result.code == 2
     assert "2 subject(s) cannot fill 3 splits" in result.err
-    assert "subjects are told by subjects=one|two" in result.err
+    assert "subjects found by subjects=one|two" in result.err
 
 
 @pytest.mark.parametrize(

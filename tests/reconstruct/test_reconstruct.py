@@ -106,10 +106,10 @@ def test_super_resolution_checkpoint(
 def test_super_resolution_checkpoint_that_does_not_tell_its_scale(
     checkpoint: Callable[..., Path], reconstruct: Run, own: Path, tmp_path: Path
 ) -> None:
-    told = checkpoint(sampling=CENTRE)
+    description = checkpoint(sampling=CENTRE)
     call = {"input": own / "test" / "a.h5"}
-    assert reconstruct(checkpoint=told, **call, output="told.h5").code == 0
-    stored = torch.load(told, weights_only=True)
+    assert reconstruct(checkpoint=description, **call, output="told.h5").code == 0
+    stored = torch.load(description, weights_only=True)
     torch.save({k: v for k, v in stored.items() if k not in ("format", "task")}, tmp_path / "1.pt")
     result = reconstruct(checkpoint="1.pt", **call, output="o.h5", sr_scale=4)
     assert result.code == 0, result.err
@@ -165,8 +165,10 @@ def test_label_maps_are_left_out_and_named(
     call = {"checkpoint": checkpoint(), "output": "out"}
     result = reconstruct(**call, input=tmp_path / "in")
     assert result.code == 0, result.err
-    told = "left out by their names: label maps or masks: 2 (la_001_mask.npy, labelsTr/la_001.npy)"
-    assert told in result.out
+    description = (
+        "left out by their names: label maps or masks: 2 (la_001_mask.npy, labelsTr/la_001.npy)"
+    )
+    assert description in result.out
     assert [path.stem for path in (tmp_path / "out").iterdir()] == ["la_001"]
     result = reconstruct(**call | {"output": "two"}, input=tmp_path / "in" / "la_001_mask.npy")
     assert result.code == 2

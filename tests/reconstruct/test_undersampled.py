@@ -217,7 +217,7 @@ def test_full_kspace_is_a_trial_of_what_is_shown(
 
 
 def one_otherwise(count: int) -> np.ndarray:
-    """Give columns (S, 1, 40) of which slice 2 has another one."""
+    """Return columns (S, 1, 40) of which slice 2 has another one."""
     columns = np.tile(COLUMNS, (count, 1, 1))
     columns[2, 0, [1, 3]] = False, True
     return columns

@@ -127,8 +127,8 @@ def test_gap_has_the_interval_of_the_table(trained: Path, tmp_path: Path) -> Non
     cells = {cells[0]: cells[table.header.index("gap recovered")] for cells in table.rows}
     for stage in ("student_long", "kd"):
         low, high = rows[stage]["gap_interval"]
-        told = f"{100 * rows[stage]['gap']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-        assert told == cells[rows[stage]["label"]]
+        description = f"{100 * rows[stage]['gap']:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        assert description == cells[rows[stage]["label"]]
         assert low < rows[stage]["gap"] < high
     for stage in ("student", "teacher"):
         assert rows[stage]["gap_interval"] is None, "an end of the gap is no estimate"
@@ -136,7 +136,7 @@ def test_gap_has_the_interval_of_the_table(trained: Path, tmp_path: Path) -> Non
 
 
 def better(stage: Path, comparison: Path, worse: float, seed: int) -> None:
-    """Give a stage the figures of one that misses 40 dB by so much, with a little noise."""
+    """Return a stage the figures of one that misses 40 dB by so much, with a little noise."""
     table = SliceTable.from_csv((stage / "slices.csv").read_text())
     columns = dict(table.columns)
     noise = 0.1 * np.random.default_rng(seed).standard_normal(len(columns["slice"]))

@@ -31,9 +31,12 @@ def test_no_processes_are_an_error() -> None:
     ],
 )
 def test_half_precision_without_instructions_for_it_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: dict, slow: bool
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    description: dict,
+    slow: bool,
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: description, raising=False)
     assert emulates_bfloat16(torch.device("cpu")) == slow
     assert not emulates_bfloat16(torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -53,12 +56,12 @@ def test_a_gpu_that_is_not_used_is_told(
     capsys: pytest.CaptureFixture[str],
     accelerator: str,
     there: bool,
-    told: bool,
+    description: bool,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     settings = {"accelerator": accelerator, "devices": [0], "precision": "32-true"}
     advise(OmegaConf.create(settings))
-    assert ("trainer=gpu trains on it" in capsys.readouterr().out) == told
+    assert ("trainer=gpu trains on it" in capsys.readouterr().out) == description
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LENGTH = ("stage=student", "trainer.max_epochs=4", "scheduler.step_size=1", "sch
 
 
 def final(name: str) -> dict:
-    """Give all that the last checkpoint of a stage says of its weights and its schedule."""
+    """Return all that the last checkpoint of a stage says of its weights and its schedule."""
     (path,) = Path("experiments").rglob(f"{name}_student*/model.pt")
     stored = torch.load(path, weights_only=True)
     return stored["state_dict"] | {
@@ -31,7 +31,7 @@ def final(name: str) -> dict:
 
 
 def logged(name: str) -> list[str]:
-    """Give each epoch's validation figure as `logger=csv` left it."""
+    """Return each epoch's validation figure as `logger=csv` left it."""
     (path,) = Path("experiments").rglob(f"{name}_student*/summary/metrics.csv")
     with path.open(newline="") as file:
         return [row["val/psnr"] for row in csv.DictReader(file) if row["val/psnr"]]

@@ -37,7 +37,7 @@ class ACDC(Reader):
             raise ConfigurationError(f"format.frames={self.frames}: must be ed_es or all")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each frame; see `Reader.volumes`."""
+        """Yield a volume for each frame; see `Reader.volumes`."""
         below = (source.resolve(), *source.rglob("patient*"))
         folders = sorted(
             (p for p in below if p.is_dir() and _PATIENT.fullmatch(p.name)), key=natural

@@ -93,7 +93,7 @@ class SourceVolume:
         return None if self.geometry is None else self.geometry.spacing
 
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
-        """Give the rows and columns that are shown of images of a size (H, W)."""
+        """Return the rows and columns that are shown of images of a size (H, W)."""
         if self.shown is None:
             return slice(None), slice(None)
         pairs = zip(size, self.shown, strict=True)

@@ -52,7 +52,7 @@ class Calgary(Reader):
         check_flags(self, "keep_coils")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each file; see `Reader.volumes`.
+        """Yield a volume for each file; see `Reader.volumes`.
 
         The subject is the file's stem, of a NIfTI file its number alone, since its name tells age
         and sex. Folders Train, Val and Test give the split.
@@ -105,7 +105,7 @@ class Calgary(Reader):
 
 
 def _uncentred(stored: np.ndarray | h5py.Dataset) -> Iterator[np.ndarray]:
-    """Give slice after slice of k-space as this project keeps it.
+    """Yield slice after slice of k-space as this project keeps it.
 
     Args:
         stored: float (S, H, W, 2 * coils), real and imaginary parts in turn.
@@ -146,7 +146,7 @@ def _map(path: Path) -> np.ndarray:
 
 
 def _channels(file: h5py.File) -> h5py.Dataset:
-    """Give the k-space of an open file of several channels."""
+    """Return the k-space of an open file of several channels."""
     dataset = file.get("kspace")
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"key kspace is missing (found: {', '.join(file) or 'none'})")

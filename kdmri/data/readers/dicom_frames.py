@@ -133,7 +133,7 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
 
 
 def _scopes(header: Dataset) -> Iterator[list[Any]]:
-    """Give for each frame where `get(keyword)` finds its attributes, its own first (C.7.6.16)."""
+    """Yield for each frame where `get(keyword)` finds its attributes, its own first (C.7.6.16)."""
     total = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence") or ()
     if groups and len(groups) != total:

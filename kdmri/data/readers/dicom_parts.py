@@ -48,7 +48,7 @@ def find_lacking(
         numbered: places of all images of the stack.
         distances: of these places in mm along the normal; None where they are not told.
     """
-    told = dict(zip(numbered, distances or [], strict=False))
+    description = dict(zip(numbered, distances or [], strict=False))
     whole = [part for part in found if not part.lacks]
     covered: dict[tuple[str, ...], set[frozenset[int]]] = defaultdict(set)
     for part in whole:
@@ -57,7 +57,7 @@ def find_lacking(
         mine = frozenset(part.places)
         wanted = _wanted(mine, part.frames[0].contrast.kind, covered)
         if missing := sorted(wanted - mine):
-            names = ", ".join(_slice_name(place, told) for place in missing[:5])
+            names = ", ".join(_slice_name(place, description) for place in missing[:5])
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             part.lacks = (
                 f"{_difference(part, whole)}has {len(mine)} slices, others of its "
@@ -88,8 +88,8 @@ def _wanted(
     return wanted
 
 
-def _slice_name(place: int, told: dict[int, float]) -> str:
-    where = f" (at {told[place]:g} mm along the normal)" if place in told else ""
+def _slice_name(place: int, description: dict[int, float]) -> str:
+    where = f" (at {description[place]:g} mm along the normal)" if place in description else ""
     return f"slice {place + 1}{where}"
 
 

@@ -48,11 +48,13 @@ def _decode(path: Path, frames: list[int]) -> Iterator[np.ndarray]:
     Raises:
         DataError: the file is cut off or damaged, or nothing that is installed can decode it.
     """
-    told = ""
+    description = ""
     try:
         syntax = read_file_meta_info(path).TransferSyntaxUID
         others = ", ".join(get_decoder(syntax).missing_dependencies)
-        told = f"; {syntax.name}" + (f", could also be decoded by: {others}" if others else "")
+        description = f"; {syntax.name}" + (
+            f", could also be decoded by: {others}" if others else ""
+        )
         if syntax.is_encapsulated and "PixelData" not in dcmread(path, defer_size=1):
             raise EOFError("the file ends before them")  # decoders would fill up what is cut off
         # pylibjpeg's decoder of run lengths ends damaged data in a panic, which is no Exception
@@ -62,5 +64,5 @@ def _decode(path: Path, frames: list[int]) -> Iterator[np.ndarray]:
     except DAMAGED as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{path}: pixel data cut off, damaged or unknown ({reason}{told})"
+            f"{path}: pixel data cut off, damaged or unknown ({reason}{description})"
         ) from error

@@ -59,7 +59,7 @@ class FastMRI(Reader):
         check_flags(self, "keep_coils")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each file; see `Reader.volumes`.
+        """Yield a volume for each file; see `Reader.volumes`.
 
         The subject is the owner's pseudonym (attribute `patient_id`), else the file's stem. Folders
         such as `singlecoil_train` and `multicoil_val` give the split; files of the test folders
@@ -102,7 +102,7 @@ class FastMRI(Reader):
 
 
 def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
-    """Give images of one coil with what was measured of each.
+    """Yield images of one coil with what was measured of each.
 
     Where whole columns of k-space are sampled, images are cropped along the readout, to
     (size[0], W); else not at all.
@@ -194,17 +194,17 @@ def _geometry(path: Path) -> Geometry | None:
 
 
 def _recon_size(file: h5py.File) -> tuple[int, int]:
-    """Give (H, W) of the file's reconstruction, which the header tells where there is none.
+    """Return (H, W) of the file's reconstruction, which the header tells where there is none.
 
     A header that is none of ISMRMRD (M4Raw has such) is a fault where the size is not known else.
     """
-    told = [file[key].shape[-2:] for key in RECONSTRUCTIONS if key in file]
+    description = [file[key].shape[-2:] for key in RECONSTRUCTIONS if key in file]
     if "ismrmrd_header" in file:
         try:
-            told.append(parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2])
+            description.append(parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2])
         except IncompleteHeaderError:
-            if not told:
+            if not description:
                 raise
-    if not told:
+    if not description:
         raise ValueError(f"neither ismrmrd_header nor {' nor '.join(RECONSTRUCTIONS)} is there")
-    return told[0]
+    return description[0]

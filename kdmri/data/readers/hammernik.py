@@ -50,7 +50,7 @@ class HammernikKnee(Reader):
         check_flags(self, "keep_coils")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume of one slice for each N; see `Reader.volumes`.
+        """Yield a volume of one slice for each N; see `Reader.volumes`.
 
         The subject is the case; cases 1 to 10 are for training and 11 to 20 for validation, as
         published. Where the source holds several sequences, their names go before the case.

@@ -78,7 +78,7 @@ class Ismrmrd(Reader):
         check_flags(self, "keep_coils")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each file, contrast, cardiac phase, repetition and set.
+        """Yield a volume for each file, contrast, cardiac phase, repetition and set.
 
         Names and subjects come from files and folders only (`kdmri.data.readers.who`), never from
         the header; see `Reader.volumes`.
@@ -215,8 +215,8 @@ def _imaging(heads: np.ndarray, package: ModuleType, chosen: Mapping[str, int]) 
     for key, value in chosen.items():
         imaging &= heads["idx"][key] == value
     if not imaging.any():
-        told = "".join(f", {key} {value}" for key, value in chosen.items())
-        raise ValueError(f"holds no imaging data{told}")
+        description = "".join(f", {key} {value}" for key, value in chosen.items())
+        raise ValueError(f"holds no imaging data{description}")
     for key in COUNTERS:
         if np.ptp(heads["idx"][key][imaging]):
             raise ValueError(f"holds several values of {key}, but its header tells of one")
@@ -266,7 +266,7 @@ def _coil_images(filled: np.ndarray, encoding: Encoding, crop_rows: bool) -> Ite
 
 
 def _shown(encoding: Encoding, axis: int) -> int:
-    """Give the number of acquired samples within the field of view that is meant to be shown."""
+    """Return the number of acquired samples within the field of view that is meant to be shown."""
     encoded, recon = encoding.encoded.matrix[axis], encoding.recon.matrix[axis]
     fields = encoding.encoded.field_of_view[axis], encoding.recon.field_of_view[axis]
     covered = encoded * fields[1] / fields[0] if min(fields) > 0 else recon

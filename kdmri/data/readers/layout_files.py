@@ -43,7 +43,7 @@ class LayoutFiles(Reader):
     subjects_by: ClassVar[str] = "the attribute `subject` of the files, else their numbers"
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each file; see `Reader.volumes`.
+        """Yield a volume for each file; see `Reader.volumes`.
 
         The subject is what `kdmri.prepare` wrote into the file, else what names of files and
         folders tell (`kdmri.data.readers.who`). A file called by a number alone is a subject of its
@@ -101,7 +101,7 @@ def _bare_kspace(path: Path, key: str) -> Volume:
 
 
 def _slices(volume: Volume) -> Iterator[SourceSlice]:
-    """Give images, and the stored k-space beside them where there is some."""
+    """Yield images, and the stored k-space beside them where there is some."""
     keys = [key for key in (volume.target_key, volume.kspace_key) if key is not None]
     for values in _read(volume, keys):
         kspace = None
@@ -111,7 +111,7 @@ def _slices(volume: Volume) -> Iterator[SourceSlice]:
 
 
 def _kspace_slices(volume: Volume) -> Iterator[SourceSlice]:
-    """Give zero-filled images; what is measured is told from the samples that are not zero."""
+    """Yield zero-filled images; what is measured is told from the samples that are not zero."""
     key = volume.target_key
     for values in _read(volume, [key]):
         if is_centred(values[key]):

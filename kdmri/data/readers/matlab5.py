@@ -70,8 +70,8 @@ def _is_checked(content: bytes, order: str, key: str) -> bool:
     kind, flags = next(parts, (0, b""))
     if kind != UINT32 or len(flags) != 8:
         raise ValueError("is damaged: a variable without array flags")
-    (told,) = struct.unpack_from(f"{order}I", flags)
-    if told & 0xFF == OBJECT:
+    (description,) = struct.unpack_from(f"{order}I", flags)
+    if description & 0xFF == OBJECT:
         return False
     kind, sizes = next(parts, (0, b""))
     if kind != INT32 or len(sizes) < 8 or len(sizes) % 4:
@@ -82,9 +82,9 @@ def _is_checked(content: bytes, order: str, key: str) -> bool:
         raise ValueError("is damaged: a variable without a name, or with dimensions below zero")
     if name.decode("latin-1") != key:
         return False
-    if told & 0xFF not in NUMERIC:
+    if description & 0xFF not in NUMERIC:
         raise ValueError(f"variable {key} is no array of numbers")
-    for _ in range(2 if told & COMPLEX else 1):
+    for _ in range(2 if description & COMPLEX else 1):
         kind, values = next(parts, (0, b""))
         if len(values) != math.prod(shape) * BYTES.get(kind, -1):
             raise ValueError(f"is damaged: variable {key} of shape {shape} does not hold all of it")

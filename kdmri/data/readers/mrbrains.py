@@ -32,7 +32,7 @@ class MRBrainS(Reader):
     nan: str = field(default="refuse", repr=False)
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each subject; see `Reader.volumes`."""
+        """Yield a volume for each subject; see `Reader.volumes`."""
         by_subject: dict[Path, list[Path]] = {}
         for path in find_nifti(source, "MRBrainS files (TrainingData/1/T1.nii, ...)"):
             folder = path.parent.parent if path.parent.name in ("pre", "orig") else path.parent

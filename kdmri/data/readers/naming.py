@@ -29,7 +29,7 @@ _SPLITS = {
 
 
 def natural(path: Path) -> tuple[list[str | int], str]:
-    """Give a sort key that puts numbers in order: 2 before 10, in folder and file names."""
+    """Return a sort key that puts numbers in order: 2 before 10, in folder and file names."""
     text = path.as_posix()
     parts = re.split(r"(\d+)", text)
     return [int(part) if n % 2 else part for n, part in enumerate(parts)], text
@@ -108,6 +108,6 @@ def blaming(path: Path, *also: type[Exception]) -> Iterator[None]:
 
 
 def _folders(path: Path, source: Path) -> tuple[str, ...]:
-    """Give the folder of the data set, then those between it and the file."""
+    """Return the folder of the data set, then those between it and the file."""
     root = source.parent if path == source else source
     return (root.resolve().name, *path.relative_to(root).parent.parts)

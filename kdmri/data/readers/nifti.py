@@ -53,7 +53,7 @@ def find_nifti(source: Path, expected: str) -> list[Path]:
 
 
 def stem(path: Path) -> str:
-    """Give a file's name without .nii or .nii.gz."""
+    """Return a file's name without .nii or .nii.gz."""
     return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
@@ -65,7 +65,7 @@ def nifti_volumes(
     orientation: str | None = None,
     axis: int = 2,
 ) -> Iterator[SourceVolume]:
-    """Give the volume of a file, or one for each time point of a file with four axes.
+    """Yield the volume of a file, or one for each time point of a file with four axes.
 
     Args:
         path: the NIfTI file; its scl_slope and scl_inter are applied.
@@ -80,7 +80,7 @@ def nifti_volumes(
         image = open_image(path)
         shape = array_shape(image)
         geometry = _geometry(image, orientation, axis)
-        told = notes(image, path, turned=orientation is not None)
+        description = notes(image, path, turned=orientation is not None)
     except (*UNREADABLE, *DAMAGED) as error:
         yield replace(unreadable(path, error), name=name, subject=subject, split=split)
         return
@@ -92,12 +92,12 @@ def nifti_volumes(
             slices=partial(_slices, path, orientation, axis, frame),
             geometry=geometry,
             split=split,
-            notes=told,
+            notes=description,
         )
 
 
 def _axes(orientation: str | None, axis: int) -> tuple[int, int, int]:
-    """Give the axes across slices, down a slice and along it."""
+    """Return the axes across slices, down a slice and along it."""
     if orientation is not None:
         return ORIENTATIONS[orientation]
     down, along = (n for n in range(3) if n != axis)
@@ -211,7 +211,7 @@ class Nifti(Reader):
             raise ConfigurationError(f"format.axis={self.axis}: must be 0, 1 or 2")
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give the volumes of each file; see `Reader.volumes`.
+        """Yield the volumes of each file; see `Reader.volumes`.
 
         Names of files and folders tell the subject (`kdmri.data.readers.who`); folders train,
         val(idation) and test, imagesTr and imagesTs give the split.

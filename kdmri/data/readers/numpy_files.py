@@ -47,7 +47,7 @@ class NumpyFiles(Reader):
             )
 
     def volumes(self, source: Path) -> Iterator[SourceVolume]:
-        """Give a volume for each file; see `Reader.volumes`.
+        """Yield a volume for each file; see `Reader.volumes`.
 
         Names of files and folders tell the subject (`kdmri.data.readers.who`); folders train,
         val(idation) and test give the split.
@@ -90,10 +90,10 @@ class NumpyFiles(Reader):
 
     def _check_origin(self, kspace: np.ndarray) -> None:
         """Refuse k-space that is strongest where `centred` does not say."""
-        found, told = is_centred(kspace), bool(self.centred)
-        if found is None or found == told:
+        found, description = is_centred(kspace), bool(self.centred)
+        if found is None or found == description:
             return
-        place, right = ("(0, 0)", "false") if told else ("(H//2, W//2)", "true or kspace")
+        place, right = ("(0, 0)", "false") if description else ("(H//2, W//2)", "true or kspace")
         raise ValueError(
             f"its k-space is strongest around index {place}, not where "
             f"format.centred={str(self.centred).lower()} has the zero frequency; give {right}"

@@ -235,7 +235,7 @@ def _check(paths: list[Parts], places: list[Path]) -> None:
 
 
 def _common(places: Sequence[Path]) -> set[str]:
-    """Give tokens such as BraTS2021 that all names have, which tell nobody from another."""
+    """Return tokens such as BraTS2021 that all names have, which tell nobody from another."""
     counts = Counter(token for place in places for token in set(TOKEN.findall(place.as_posix())))
     return {
         token

@@ -64,9 +64,9 @@ def stack(heads: np.ndarray, encoding: Encoding, size: tuple[int, int, int], nam
         pitch = _pitch(places, directions[0, 2], thickness * size[2], is_slab=size[2] > 1)
     notes = [pitch.note] if pitch.note else []
     spacing = (rows, columns, pitch.distance / size[2])
-    told = bool(np.abs(directions).max() > CLOSE)
+    description = bool(np.abs(directions).max() > CLOSE)
     alike = np.abs(directions - directions[0]).max() <= CLOSE and _is_rotation(directions[0])
-    if told and not alike and pitch.vector is not None:
+    if description and not alike and pitch.vector is not None:
         notes.append("its directions are no orthogonal unit vectors, or not those of all slices")
     geometry = None
     if all(np.isfinite(mm) and mm > 0 for mm in spacing):
@@ -133,9 +133,11 @@ def _pitch(places: np.ndarray, normal: np.ndarray, alone: float, is_slab: bool) 
     if is_slab and not (is_even and abs(gap - alone) <= max(CLOSE, EVEN * alone)):
         return Pitch(alone, None, "its slabs overlap or leave gaps; their place is left out")
     if not is_even:
-        told = ", ".join(f"{mm:g}" for mm in np.unique(gaps.round(2)))
+        description = ", ".join(f"{mm:g}" for mm in np.unique(gaps.round(2)))
         gap = gap if gap > CLOSE else alone
-        note = f"its slices are {told} mm apart, of which {gap:.4g} is kept; are some missing?"
+        note = (
+            f"its slices are {description} mm apart, of which {gap:.4g} is kept; are some missing?"
+        )
         return Pitch(gap, across * gap, note)
     vector = (places[-1] - places[0]) / (len(places) - 1)
     straight = places[0] + np.arange(len(places))[:, None] * vector

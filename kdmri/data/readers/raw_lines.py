@@ -30,7 +30,7 @@ class Acquired:
         return [Measured(samples, samples) for samples in planes]
 
     def rows(self) -> np.ndarray:
-        """Give the measured rows, bool, zero frequency at index 0.
+        """Return the measured rows, bool, zero frequency at index 0.
 
         Raises:
             ValueError: lines between others are missing, and not in all partitions the same.
@@ -82,7 +82,7 @@ def fill(
 
 
 def _readout(record: np.void, samples: int) -> np.ndarray:
-    """Give k-space of a line (coils, samples) with the zero frequency at samples // 2.
+    """Return k-space of a line (coils, samples) with the zero frequency at samples // 2.
 
     It lies at the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does
     not tell, and means the middle. What an asymmetric echo has not is zero, and what it has beyond
@@ -106,7 +106,7 @@ def _readout(record: np.void, samples: int) -> np.ndarray:
 
 
 def _place(step: int, centre: int | None, size: int) -> int:
-    """Give the index of an encoding step in k-space with frequency zero at size // 2."""
+    """Return the index of an encoding step in k-space with frequency zero at size // 2."""
     place = step if centre is None or size == 1 else step - centre + size // 2
     if not 0 <= place < size:
         raise ValueError(f"encoding step {step} (centre {centre}) lies outside a matrix of {size}")

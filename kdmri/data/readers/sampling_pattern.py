@@ -64,7 +64,7 @@ def measured_by_mask(mask: np.ndarray) -> Measured:
 
 
 def corner_mask(found: Measured) -> np.ndarray:
-    """Give the mask of what was measured, uint8 (H, W), zero frequency at index (0, 0)."""
+    """Return the mask of what was measured, uint8 (H, W), zero frequency at index (0, 0)."""
     return np.fft.ifftshift(found.samples).astype(np.uint8)
 
 
@@ -163,7 +163,7 @@ def zero_filling(found: Measured) -> str | None:
 
 
 def whole_lines(samples: np.ndarray) -> np.ndarray | None:
-    """Give the measured columns (W,) where whole columns were measured, else None.
+    """Return the measured columns (W,) where whole columns were measured, else None.
 
     Args:
         samples: bool (H, W); columns may lack their ends (asymmetric echo).
@@ -176,7 +176,7 @@ def whole_lines(samples: np.ndarray) -> np.ndarray | None:
 
 
 def _holes(found: Measured) -> tuple[np.ndarray, np.ndarray]:
-    """Give missing samples that lie between others along both axes, and along one of them alone.
+    """Return missing samples that lie between others along both axes, and along one of them alone.
 
     The latter are a line that was left out or cut short, or a border that is not straight.
     """
@@ -199,14 +199,14 @@ def _has_run(missing: np.ndarray, axis: int) -> bool:
 
 
 def _acquired(lines: np.ndarray) -> int:
-    """Give the size of the matrix that lines (N,), zero frequency in the middle, were made for."""
+    """Return the size of the matrix that lines (N,), DC in the middle, were made for."""
     distance = np.arange(len(lines)) - len(lines) // 2
     reached = np.where(distance < 0, -distance, distance + 1)[lines]
     return min(len(lines), 2 * int(reached.max(initial=0)))
 
 
 def _lines(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the rows (H,) and columns (W,) that hold samples."""
+    """Return the rows (H,) and columns (W,) that hold samples."""
     return np.asarray(samples.any(axis=1)), np.asarray(samples.any(axis=0))
 
 

@@ -24,7 +24,7 @@ LeftOut = dict[str, list[Path]]
 
 
 @dataclass(frozen=True)
-class Told:
+class Found:
     """The subjects of a source.
 
     Attributes:
@@ -40,7 +40,7 @@ class Told:
     notes: list[str]
 
 
-def tell(reader: Reader, source: Path, option: str | None) -> Told:
+def find_subjects(reader: Reader, source: Path, option: str | None) -> Found:
     """List the volumes of a source, label maps and masks left out, and tell whose they are.
 
     Args:
@@ -65,14 +65,14 @@ def tell(reader: Reader, source: Path, option: str | None) -> Told:
         rule = f"subjects={option}"
         if not of_format:
             volumes = _by_option(volumes, source, option)
-        return Told(volumes, rule, left_out, [])
+        return Found(volumes, rule, left_out, [])
     rules = [reader.subjects_by] if any(v.subject for v in volumes) else []
     unnamed = [volume for volume in volumes if not volume.subject]
     named = people([_place(v, source) for v in unnamed], _alone(source))
     rules += dict.fromkeys(person.rule for person in named)
     persons = iter(named)
-    told = [v if v.subject else replace(v, subject=next(persons).subject) for v in volumes]
-    return Told(told, "; ".join(rules), left_out, _shared(told, source))
+    named_volumes = [v if v.subject else replace(v, subject=next(persons).subject) for v in volumes]
+    return Found(named_volumes, "; ".join(rules), left_out, _shared(named_volumes, source))
 
 
 def images(reader: Reader, source: Path) -> tuple[Volumes, LeftOut]:
@@ -126,7 +126,7 @@ def by_option(option: str | None, path: Path, source: Path, study: str) -> str |
     """Tell the subject of a file of a format that tells of studies, None without an option.
 
     Args:
-        option: as for `tell`; "name" is none, since such files are named by image.
+        option: as for `find_subjects`; "name" is none, since such files are named by image.
         path: the file.
         source: of the data set.
         study: its identifier.
@@ -193,7 +193,7 @@ def _below(path: Path, source: Path) -> Path:
 
 
 def _place(volume: SourceVolume, source: Path) -> Path:
-    """Give the first file of a volume relative to the source, without ending."""
+    """Return the first file of a volume relative to the source, without ending."""
     below = _below(volume.files[0], source)
     return below.with_name(below.name.removesuffix(".gz").rpartition(".")[0] or below.name)
 

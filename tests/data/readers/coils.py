@@ -6,7 +6,7 @@ import numpy as np
 
 
 def phased(anatomy: np.ndarray, slices: slice) -> np.ndarray:
-    """Give slices (S, 48, 40) a phase that has no symmetry; complex64, magnitude in [0, 1]."""
+    """Return slices (S, 48, 40) a phase that has no symmetry; complex64, magnitude in [0, 1]."""
     images = np.moveaxis(anatomy[:, :, slices], -1, 0)
     height, width = images.shape[1:]
     rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
@@ -14,7 +14,7 @@ def phased(anatomy: np.ndarray, slices: slice) -> np.ndarray:
 
 
 def sensitivities(coils: int, shape: tuple[int, int]) -> np.ndarray:
-    """Give complex64 (coils, H, W) with sum over coils of |s|^2 = 1, one coil a corner or side."""
+    """Make complex64 (coils, H, W), sum over coils of |s|^2 = 1, one coil a corner or side."""
     rows, columns = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])
     angles = 2 * np.pi * np.arange(coils)[:, None, None] / coils + 0.3
     distances = (rows - np.sin(angles)) ** 2 + (columns - np.cos(angles)) ** 2

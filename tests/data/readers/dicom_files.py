@@ -114,7 +114,7 @@ def volumes(source: Path, description: str | None = None) -> list[SourceVolume]:
 
 
 def read(volume: SourceVolume) -> np.ndarray:
-    """Give a volume (H, W, S)."""
+    """Return a volume (H, W, S)."""
     slices = list(volume.slices())
     assert all(item.kspace_coils is None and item.sensitivities is None for item in slices)
     assert {item.image.dtype for item in slices} == {np.dtype(np.float32)}
@@ -122,7 +122,7 @@ def read(volume: SourceVolume) -> np.ndarray:
 
 
 def whole(found: list[SourceVolume]) -> list[np.ndarray | str]:
-    """Give the values of volumes, or why they are none."""
+    """Return the values of volumes, or why they are none."""
     values: list[np.ndarray | str] = []
     for volume in found:
         try:

@@ -56,7 +56,7 @@ def save_plane(
 
 
 def at_world(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Give the places (N, 3) in mm of all samples of a grid, in the order of `ravel`."""
+    """Return the places (N, 3) in mm of all samples of a grid, in the order of `ravel`."""
     indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
     return indices @ affine[:3, :3].T + affine[:3, 3]
 
@@ -105,9 +105,9 @@ def test_samples_lie_where_dcm2niix_puts_them(
 @needs_dcm2niix
 @pytest.mark.parametrize("told", [{}, {"SpacingBetweenSlices": 3.5}])
 def test_single_slice_lies_where_dcm2niix_puts_it(
-    tmp_path: Path, stored: Stored, told: dict[str, float]
+    tmp_path: Path, stored: Stored, description: dict[str, float]
 ) -> None:
-    save_plane(tmp_path / "in", stored[:, :, 9:10], PLANES["oblique"], STEP, **told)
+    save_plane(tmp_path / "in", stored[:, :, 9:10], PLANES["oblique"], STEP, **description)
     (path,) = converted(tmp_path / "in", tmp_path / "out")
     (volume,) = volumes(tmp_path / "in")
     check_against(path, volume)

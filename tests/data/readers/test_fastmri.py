@@ -208,8 +208,8 @@ def test_centre_alone_is_told_and_with_its_mask_no_target(
     images = oversampled(anatomy)
     with_columns(write(tmp_path / "a.h5", images), CENTRE)
     with_columns(write(tmp_path / "b.h5", images), CENTRE, CENTRE)
-    told, refused = FastMRI(False).volumes(tmp_path)
-    assert "zero outside the central 96x10 of 96x40 samples" in str(next(told.slices()).note)
+    description, refused = FastMRI(False).volumes(tmp_path)
+    assert "zero outside the central 96x10 of 96x40 samples" in str(next(description.slices()).note)
     with pytest.raises(DataError, match=r"b\.h5: its k-space is undersampled"):
         next(refused.slices())
 

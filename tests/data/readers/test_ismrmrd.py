@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.ismrmrd import Ismrmrd
-from kdmri.data.readers.who import tell
+from kdmri.data.readers.who import find_subjects
 from kdmri.errors import ConfigurationError, DataError
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, sensitivities, truncate
@@ -148,7 +148,7 @@ def test_repetitions_are_volumes_of_one_subject(tmp_path: Path, anatomy: np.ndar
     with Scan(tmp_path / "p1" / "scan.h5", header(repetitions=2)) as scan:
         for repetition in range(2):
             scan.image(centred_fft2(images[repetition, None]), repetition=repetition)
-    volumes = tell(Ismrmrd(), tmp_path, None).volumes
+    volumes = find_subjects(Ismrmrd(), tmp_path, None).volumes
     names = [(volume.name, volume.subject) for volume in volumes]
     assert names == [("p1_scan_repetition0", "p1"), ("p1_scan_repetition1", "p1")]
     for volume, image in zip(volumes, images, strict=True):
@@ -160,7 +160,7 @@ def test_files_in_natural_order_of_their_own_group(tmp_path: Path, anatomy: np.n
     for name in ("train/10", "train/9", "val/11"):
         with Scan(tmp_path / f"{name}.h5", header(), group="scan") as scan:
             scan.image(centred_fft2(images))
-    volumes = tell(Ismrmrd(group="scan"), tmp_path, None).volumes
+    volumes = find_subjects(Ismrmrd(group="scan"), tmp_path, None).volumes
     assert [volume.name for volume in volumes] == ["train_9", "train_10", "val_11"]
     assert [volume.split for volume in volumes] == ["train", "train", "validation"]
     assert [volume.subject for volume in volumes] == ["9", "10", "11"], "not of the header"
@@ -285,14 +285,14 @@ def test_lines_that_lack_or_are_zero_were_not_measured(
 
 @pytest.mark.parametrize(("centre_sample", "told"), [(40, 40), (30, 30), (52, 52), (0, 40)])
 def test_centre_sample_is_where_the_zero_frequency_is(
-    tmp_path: Path, anatomy: np.ndarray, centre_sample: int, told: int
+    tmp_path: Path, anatomy: np.ndarray, centre_sample: int, description: int
 ) -> None:
     """A line as long as the matrix may begin late: what it lacks is zero, what is over is left out.
 
     0 is what `ismrmrd.Acquisition.from_array` leaves there.
     """
     kspace = centred_fft2(oversampled(anatomy, 1))
-    shift = SAMPLES // 2 - told
+    shift = SAMPLES // 2 - description
     line = np.zeros_like(kspace)
     if shift > 0:
         line[..., :-shift], line[..., -shift:] = kspace[..., shift:], 1e3

@@ -13,7 +13,7 @@ from kdmri.data.layout import geometry_attributes, write_volume
 from kdmri.data.masks import GaussianLines
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.layout_files import LayoutFiles
-from kdmri.data.readers.who import tell
+from kdmri.data.readers.who import find_subjects
 from kdmri.errors import DataError
 from kdmri.prepare.pipeline import store_undersampled
 from kdmri.prepare.subjects import assign
@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 def read(source: Path) -> list[SourceVolume]:
     reader = instantiate(OmegaConf.load(ROOT / "configs" / "format" / "layout.yaml"))
     assert isinstance(reader, LayoutFiles)
-    return tell(reader, source, None).volumes
+    return find_subjects(reader, source, None).volumes
 
 
 @pytest.mark.parametrize("inner", ["", "acc_4x"])

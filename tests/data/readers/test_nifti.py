@@ -7,7 +7,7 @@ import pytest
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.nifti import Nifti
-from kdmri.data.readers.who import tell
+from kdmri.data.readers.who import find_subjects
 from kdmri.errors import ConfigurationError, DataError
 from tests.data.readers.coils import truncate
 
@@ -78,7 +78,7 @@ def test_time_points_are_volumes_and_complex_stays_complex(
 ) -> None:
     cine = (anatomy[..., None] * np.exp(1j * np.arange(1, 4))).astype(np.complex64)
     save(tmp_path / "p1" / "cine.nii", cine)
-    volumes = named(tell(STORED, tmp_path, None).volumes)
+    volumes = named(find_subjects(STORED, tmp_path, None).volumes)
     assert list(volumes) == [f"p1_cine_frame{n:02d}" for n in (1, 2, 3)]
     for number, volume in enumerate(volumes.values()):
         assert volume.subject == "p1"
@@ -89,7 +89,7 @@ def test_folders_give_split_and_subject(tmp_path: Path, anatomy: np.ndarray) -> 
     values = anatomy[:, :, :2].astype(np.float32)
     for place in ("train/p10/a.nii.gz", "train/p2/a.nii.gz", "val/b.nii", "Testing/p3/c.nii"):
         save(tmp_path / place, values)
-    found = [(v.subject, v.split, v.name) for v in tell(STORED, tmp_path, None).volumes]
+    found = [(v.subject, v.split, v.name) for v in find_subjects(STORED, tmp_path, None).volumes]
     assert sorted(found) == [
         ("b", "validation", "val_b"),
         ("p10", "train", "train_p10_a"),
@@ -98,7 +98,7 @@ def test_folders_give_split_and_subject(tmp_path: Path, anatomy: np.ndarray) -> 
     ]
     names = [name for *_, name in found]
     assert names.index("train_p2_a") < names.index("train_p10_a"), "in natural order"
-    (single,) = tell(STORED, tmp_path / "val" / "b.nii", None).volumes
+    (single,) = find_subjects(STORED, tmp_path / "val" / "b.nii", None).volumes
     assert single.subject == "b"
 
 
@@ -166,7 +166,7 @@ def test_bad_header_among_good_ones_is_told_when_its_slices_are_read(
         save(tmp_path / f"{name}.nii", values)
     change, message = HEADERS[damage]
     change(tmp_path / "a.nii")
-    bad, good = tell(Nifti("axial", 2), tmp_path, None).volumes
+    bad, good = find_subjects(Nifti("axial", 2), tmp_path, None).volumes
     assert (bad.name, bad.subject) == ("a", "a")
     assert len(list(good.slices())) == 36
     with pytest.raises(DataError, match=rf"a\.nii: .*{message}"):

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from kdmri.data.masks import GaussianLines
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.numpy_files import NumpyFiles
-from kdmri.data.readers.who import tell
+from kdmri.data.readers.who import find_subjects
 from kdmri.data.simulation import Simulation
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.prepare.writing import Form, write_prepared
@@ -98,7 +98,7 @@ def test_folders_tell_subject_and_split(tmp_path: Path, anatomy: np.ndarray) -> 
     source = tmp_path / "study"
     for place in places:
         save(source / f"{place}.npy", anatomy[:, :, 0])
-    volumes = tell(IMAGES, source, None).volumes
+    volumes = find_subjects(IMAGES, source, None).volumes
     found = {v.name: (v.name, v.subject, v.split) for v in volumes}
     assert found == {name: (name, *rest) for name, *rest in places.values()}
     names = [volume.name for volume in volumes]
@@ -112,10 +112,10 @@ def test_name_of_the_source_itself_tells_the_split_but_no_subject(
     save(tmp_path / "test" / "p1_val" / "a.npy", anatomy[:, :, 0])
     save(tmp_path / "test" / "p2" / "b.npy", anatomy[:, :, 0])
     for source in (tmp_path / "test" / "p2", tmp_path / "test" / "p2" / "b.npy"):
-        (volume,) = tell(IMAGES, source, None).volumes
+        (volume,) = find_subjects(IMAGES, source, None).volumes
         assert (volume.subject, volume.split) == ("b", None), "folders above do not count"
     monkeypatch.chdir(tmp_path / "test")
-    inner, outer = tell(IMAGES, Path(), None).volumes
+    inner, outer = find_subjects(IMAGES, Path(), None).volumes
     assert (inner.subject, inner.split) == ("a", "validation"), "the innermost folder counts"
     assert (outer.subject, outer.split) == ("p2", "test")
 
@@ -308,8 +308,8 @@ def test_what_is_missing_decides(
     assert np.signbit(kspace.real[:, ~measured]).any(), "some zeros are negative"
     kspace = kspace if centred else np.fft.ifftshift(kspace, (1, 2))
     save(tmp_path / "in" / "scan.npy", kspace)
-    told, notes = prepared(tmp_path, centred=centred)
-    assert (f"scan.npy: {message}" in told) if message else told == "train/scan.h5"
+    description, notes = prepared(tmp_path, centred=centred)
+    assert (f"scan.npy: {message}" in description) if message else description == "train/scan.h5"
     assert notes == []
 
 
@@ -322,9 +322,9 @@ def test_one_undersampled_slice_of_many_is_named(
     kspace[0] = 0
     kspace[4, ::3] = 0
     save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
-    told, _ = prepared(tmp_path, kspace=not image)
-    assert f"scan.npy: {UNDERSAMPLED}" in told
-    assert told.endswith("(slice 4)")
+    description, _ = prepared(tmp_path, kspace=not image)
+    assert f"scan.npy: {UNDERSAMPLED}" in description
+    assert description.endswith("(slice 4)")
     kspace[4] = 0
     save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
     assert prepared(tmp_path, kspace=not image)[0] == "train/scan.h5"
@@ -346,8 +346,8 @@ def test_zero_filled_complex_images_are_no_targets(
 def test_strong_zero_filling_is_told(tmp_path: Path, anatomy: np.ndarray, image: bool) -> None:
     kspace = np.pad(centred_fft2(phased(anatomy, slice(10, 13))), ((0, 0), (48, 48), (4, 4)))
     save(tmp_path / "in" / "scan.npy", to_images(kspace) if image else kspace)
-    told, notes = prepared(tmp_path, kspace=not image)
-    assert told == "train/scan.h5"
+    description, notes = prepared(tmp_path, kspace=not image)
+    assert description == "train/scan.h5"
     (note,) = notes
     assert "zero outside the central 48x40 of 144x48 samples: images were interpolated" in note
 
@@ -359,6 +359,6 @@ def test_zero_frequency_elsewhere_than_told_is_seen(
     kspace = centred_fft2(phased(anatomy, slice(10, 13)))
     kspace = np.fft.ifftshift(kspace, (1, 2)) if centred else kspace
     save(tmp_path / "in" / "scan.npy", kspace)
-    told, _ = prepared(tmp_path, centred=centred)
+    description, _ = prepared(tmp_path, centred=centred)
     right = "give false" if centred else "give true or kspace"
-    assert f"format.centred={str(centred).lower()} has the zero frequency; {right}" in told
+    assert f"format.centred={str(centred).lower()} has the zero frequency; {right}" in description

@@ -8,7 +8,7 @@ import pytest
 from kdmri.data.readers.dicom import Dicom
 from kdmri.data.readers.naming import pseudonym
 from kdmri.data.readers.numpy_files import NumpyFiles
-from kdmri.data.readers.who import Told, describe, shown, tell
+from kdmri.data.readers.who import Found, describe, find_subjects, shown
 from kdmri.errors import ConfigurationError, DataError
 from tests.data.readers.dicom_files import image, save, save_series
 
@@ -22,8 +22,8 @@ def study(source: Path, *names: str) -> Path:
     return source
 
 
-def subjects(told: Told) -> list[str]:
-    return [volume.subject for volume in told.volumes]
+def subjects(description: Found) -> list[str]:
+    return [volume.subject for volume in description.volumes]
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_the_option_settles_what_names_leave_open(
 ) -> None:
     source = study(tmp_path, *(f"{o}/p{n}_{o[0]}.npy" for o in ("alpha", "omega") for n in (1, 2)))
     with pytest.raises(DataError, match="is `p1` a subject, or its folder `alpha`"):
-        tell(IMAGES, source, None)
-    told = tell(IMAGES, source, option)
-    assert subjects(told) == expected
-    assert told.rule == f"subjects={option}"
+        find_subjects(IMAGES, source, None)
+    description = find_subjects(IMAGES, source, option)
+    assert subjects(description) == expected
+    assert description.rule == f"subjects={option}"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_option_settles_what_names_leave_open(
 )
 def test_options_that_cannot_be_used(tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        tell(IMAGES, study(tmp_path, "p1.npy"), option)
+        find_subjects(IMAGES, study(tmp_path, "p1.npy"), option)
 
 
 @pytest.mark.parametrize(
@@ -70,27 +70,27 @@ def test_options_that_cannot_be_used(tmp_path: Path, option: str, message: str) 
 )
 def test_files_that_an_option_does_not_tell_of(tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        tell(IMAGES, study(tmp_path, "train/p1.npy"), option)
+        find_subjects(IMAGES, study(tmp_path, "train/p1.npy"), option)
 
 
 def test_label_maps_are_left_out_and_named(tmp_path: Path) -> None:
     source = study(tmp_path, "p1/a.npy", *(f"p{n}/a_mask.npy" for n in range(1, 6)))
-    told = tell(IMAGES, source, None)
-    assert subjects(told) == ["p1"]
-    assert describe(told.left_out, source) == (
+    description = find_subjects(IMAGES, source, None)
+    assert subjects(description) == ["p1"]
+    assert describe(description.left_out, source) == (
         "label maps or masks: 5 (p1/a_mask.npy, p2/a_mask.npy, p3/a_mask.npy and 2 more)"
     )
     for only in (source / "p2", source / "p2" / "a_mask.npy"):
         with pytest.raises(
             DataError, match=r"holds no images, by their names: label maps or masks: 1"
         ):
-            tell(IMAGES, only, None)
+            find_subjects(IMAGES, only, None)
 
 
 def test_a_subject_that_only_contents_name_is_shown_by_its_pseudonym(tmp_path: Path) -> None:
-    (volume,) = tell(IMAGES, study(tmp_path, "ward/p1.npy"), "ward/p1").volumes
+    (volume,) = find_subjects(IMAGES, study(tmp_path, "ward/p1.npy"), "ward/p1").volumes
     assert shown(volume, tmp_path) == "ward/p1"
-    named = tell(IMAGES, tmp_path, None).volumes[0]
+    named = find_subjects(IMAGES, tmp_path, None).volumes[0]
     object.__setattr__(named, "subject", "Doe^Jane")
     assert shown(named, tmp_path) == pseudonym("Doe^Jane")
 
@@ -106,9 +106,9 @@ def anonymous(tmp_path: Path, anatomy: np.ndarray) -> Path:
 
 
 def test_one_identifier_for_several_people_is_told(anonymous: Path) -> None:
-    told = tell(Dicom(), anonymous, None)
-    assert set(subjects(told)) == {pseudonym("Anonymous")}
-    (note,) = told.notes
+    description = find_subjects(Dicom(), anonymous, None)
+    assert set(subjects(description)) == {pseudonym("Anonymous")}
+    (note,) = description.notes
     assert note.startswith("all files share one PatientID, in 4 studies and 4 folders; if several")
     assert "subjects=folder or subjects=study" in note
 
@@ -124,10 +124,12 @@ def test_one_identifier_for_several_people_is_told(anonymous: Path) -> None:
 def test_people_of_one_identifier_are_told_apart(
     anonymous: Path, option: str, people: list[str]
 ) -> None:
-    told = tell(Dicom(), anonymous, option)
-    assert sorted(subjects(told)) == sorted(map(pseudonym, people))
-    assert all(v.name == f"{v.subject}_001" == f"{shown(v, anonymous)}_001" for v in told.volumes)
-    assert told.notes == []
+    description = find_subjects(Dicom(), anonymous, option)
+    assert sorted(subjects(description)) == sorted(map(pseudonym, people))
+    assert all(
+        v.name == f"{v.subject}_001" == f"{shown(v, anonymous)}_001" for v in description.volumes
+    )
+    assert description.notes == []
 
 
 def test_series_of_one_number_in_several_folders_stay_apart(
@@ -136,8 +138,8 @@ def test_series_of_one_number_in_several_folders_stay_apart(
     """An anonymiser may leave nothing at all that differs."""
     for n in range(2):
         save(image((anatomy[:, :, n] * 1000).astype(np.uint16)), tmp_path / f"case{n}" / "IM1")
-    assert len(tell(Dicom(), tmp_path, None).volumes) < 3
-    assert [len(v.files) for v in tell(Dicom(), tmp_path, "folder").volumes] == [1, 1]
+    assert len(find_subjects(Dicom(), tmp_path, None).volumes) < 3
+    assert [len(v.files) for v in find_subjects(Dicom(), tmp_path, "folder").volumes] == [1, 1]
 
 
 def test_people_whose_scans_lie_in_several_shared_folders_raise_no_doubt(
@@ -147,13 +149,13 @@ def test_people_whose_scans_lie_in_several_shared_folders_raise_no_doubt(
     other = {"PatientID": "p2", "StudyInstanceUID": "1.3", "SeriesInstanceUID": "1.3.1"}
     for n in range(4):
         save_series(anonymous / f"case{n}" / "b", stored, **other)
-    assert tell(Dicom(), anonymous, None).notes == []
+    assert find_subjects(Dicom(), anonymous, None).notes == []
     save_series(anonymous / "case4", stored, PatientID="Anonymous", SeriesInstanceUID="1.5.1")
     save_series(anonymous / "case5", stored, PatientID="Anonymous", SeriesInstanceUID="1.6.1")
-    (note,) = tell(Dicom(), anonymous, None).notes
+    (note,) = find_subjects(Dicom(), anonymous, None).notes
     assert note.startswith(f"{pseudonym('Anonymous')} is one PatientID, in 4 studies and 6 folders")
 
 
 def test_dicom_files_are_named_by_image(anonymous: Path) -> None:
     with pytest.raises(ConfigurationError, match="subjects=name: files of this format are images"):
-        tell(Dicom(), anonymous, "name")
+        find_subjects(Dicom(), anonymous, "name")
