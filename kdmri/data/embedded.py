@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from kdmri.data.attributes import Attribute, geometry_attributes
 from kdmri.data.geometry import Geometry
-from kdmri.data.layout import Attribute, geometry_attributes, write_volume
+from kdmri.data.layout import write_volume
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import write_text
 

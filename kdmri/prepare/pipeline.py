@@ -11,15 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kdmri.data.layout import (
-    AFFINE,
-    SPACING,
-    SUBJECT,
-    inspect,
-    read_volume,
-    reading,
-    write_undersampled,
-)
+from kdmri.data.attributes import AFFINE, SPACING
+from kdmri.data.layout import SUBJECT, inspect, read_volume, reading, write_undersampled
 from kdmri.data.masks import MaskRule
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, natural

@@ -7,15 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kdmri.data.attributes import Attribute, geometry_attributes
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import (
-    SUBJECT,
-    TARGET,
-    Attribute,
-    geometry_attributes,
-    target_keys,
-    write_slices,
-)
+from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, pseudonym
 from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, measured_in_image

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kdmri.data.layout import Attribute, geometry_attributes
+from kdmri.data.attributes import Attribute, geometry_attributes
 from kdmri.files import written_aside
 from kdmri.reconstruct.output import Begin, Result, Write
 

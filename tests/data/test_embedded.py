@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kdmri.data import embedded
+from kdmri.data.attributes import read_geometry
 from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni
-from kdmri.data.layout import read_geometry
 from kdmri.errors import ConfigurationError, DataError
 
 SLABS = [("train", 0.5), ("validation", 0.2), ("test", 0.3)]

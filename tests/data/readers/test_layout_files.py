@@ -8,8 +8,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from kdmri.data.attributes import geometry_attributes
 from kdmri.data.geometry import Geometry
-from kdmri.data.layout import geometry_attributes, write_volume
+from kdmri.data.layout import write_volume
 from kdmri.data.masks import GaussianLines
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.layout_files import LayoutFiles
