@@ -5,8 +5,8 @@
 # Input: an int16 magnitude image; a float64 T1 map of 800 to 1,200 ms on its grid, made an image in
 # the usual way, Nifti1Image(map, image.affine, image.header), once as it is and once with a single
 # voxel of 1e6 ms, as fits give in the background.
-# A good engineer would guess: the floats are saved as floats; or int16 is refused or warned of, as
-# int64 is.
+# A good engineer would guess: the floats are saved as floats, or something is said about int16, to which
+# the header holds the data.
 # Seen: the file is int16 with a scale of its own. The plain map is off by at most 0.003 ms, but with the
 # one voxel all others are off by up to 7.6 ms and take 27 values instead of 990. Nothing is printed.
 SEEN='int16, largest error 0.003 ms and 990 values; with one voxel of 1e6 ms: int16, 7.6 ms and 27 values; warnings 0'
