@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 command -v dcm2niix >/dev/null || apt-get install -y -qq dcm2niix >/dev/null
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q pydicom==3.0.2 nibabel==5.4.2 numpy==2.4.6 2>/dev/null
+"$work/venv/bin/pip" install -qq pydicom==3.0.2 nibabel==5.4.2 numpy==2.4.6
 
 "$work/venv/bin/python" - "$work" >"$work/line" <<'PYTHON'
 import subprocess, sys

@@ -15,9 +15,9 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 numpy==2.4.6 h5py==3.16.0 pandas==3.1.1 PyYAML==6.0.4 \
-    requests==2.34.2 tqdm==4.70.1 2>/dev/null
-"$work/venv/bin/pip" install -q --no-deps fastmri==0.3.0 2>/dev/null
+"$work/venv/bin/pip" install -qq torch==2.13.0 numpy==2.4.6 h5py==3.16.0 pandas==3.1.1 PyYAML==6.0.4 \
+    requests==2.34.2 tqdm==4.70.1
+"$work/venv/bin/pip" install -qq --no-deps --no-warn-conflicts fastmri==0.3.0
 
 "$work/venv/bin/python" - >"$work/line" <<'PYTHON'
 import torch

@@ -17,7 +17,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q ismrmrd==1.15.0 h5py==3.16.0 numpy==2.4.6 2>/dev/null
+"$work/venv/bin/pip" install -qq ismrmrd==1.15.0 h5py==3.16.0 numpy==2.4.6
 
 "$work/venv/bin/python" - "$work" <<'PYTHON'
 import sys, time

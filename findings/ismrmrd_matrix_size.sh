@@ -30,7 +30,7 @@ print(f"image {size}, head {head}")
 PYTHON
 for release in 1.14.2 1.15.0; do
     python3 -m venv "$work/$release"
-    "$work/$release/bin/pip" install -q "ismrmrd==$release" h5py==3.16.0 numpy==2.4.6 2>/dev/null
+    "$work/$release/bin/pip" install -qq "ismrmrd==$release" h5py==3.16.0 numpy==2.4.6
 done
 "$work/1.15.0/bin/python" "$work/image.py" "$work/image.h5"
 old=$("$work/1.14.2/bin/python" "$work/image.py" "$work/image.h5" 2>"$work/old")

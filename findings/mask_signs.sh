@@ -16,7 +16,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 command -v bart >/dev/null || apt-get install -y -qq bart >/dev/null
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q sigpy==0.1.27 numpy==2.4.6 2>/dev/null
+"$work/venv/bin/pip" install -qq sigpy==0.1.27 numpy==2.4.6
 
 cd "$work"
 venv/bin/python - >line <<'PYTHON'

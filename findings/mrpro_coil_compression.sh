@@ -16,11 +16,11 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q torch==2.13.0 numpy==2.4.6 einops==0.8.2 ismrmrd==1.15.0 nibabel==5.4.2 \
+"$work/venv/bin/pip" install -qq torch==2.13.0 numpy==2.4.6 einops==0.8.2 ismrmrd==1.15.0 nibabel==5.4.2 \
     pydicom==3.0.2 finufft==2.5.1 scipy==1.17.1 PyWavelets==1.9.0 platformdirs==4.14.8 \
-    requests==2.34.2 tqdm==4.70.1 2>/dev/null
-"$work/venv/bin/pip" install -q --no-deps mrpro==0.261015 ptwt==0.1.9 pytorch-finufft==0.1.0 \
-    torchnd==0.3.0 2>/dev/null
+    requests==2.34.2 tqdm==4.70.1
+"$work/venv/bin/pip" install -qq --no-deps --no-warn-conflicts mrpro==0.261015 ptwt==0.1.9 \
+    pytorch-finufft==0.1.0 torchnd==0.3.0
 mkdir -p "$work/modules/torchvision/transforms"
 touch "$work/modules/torchvision/"{,transforms/}__init__.py "$work/modules/torchvision/transforms/functional.py"
 

@@ -15,7 +15,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q nibabel==5.4.2 numpy==2.4.6 2>/dev/null
+"$work/venv/bin/pip" install -qq nibabel==5.4.2 numpy==2.4.6
 
 "$work/venv/bin/python" - "$work" >"$work/line" <<'PYTHON'
 import sys, warnings
