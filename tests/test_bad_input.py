@@ -298,7 +298,7 @@ def test_selection_and_evaluation_that_share_data_are_reported(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "description"),
     [
         (
             ("stage=sft", "stage.run=[sft_teacher,sft_joint]", "distillation=fitnets"),

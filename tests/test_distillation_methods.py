@@ -181,7 +181,7 @@ def test_teacher_that_sees_more_lines_teaches_in_stages_and_jointly(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "description"),
     [
         (("stage.teacher_factor=4",), "teacher_factor=4: its teacher must see more lines than"),
         (("stage.teacher_factor=0.5",), "at least 1"),

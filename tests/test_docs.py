@@ -214,7 +214,7 @@ def messages() -> Iterator[str]:
                     re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts
                 )
                 # Libraries' words of a file stand behind its name, kinds of values behind a key.
-                yield rf"(\S+: |\S+=\S*: must be )?{text}"
+                yield rf"(\S+: |\S+=\S*: must be )?{text}( \(slice \d+\))?"
 
 
 @pytest.fixture(scope="module")

@@ -100,10 +100,7 @@ def _clear(directory: Path) -> None:
 
 
 def _job(stage: Stage, command: list[str]) -> Job:
-    decided: dict[str, Any] = {
-        "scheduler": schedule_of(stage.config, stage.name),
-        "scheduler_every": pace(stage.config, stage.name),
-    }
+    decided: dict[str, Any] = {"scheduler_every": pace(stage.config, stage.name)}
     teacher = stage.needs.get("teacher")
     if teacher and teacher.stage.definition.under:  # sees what it was trained on
         decided["teacher_task"] = _resolved(teacher.stage.config.task.sampling)
@@ -117,8 +114,9 @@ def _job(stage: Stage, command: list[str]) -> Job:
         "begun": asdict(Command.this()),
         "finished": False,
     }
-    config = OmegaConf.create(_resolved(stage.config))
-    return Job(config, stage.name, stage.directory, needs, record, decided)
+    # Its length is that of the stage, which nothing tells any more once settings are resolved.
+    config = _resolved(stage.config) | {"scheduler": schedule_of(stage.config, stage.name)}
+    return Job(OmegaConf.create(config), stage.name, stage.directory, needs, record, decided)
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Job:
         directory: where the stage leaves what it makes.
         needs: checkpoints of other stages, by role ("teacher", "start").
         record: what `stage.json` says of the stage.
-        decided: what its method is built with that other stages or settings decide: `scheduler` and
+        decided: what its method is built with that other stages or settings decide:
             `scheduler_every`, by its length, and `teacher_task`, where its teacher sees more.
     """
 
@@ -227,8 +227,8 @@ def build_method(
     parts: dict[str, Any] = {
         "network": network,
         "optimizer": instantiate(config.optimizer),
-        **{key: value for key, value in decided.items() if key != "scheduler"},
-        "scheduler": instantiate(decided.get("scheduler", config.scheduler)),
+        "scheduler": instantiate(config.scheduler),
+        **decided,
         "weight_averaging": config.weight_averaging,
         "intermediate_supervision": config.intermediate_supervision,
         "skip_nonfinite": config.skip_nonfinite,

@@ -138,7 +138,7 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "told"),
+    ("seeds", "description"),
     [
         (1, "of one seed, which says nothing of others"),
         (3, "over seeds (3 of them: "),
@@ -159,7 +159,7 @@ def test_few_subjects_have_no_test_and_are_labelled(tmp_path: Path) -> None:
     assert "Fewer than 5 subjects: no statement about other people." in one.notes
 
 
-@pytest.mark.parametrize(("subjects", "told"), [(5, "p is not given"), (6, "p: Wilcoxon")])
+@pytest.mark.parametrize(("subjects", "description"), [(5, "p is not given"), (6, "p: Wilcoxon")])
 def test_note_tells_of_a_test_where_there_is_one(
     tmp_path: Path, subjects: int, description: str
 ) -> None:

@@ -55,7 +55,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gain", "told"),
+    ("gain", "description"),
     [(2, {"student": "0 %", "teacher": "100 %", "kd": "50 % (50 to 50)"}), (-1, {})],
 )
 def test_student_and_teacher_are_ends_of_a_gap_that_is_there(

@@ -60,7 +60,7 @@ def test_choice_of_fewer_settings_than_the_shipped_one_goes_on(
 
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "description"),
     [
         ("+trainer.limit_train_batches=2", "trainer.limit_train_batches was None, now 2"),
         ("trainer.precision=bf16-mixed", "trainer.precision was 32-true, now bf16-mixed"),

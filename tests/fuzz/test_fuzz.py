@@ -80,7 +80,7 @@ def test_broken_reader_is_caught(templates: Path, tmp_path: Path) -> None:
     (case,) = (n for n, name in enumerate(FORMATS) if name == "numpy")
     (verdict,) = judged(templates, tmp_path, begin_broken, [case]).values()
     assert [finding.kind for finding in verdict.findings] == ["traceback", "traceback"]
-    assert "ZeroDivisionError at data/prepare/numpy_files.py" in verdict.findings[0].text
+    assert "ZeroDivisionError at data/readers/numpy_files.py" in verdict.findings[0].text
     assert (tmp_path / f"case-{case}" / "input").is_dir(), "the damaged file is kept"
 
 

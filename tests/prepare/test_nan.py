@@ -9,10 +9,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from kdmri.data.readers import writing
 from kdmri.data.readers.nifti import Nifti
 from kdmri.data.readers.slices import volumes_of
 from kdmri.data.simulation import Simulation
+from kdmri.prepare import writing
 from kdmri.prepare.writing import Form, write_prepared
 from tests.conftest import Result
 from tests.prepare.conftest import SCRIPT

@@ -22,7 +22,7 @@ def test_no_processes_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "slow"),
+    ("description", "slow"),
     [
         ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
         ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, False),
@@ -48,7 +48,7 @@ def test_half_precision_without_instructions_for_it_is_told(
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "there", "told"),
+    ("accelerator", "there", "description"),
     [("cpu", True, True), ("cpu", False, False), ("gpu", 1, False)],
 )
 def test_a_gpu_that_is_not_used_is_told(

@@ -82,4 +82,4 @@ def test_schedule_of_fixed_epochs_is_stretched_to_a_longer_stage(
     config = setting(scheduler, epochs, every)
     assert pace(config, "kd") == pytest.approx(expected)
     if scheduler == "one_cycle":
-        assert schedule_of(config, "kd").epochs == epochs / every
+        assert schedule_of(config, "kd")["epochs"] == epochs / every

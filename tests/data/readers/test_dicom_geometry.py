@@ -103,7 +103,7 @@ def test_samples_lie_where_dcm2niix_puts_them(
 
 
 @needs_dcm2niix
-@pytest.mark.parametrize("told", [{}, {"SpacingBetweenSlices": 3.5}])
+@pytest.mark.parametrize("description", [{}, {"SpacingBetweenSlices": 3.5}])
 def test_single_slice_lies_where_dcm2niix_puts_it(
     tmp_path: Path, stored: Stored, description: dict[str, float]
 ) -> None:

@@ -283,7 +283,7 @@ def test_lines_that_lack_or_are_zero_were_not_measured(
             stacked(only(tmp_path, **options))
 
 
-@pytest.mark.parametrize(("centre_sample", "told"), [(40, 40), (30, 30), (52, 52), (0, 40)])
+@pytest.mark.parametrize(("centre_sample", "description"), [(40, 40), (30, 30), (52, 52), (0, 40)])
 def test_centre_sample_is_where_the_zero_frequency_is(
     tmp_path: Path, anatomy: np.ndarray, centre_sample: int, description: int
 ) -> None:
