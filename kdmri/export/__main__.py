@@ -100,7 +100,7 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
         found = head_slices(trained, count)
     else:
         source = Path(config.slices)
-        volumes, _ = find_volumes(find_reader(None, source), source)
+        volumes = find_volumes(find_reader(None, source), source)
         print_notes(note for volume in volumes for note in volume.notes)
         found = read_slices(volumes, trained, count)
     if len(found) < count and config.precision == "int8":

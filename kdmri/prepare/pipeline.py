@@ -16,12 +16,13 @@ from kdmri.data.layout import SUBJECT, inspect, read_volume, reading, write_unde
 from kdmri.data.masks import MaskRule
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, natural
+from kdmri.data.readers.slices import check_names
 from kdmri.data.readers.who import Found, find_subjects, shown
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import written_aside
 from kdmri.prepare.manifest import Entry, Manifest
 from kdmri.prepare.subjects import SPLITS, assign
-from kdmri.prepare.writing import Form, names_in_use, write_prepared
+from kdmri.prepare.writing import Form, write_prepared
 
 FACTS = (SUBJECT, SPACING, AFFINE)
 """Attributes that undersampled copies keep."""
@@ -157,9 +158,7 @@ def find_volumes(preparation: Preparation) -> Found:
     if not preparation.source.exists():
         raise DataError(f"source={preparation.source}: there is no such file or directory")
     found = find_subjects(preparation.reader, preparation.source, preparation.subjects)
-    for name in names_in_use(found.volumes):
-        files = [str(v.files[0]) for v in found.volumes if v.name == name]
-        raise DataError(f"{' and '.join(files)}: would both become {name}.h5; rename one")
+    check_names(found.volumes)
     return found
 
 

@@ -1,6 +1,6 @@
 """One volume from its source to its h5 file, slice by slice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -169,12 +169,3 @@ def _shape_coils(coils: np.ndarray, key: str, scale: float, size: Size | None) -
         images = np.moveaxis(fit_centre(np.moveaxis(images, 0, -1), size), -1, 0)
         coils = np.fft.fft2(images, norm="ortho") if is_kspace else images
     return (coils / scale if is_kspace else coils).astype(np.complex64)
-
-
-def names_in_use(volumes: list[SourceVolume]) -> Iterator[str]:
-    """Yield names that occur more than once."""
-    seen: set[str] = set()
-    for volume in volumes:
-        if volume.name in seen:
-            yield volume.name
-        seen.add(volume.name)

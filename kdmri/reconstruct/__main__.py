@@ -17,7 +17,6 @@ from kdmri.config.values import COUNT, TEXT, number, one_of, or_null, size
 from kdmri.console import console, print_notes
 from kdmri.data.readers.base import Reader
 from kdmri.data.readers.detect import detect, find_volumes
-from kdmri.data.readers.who import describe
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.models.trained import Trained, open_checkpoint
@@ -51,15 +50,12 @@ def main(config: DictConfig) -> None:
     padded = None if config.image_size is None else (config.image_size[0], config.image_size[1])
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)
-    volumes, left_out = find_volumes(reader, source)
+    volumes = find_volumes(reader, source)
     print_notes(note for volume in volumes for note in volume.notes)
     found = targets(output, config.write, reader, volumes)
     check_free(found, config.overwrite)
 
     began, terminal = time.monotonic(), console()
-    if left_out:
-        text = f"left out by their names: {describe(left_out, source)}"
-        terminal.print(escape(text), highlight=False, soft_wrap=True)
     with Progress(console=terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
 

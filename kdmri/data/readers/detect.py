@@ -10,8 +10,9 @@ from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.data.readers.layout_files import KSPACE
 from kdmri.data.readers.naming import natural
 from kdmri.data.readers.nifti import ENDINGS
-from kdmri.data.readers.who import LeftOut, images
-from kdmri.errors import ConfigurationError, DataError
+from kdmri.data.readers.slices import check_names
+from kdmri.data.readers.who import describe, images
+from kdmri.errors import DataError
 
 BY_ENDING = {".npy": "numpy", ".mrd": "ismrmrd", ".mat": "knee", ".dcm": "dicom", ".ima": "dicom"}
 LOOKED_AT = 100
@@ -71,20 +72,15 @@ def as_measured(reader: Reader) -> Reader:
     return reader
 
 
-def find_volumes(reader: Reader, source: Path) -> tuple[list[SourceVolume], LeftOut]:
-    """List the volumes of a file or folder, and the label maps and masks that are left out.
+def find_volumes(reader: Reader, source: Path) -> list[SourceVolume]:
+    """List the volumes of a file or folder; a note of the first names what is no image.
 
     Raises:
-        ConfigurationError: two of them have one name.
-        DataError: there are none.
+        DataError: there are none, or two of them have one name.
     """
     volumes, left_out = images(as_measured(reader), source)
-    names: dict[str, SourceVolume] = {}
-    for volume in volumes:
-        other = names.setdefault(volume.name, volume)
-        if other is not volume:
-            raise ConfigurationError(
-                f"{other.files[0]} and {volume.files[0]}: would both become {volume.name}; rename "
-                "one"
-            )
-    return volumes, left_out
+    check_names(volumes)
+    if left_out:
+        note = f"left out by their names: {describe(left_out, source)}"
+        volumes[0] = replace(volumes[0], notes=(note, *volumes[0].notes))
+    return volumes

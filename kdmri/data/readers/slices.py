@@ -1,6 +1,6 @@
 """Slices of a volume that can be used: all of one size, and all numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,22 @@ def volumes_of(reader: Reader, source: Path) -> list[SourceVolume]:
     """
     nan = getattr(reader, "nan", None)
     return [replace(volume, nan=nan) for volume in reader.volumes(source)]
+
+
+def check_names(volumes: Iterable[SourceVolume]) -> None:
+    """See that no two volumes have one name, which files are called by.
+
+    Raises:
+        DataError: two have.
+    """
+    names: dict[str, SourceVolume] = {}
+    for volume in volumes:
+        other = names.setdefault(volume.name, volume)
+        if other is not volume:
+            raise DataError(
+                f"{other.files[0]} and {volume.files[0]}: would both become {volume.name}; rename "
+                "one"
+            )
 
 
 def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
