@@ -12,6 +12,8 @@ Attributes of the file, each where it is known:
 - `subject`: pseudonym of who was scanned;
 - `scale`: what the source's values were divided by;
 - `largest_magnitude`: of the file;
+- `sampling`: "full" where stored k-space told it; complex images are judged by their own
+  Fourier transform elsewhere, which has zeros of its own where they are a phantom's;
 - `spacing_mm`: distances between rows, columns and slices, as text: "1.5 1.25 3";
 - `affine`: float64 (4, 4), takes (row, column, slice, 1) to mm towards right, anterior and superior
   (RAS+, as NIfTI counts them); there where orientation and position are known.
@@ -35,6 +37,8 @@ TARGET = "volfs"
 COMPLEX_TARGET = "volfc"
 LARGEST = "largest_magnitude"
 """Attribute of a file: its largest magnitude, known without reading the volume."""
+SAMPLING, FULL = "sampling", "full"
+"""Attribute of a file, and its value: stored k-space was judged to be fully sampled."""
 SUBJECT = "subject"
 """Attribute of a file: pseudonym of who was scanned."""
 BELOW_ZERO = -1e-3

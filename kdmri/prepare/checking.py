@@ -7,7 +7,9 @@ import numpy as np
 
 from kdmri.data.layout import (
     COMPLEX_TARGET,
+    FULL,
     LARGEST,
+    SAMPLING,
     TARGET,
     inspect,
     largest_magnitude,
@@ -61,7 +63,7 @@ def _check_file(path: Path) -> tuple[int, int, int]:
         for key in filter(None, keys):
             for index in range(volume.shape[2]):
                 values = read_slice(file, volume, key, index)
-                if key == COMPLEX_TARGET:
+                if key == COMPLEX_TARGET and file.attrs.get(SAMPLING) != FULL:
                     _check_sampling(path, values, index)
                 reached = max(reached, float(np.abs(values).max())) if key == target else reached
         largest = largest_magnitude(file, volume)

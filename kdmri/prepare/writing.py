@@ -9,7 +9,7 @@ import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import SUBJECT, TARGET, target_keys, write_slices
+from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, pseudonym
 from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, measured_in_image
@@ -57,6 +57,7 @@ def write_prepared(
         SUBJECT: pseudonym(volume.subject),
         "scale": scale * peak,
         **geometry_attributes(geometry),
+        **({SAMPLING: FULL} if surveyed.judged else {}),
     }
     slices = held if held is not None else checked(volume)
     shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
@@ -104,6 +105,7 @@ class _Surveyed(NamedTuple):
         held: its slices, if they are few.
         nan: share of its values that were NaN and are 0 here.
         notes: what the user should know of its slices, sentences.
+        judged: whether stored k-space told of all of them that they are fully sampled.
     """
 
     largest: float
@@ -111,6 +113,7 @@ class _Surveyed(NamedTuple):
     held: list[SourceSlice] | None
     nan: float
     notes: list[str]
+    judged: bool
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:
@@ -118,8 +121,10 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     extent, held_bytes, nan, total = Extent(), 0, 0, 0
     size: Size = (0, 0)
     notes: dict[str, None] = {}
+    by_kspace = True
     held: list[SourceSlice] | None = []
     for number, item in enumerate(checked(volume)):
+        by_kspace &= item.note is not None or item.mask is not None
         with blaming(volume.files[0]):
             note = judged(item, number) if item.note is None else item.note
         if note:
@@ -132,7 +137,7 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return _Surveyed(extent.largest, size, held, nan / total, list(notes))
+    return _Surveyed(extent.largest, size, held, nan / total, list(notes), by_kspace)
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:

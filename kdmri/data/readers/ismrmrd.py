@@ -115,9 +115,16 @@ class Ismrmrd(Reader):
         """Read the heads of the acquisitions; None where they cannot be, which slices tell."""
         try:
             with open_hdf5(path) as file:
-                return file[f"{self.group}/data"].fields("head")[()]
+                return self._acquisitions(file).fields("head")[()]
         except UNREADABLE:
             return None
+
+    def _acquisitions(self, file: h5py.File) -> h5py.Dataset:
+        stored = file.get(f"{self.group}/data")
+        names = stored.dtype.names if isinstance(stored, h5py.Dataset) else None
+        if not {"head", "data"} <= set(names or ()):
+            raise ValueError(f"{self.group}/data holds no acquisitions")
+        return stored
 
     def _encoding(self, path: Path) -> Encoding:
         with open_hdf5(path) as file:
@@ -133,10 +140,7 @@ class Ismrmrd(Reader):
         self, path: Path, encoding: Encoding, chosen: Mapping[str, int]
     ) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
-            stored = file.get(f"{self.group}/data")
-            names = stored.dtype.names if isinstance(stored, h5py.Dataset) else None
-            if not {"head", "data"} <= set(names or ()):
-                raise ValueError(f"{self.group}/data holds no acquisitions")
+            stored = self._acquisitions(file)
             heads = stored.fields("head")[()]
             imaging = _imaging(heads, _package(), chosen)
             number = heads["idx"]["slice"]

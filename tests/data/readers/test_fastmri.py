@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.simulation import Simulation
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.prepare.checking import check
 from kdmri.prepare.writing import Form, write_prepared
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, phased, sensitivities, truncate
@@ -243,6 +244,7 @@ def test_zeros_of_a_phantoms_own_spectrum_are_no_fault_of_the_cropped_image(
     (volume,) = FastMRI(False).volumes(tmp_path / "in")
     form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
     assert write_prepared(volume, "train", tmp_path / "in", tmp_path / "out", form).notes == []
+    assert [found for _, found in check(tmp_path / "out")] == [(48, 32, 1)]
 
 
 def test_zero_frequency_has_to_be_measured(tmp_path: Path, anatomy: np.ndarray) -> None:
