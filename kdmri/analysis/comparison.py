@@ -105,7 +105,7 @@ class Comparison:
         notes = [
             f"Mean over {volumes} volume(s), {slices} slices{spread}; {self._data.splits.note}."
         ]
-        notes.append(f"{self._data.task.describe(self._data.dataset('evaluation').slice_size)}.")
+        notes.append(f"{self._data.describe_sampling('evaluation')}.")
         if (
             np.isnan(self.methods[0].table.columns["vif"]).all()
             and self._config.evaluation.detailed
@@ -142,8 +142,10 @@ class Comparison:
         batch = self._data.task(collate([dataset[row]]))
         name = dataset.volumes[volume].name
         images = {
-            k: magnitude(v)[0, 0].numpy() for k, v in self._data.task.baselines(batch).items()
+            k: magnitude(batch.shown(v))[0, 0].numpy()
+            for k, v in self._data.task.baselines(batch).items()
         }
+        target = magnitude(batch.shown(batch.target))[0, 0].numpy()
         panes = []
         for method in self.methods:
             if method.results is None:
@@ -154,7 +156,7 @@ class Comparison:
             psnr, ssim = (f"{one.mean(m):{FORMATS[m].spec}}" for m in ("psnr", "ssim"))
             panes.append(Pane(method.label, image / largest, f"{psnr} dB, {ssim}"))
         baselines = sum(method.results is None for method in self.methods)
-        panes.insert(baselines, Pane("Target", magnitude(batch.target)[0, 0].numpy() / largest))
+        panes.insert(baselines, Pane("Target", target / largest))
         return SliceRow(f"volume {name}\nslice {index}\n{title}".strip(), panes)
 
     def _chosen(self) -> list[tuple[str, int]]:

@@ -65,7 +65,7 @@ class Inference(Work):
         """Choose slices."""
         chosen = torch.randint(self._setting.slices, (self.slices, 1))
         batches = [self._all.select(items) for items in chosen.tolist()]
-        self.chosen = [(batch.image, batch.kspace, batch.mask) for batch in batches]
+        self.chosen = [batch.inputs[:3] for batch in batches]
 
     def run(self) -> None:
         """Reconstruct them."""
@@ -199,7 +199,7 @@ class ReferenceStep(Work):
     def run(self) -> None:
         """Learn from them."""
         self._optimizer.zero_grad()
-        inputs = (self.chosen.image, self.chosen.kspace, self.chosen.mask)
+        inputs = self.chosen.inputs[:3]
         given = (self._network, self._teacher, self._weights, inputs, self.chosen.target)
         reference.loss(*given).backward()
         self._optimizer.step()

@@ -1,9 +1,11 @@
 """What walks through the program: one slice as a data set gives it, and a batch for a network."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from kdmri.data.cropping import fit_centre_tensor
 
 
 class Slice(NamedTuple):
@@ -12,7 +14,8 @@ class Slice(NamedTuple):
     Attributes:
         target: float32 (C, H, W); C = 1: magnitude, C = 2: real and imaginary part.
         kspace: stored measurement, complex64 (coils, H, W), orthonormal with the zero frequency at
-            the corner; None where the data set stores none and it is simulated from the target.
+            the corner; None where the data set stores none and it is simulated from the target. Of
+            one coil it is undersampled, of several it is all that the scanner acquired.
         data_range: largest magnitude of the volume that the slice belongs to, float32 ().
         volume: index of the volume within its split, int64 ().
         slice: index of the slice within its volume, int64 ().
@@ -20,6 +23,7 @@ class Slice(NamedTuple):
             where it may never come again.
         counts: whether the item counts, bool (); False for a padding item, which a process gets
             so that all make equally many steps (see `kdmri.data.sampler`). None: it does.
+        coils: what else belongs to k-space of several coils; None of one.
     """
 
     target: Tensor
@@ -29,11 +33,55 @@ class Slice(NamedTuple):
     slice: Tensor
     variant: Tensor | None = None
     counts: Tensor | None = None
+    coils: "Coils | None" = None
 
-    def to(self, device: torch.device) -> "Slice":
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Slice":
         """Copy to a device."""
-        moved = (None if field is None else field.to(device) for field in self)
-        return Slice(*moved)  # type: ignore[arg-type]
+        moved: dict[str, Any] = {
+            name: field if field is None else field.to(device, non_blocking)
+            for name, field in self._asdict().items()
+        }
+        return Slice(**moved)
+
+
+class Coils(NamedTuple):
+    """What belongs to k-space of several coils; collated, each tensor gains a leading batch axis.
+
+    Attributes:
+        sensitivities: complex64 (coils, H, W), of unit norm over the coils where there is signal.
+        acquired: 1 where the scanner measured, else 0, float32 (1, H, W), zero frequency at the
+            corner; lines that only pad the matrix count nowhere.
+        name: characters of the volume's name, int64 (N,), -1 behind its end; masks that differ from
+            volume to volume are drawn by it, so that they do not depend on any order.
+        shown: (h, w) of the image that is shown and measured, the same for all items.
+        full: of a batch, whose own k-space is undersampled: all that was acquired, complex64
+            (coils, H, W); None of a slice, whose own k-space it is.
+    """
+
+    sensitivities: Tensor
+    acquired: Tensor
+    name: Tensor
+    shown: tuple[int, int]
+    full: Tensor | None = None
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Coils":
+        """Copy to a device; the name, which seeds the CPU's generators, stays where it is."""
+        moved: dict[str, Any] = {
+            key: None if value is None else value.to(device, non_blocking=non_blocking)
+            for key, value in self._asdict().items()
+            if key in ("sensitivities", "acquired", "full")
+        }
+        return self._replace(**moved)
+
+    def select(self, items: list[int]) -> "Coils":
+        """Take some items of a collated one."""
+        return Coils(
+            self.sensitivities[items],
+            self.acquired[items],
+            self.name[items],
+            self.shown,
+            None if self.full is None else self.full[items],
+        )
 
 
 class Batch(NamedTuple):
@@ -51,6 +99,7 @@ class Batch(NamedTuple):
             (B,): the same volume, slice and variant have the same input. None where an input may
             never come again.
         counts: whether each item counts, bool (B,); padding items do not, see `Slice`. None: all.
+        coils: what else belongs to k-space of several coils; None of one.
     """
 
     image: Tensor
@@ -62,12 +111,27 @@ class Batch(NamedTuple):
     slice: Tensor
     variant: Tensor | None = None
     counts: Tensor | None = None
+    coils: Coils | None = None
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """What a network is called with: image, k-space, mask and sensitivities."""
+        sensitivities = None if self.coils is None else self.coils.sensitivities
+        return self.image, self.kspace, self.mask, sensitivities
+
+    def shown(self, image: Tensor) -> Tensor:
+        """Crop an image (B, C, H, W) to what is shown and measured of it."""
+        return image if self.coils is None else fit_centre_tensor(image, self.coils.shown)
 
     def select(self, items: list[int]) -> "Batch":
         """Take some items; a mask that all items share stays."""
         count = len(self.volume)
-        taken = (f if f is None or len(f) < count else f[items] for f in self)
-        return Batch(*taken)  # type: ignore[arg-type]
+        taken: dict[str, Any] = {
+            name: field if field is None or len(field) < count else field[items]
+            for name, field in self._asdict().items()
+            if name != "coils"
+        }
+        return Batch(**taken, coils=None if self.coils is None else self.coils.select(items))
 
     @property
     def items(self) -> Tensor:
@@ -79,7 +143,7 @@ class Batch(NamedTuple):
     def sliced(self) -> Slice:
         """Return the fully sampled slices that it was made from, for another task."""
         shared = {name: getattr(self, name) for name in Slice._fields if name != "kspace"}
-        return Slice(kspace=None, **shared)
+        return Slice(kspace=None if self.coils is None else self.coils.full, **shared)
 
 
 def collate(slices: list[Slice] | Slice) -> Slice:
@@ -89,6 +153,7 @@ def collate(slices: list[Slice] | Slice) -> Slice:
     kspaces = [item.kspace for item in slices if item.kspace is not None]
     variants = [item.variant for item in slices if item.variant is not None]
     counts = [item.counts for item in slices if item.counts is not None]
+    coils = [item.coils for item in slices if item.coils is not None]
     return Slice(
         target=torch.stack([item.target for item in slices]),
         kspace=torch.stack(kspaces) if kspaces else None,
@@ -97,4 +162,14 @@ def collate(slices: list[Slice] | Slice) -> Slice:
         slice=torch.stack([item.slice for item in slices]),
         variant=torch.stack(variants) if variants else None,
         counts=torch.stack(counts) if counts else None,
+        coils=_collated(coils) if coils else None,
+    )
+
+
+def _collated(items: list[Coils]) -> Coils:
+    return Coils(
+        torch.stack([item.sensitivities for item in items]),
+        torch.stack([item.acquired for item in items]),
+        torch.stack([item.name for item in items]),
+        items[0].shown,
     )

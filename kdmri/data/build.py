@@ -27,4 +27,5 @@ def build_datamodule(config: DictConfig) -> MRIDataModule:
         num_workers=config.num_workers,
         cache_gib=config.cache_gib,
         build=instantiate(config.dataset.build),
+        sensitivities=instantiate(config.dataset.sensitivities),
     )

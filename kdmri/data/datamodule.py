@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 
 from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
+from kdmri.data.coil_dataset import CoilDataset
+from kdmri.data.coils import Estimate, companion, inspect_coils
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
@@ -42,6 +44,7 @@ class MRIDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         cache_gib: float = 2.0,
         build: Callable[[Path], None] | None = None,
+        sensitivities: Estimate | None = None,
     ) -> None:
         """Describe the data; nothing is read before `setup`.
 
@@ -61,6 +64,8 @@ class MRIDataModule(pl.LightningDataModule):
             num_workers: loader processes of each training process.
             cache_gib: each split is kept in memory if it needs no more than this, in GiB.
             build: makes an embedded data set in its folder, or sees that the one there is it.
+            sensitivities: estimates those of coils that no file has; the data set is of several
+                coils then. None reads images of one coil.
         """
         super().__init__()
         self.task = task
@@ -73,8 +78,8 @@ class MRIDataModule(pl.LightningDataModule):
         self._image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self._selection = selection
         self._num_workers, self._cache_bytes = num_workers, int(cache_gib * 2**30)
-        self._build = build
-        self._datasets: dict[str, SliceDataset] = {}
+        self._build, self._estimate = build, sensitivities
+        self._datasets: dict[str, SliceDataset | CoilDataset] = {}
         self._position = (0, 0)
         self._splits: Splits | None = None
 
@@ -93,20 +98,42 @@ class MRIDataModule(pl.LightningDataModule):
             self._splits = find_splits(self.folder, self._selection, self._acceleration, stored)
         return self._splits
 
-    def dataset(self, split: str) -> SliceDataset:
+    def dataset(self, split: str) -> SliceDataset | CoilDataset:
         """Return a split's slices; `split` is "train", "selection" or "evaluation".
 
         Raises:
             DataError: a file of the split cannot be used.
         """
         if split not in self._datasets:
-            volumes = self.splits.inspect(split, self._channels)
-            dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
-            self._check_sampling(volumes, dataset)
-            if split == "train":
-                self._check_augmentation(volumes, dataset)
-            self._datasets[split] = dataset
+            self._datasets[split] = (
+                self._of_one_coil(split) if self._estimate is None else self._of_coils(split)
+            )
         return self._datasets[split]
+
+    def describe_sampling(self, split: str) -> str:
+        """Say for a report how the slices of a split are sampled, in one sentence."""
+        dataset = self.dataset(split)
+        acquired = dataset.acquired(0) if isinstance(dataset, CoilDataset) else None
+        return self.task.describe(dataset.slice_size, acquired)
+
+    def _of_one_coil(self, split: str) -> SliceDataset:
+        volumes = self.splits.inspect(split, self._channels)
+        dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
+        self._check_sampling(volumes, dataset)
+        if split == "train":
+            self._check_augmentation(volumes, dataset)
+        return dataset
+
+    def _of_coils(self, split: str) -> CoilDataset:
+        assert self._estimate is not None
+        volumes = [inspect_coils(path) for path in self.splits.files[split]]
+        companions = []
+        for volume in volumes:
+            centre = self._estimate.used(self.task.centre_of(volume.shape[:2]))
+            companions.append(companion(volume, self.folder, centre, self._estimate))
+        dataset = CoilDataset(volumes, companions, self._cache_bytes)
+        self.task(collate([dataset[0]]))  # an unfit mask is refused early
+        return dataset
 
     def state_dict(self) -> dict[str, Any]:
         """Say where training stands: epoch, how many of its batches are done, and on which data."""
@@ -143,8 +170,11 @@ class MRIDataModule(pl.LightningDataModule):
         return {str(v.path.relative_to(self.folder)): v.shape[2] for v in volumes}
 
     def prepare_data(self) -> None:
-        """Build an embedded data set, in one process alone."""
-        _ = self.splits
+        """Build what is computed once, in one process alone."""
+        if self._estimate is None:
+            _ = self.splits
+        else:
+            self.setup("fit")
 
     def setup(self, stage: str) -> None:
         """Read what training needs, so that a file that cannot be used is named at the start."""
@@ -196,7 +226,7 @@ class MRIDataModule(pl.LightningDataModule):
         rank, processes = 0, 1
         if self.trainer is not None:
             rank, processes = self.trainer.global_rank, self.trainer.world_size
-        batches = SliceBatches(len(dataset), batch_size, shuffle, self._seed, rank, processes)
+        batches = SliceBatches(dataset.groups, batch_size, shuffle, self._seed, rank, processes)
         if shuffle:
             batches.go_on(*self._position)
             self._position = (0, 0)

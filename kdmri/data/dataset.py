@@ -71,6 +71,16 @@ class SliceDataset(Dataset[Slice]):
         """Size (H, W) of every slice."""
         return self._size or self.volumes[0].shape[:2]
 
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Size (H, W) of what is shown of every slice: all of it."""
+        return self.slice_size
+
+    @property
+    def groups(self) -> list[int]:
+        """Number of a group for each slice: they all fit into one batch."""
+        return [0] * len(self)
+
     def __len__(self) -> int:
         return len(self._index)
 

@@ -13,12 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
+from kdmri.data.coils import KSPACE
+from kdmri.data.cropping import fit_centre
 from kdmri.data.geometry import Geometry
-from kdmri.data.layout import write_volume
+from kdmri.data.layout import TARGET, write_slices, write_volume
+from kdmri.data.simulated_coils import draw_sensitivities
+from kdmri.data.simulation import FOREGROUND, Simulation
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.files import write_text
 
@@ -110,8 +115,8 @@ class HeadInSlabs:
             for split, first, last in self._bounds(volume.shape[2]):
                 counts[split] = counts.get(split, 0) + 1
                 slab = volume[:, :, first:last]
-                attributes = facts | geometry_attributes(geometry.shifted(0, 0, first))
-                write_volume(aside / split / f"{counts[split]}.h5", slab, attributes)
+                attributes = facts | geometry_attributes(self._fitted(geometry, slab, first))
+                self._write(aside / split / f"{counts[split]}.h5", slab, attributes)
             made_of = self._settings() | {"source": _digest(path), "packaged": not self.source}
             write_text(aside / MADE_OF, json.dumps(made_of, indent=2))
             aside.chmod(0o755)
@@ -122,6 +127,14 @@ class HeadInSlabs:
                     raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def _fitted(self, geometry: Geometry, slab: np.ndarray, first: int) -> Geometry:
+        """Tell where a slab lies that begins at a slice."""
+        return geometry.shifted(0, 0, first)
+
+    def _write(self, path: Path, slab: np.ndarray, attributes: dict[str, Attribute]) -> None:
+        """Write a slab (H, W, S) in [0, 1]."""
+        write_volume(path, slab, attributes)
 
     def _settings(self) -> dict[str, Any]:
         """What the slabs are made of besides the source."""
@@ -204,6 +217,62 @@ class HeadInSlabs:
                 f"the {slices} slices is empty"
             )
         return bounds
+
+
+@dataclass(frozen=True)
+class HeadWithCoils(HeadInSlabs):
+    """Gives the head a phase and coils around it, and writes what each coil would measure.
+
+    What a real scan has besides, such as motion, folding and coils with a cable that is loose, is
+    not in it.
+
+    Attributes:
+        coils: loops around the head.
+        snr: mean magnitude of a slice's foreground over the standard deviation of the real part of
+            the noise of a combined image.
+        size: (H, W) that slices are cropped or padded to.
+        seed: of coils, phase and noise, together with slab and slice.
+    """
+
+    coils: int
+    snr: float
+    size: tuple[int, int]
+    seed: int
+
+    def _fitted(self, geometry: Geometry, slab: np.ndarray, first: int) -> Geometry:
+        return geometry.shifted(0, 0, first).fitted(slab.shape[:2], self._size)
+
+    def _write(self, path: Path, slab: np.ndarray, attributes: dict[str, Attribute]) -> None:
+        fitted = fit_centre(slab, self._size)
+        phased = Simulation(phase=True, snr=None, seed=self.seed)
+        name = f"{path.parent.name}_{path.stem}"
+        write_slices(
+            path, (self._seen(phased, fitted[:, :, n], name, n) for n in range(fitted.shape[2])),
+            attributes,
+        )  # fmt: skip
+
+    def _seen(
+        self, phased: Simulation, image: np.ndarray, name: str, index: int
+    ) -> dict[str, np.ndarray]:
+        """Return what the coils measure of a slice (H, W), and the image that they give together."""
+        number = crc32(f"{name}/{index}".encode())
+        maps = draw_sensitivities(self._size, self.coils, [self.seed * 1_000_003 + number])[0]
+        foreground = image[image > FOREGROUND]
+        deviation = float(foreground.mean() if foreground.size else FOREGROUND) / self.snr
+        noise = np.random.default_rng((self.seed, number)).standard_normal((2, *maps.shape))
+        clean = np.fft.fft2(maps.numpy() * phased(image, name, index), norm="ortho")
+        kspace = (clean + deviation * (noise[0] + 1j * noise[1])).astype(np.complex64)
+        images = np.fft.ifft2(kspace, norm="ortho")
+        combined = np.sqrt((np.abs(images) ** 2).sum(axis=0)).astype(np.float32)
+        return {TARGET: combined, KSPACE: kspace}
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.size[0], self.size[1]
+
+    def _settings(self) -> dict[str, Any]:
+        own = {"coils": self.coils, "snr": self.snr, "size": list(self.size), "seed": self.seed}
+        return super()._settings() | own
 
 
 def _digest(path: Path) -> str:

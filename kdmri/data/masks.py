@@ -6,6 +6,7 @@ are measured: along axis 0 a line is a row, along axis 1 a column.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -13,9 +14,39 @@ from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.npy import open_npy
 from kdmri.errors import ConfigurationError, DataError
 
+Seed = int | tuple[int, ...]
+"""Of a draw; the characters of a volume's name, where each volume has a mask of its own."""
+
+
+class Drawn:
+    """What all rules have in common: a seed by which they draw.
+
+    Attributes:
+        acceleration: number of lines over number of measured lines, at least 1.
+        seed: of the draw.
+    """
+
+    acceleration: float
+    seed: Seed
+
+    def numbered(self, number: int) -> Self:
+        """Return the rule of one of several masks; number 0 is the rule itself."""
+        if not isinstance(self.seed, int):
+            return replace(self, seed=(*self.seed, number))  # type: ignore[type-var]
+        return replace(self, seed=self.seed + number)  # type: ignore[type-var]
+
+    def of_volume(self, name: tuple[int, ...]) -> Self:
+        """Return the rule whose seed is the name of a volume, as numbers of its characters."""
+        return replace(self, seed=name)  # type: ignore[type-var]
+
+    @property
+    def entropy(self) -> tuple[int, ...]:
+        """The seed as numbers."""
+        return (self.seed,) if isinstance(self.seed, int) else tuple(self.seed)
+
 
 @dataclass(frozen=True)
-class GaussianLines:
+class GaussianLines(Drawn):
     """The DC-CNN rule: central lines, the rest drawn from a Gaussian density with a uniform floor.
 
     floor(N / acceleration) lines of N; the `centre_lines` around the zero frequency are taken, the
@@ -39,7 +70,7 @@ class GaussianLines:
     acceleration: float
     axis: int = 0
     centre_lines: int = 10
-    seed: int = 42
+    seed: Seed = 42
 
     def __call__(self, size: tuple[int, int]) -> np.ndarray:
         """Draw the mask of a size (H, W)."""
@@ -51,7 +82,7 @@ class GaussianLines:
 
         density = np.exp(-0.5 / (lines / 10) ** 2 * frequency**2) + 1 / (2 * self.acceleration)
         density[centre] = 0
-        drawn = np.random.default_rng((self.seed, lines, self.axis)).choice(
+        drawn = np.random.default_rng((*self.entropy, lines, self.axis)).choice(
             lines, count - int(centre.sum()), replace=False, p=density / density.sum()
         )
         measured = centre.copy()
@@ -63,7 +94,7 @@ class GaussianLines:
 
 
 @dataclass(frozen=True)
-class UniformLines:
+class UniformLines(Drawn):
     """The random rule of fastMRI, as the published knee masks were made.
 
     The central `centre_fraction` of N lines is measured, every other line with the probability
@@ -81,7 +112,7 @@ class UniformLines:
     acceleration: float
     axis: int = 1
     centre_fraction: float = 0.08
-    seed: int = 1
+    seed: Seed = 1
 
     def __call__(self, size: tuple[int, int]) -> np.ndarray:
         """Draw the mask of a size (H, W)."""
@@ -98,7 +129,7 @@ class UniformLines:
 
 
 @dataclass(frozen=True)
-class EquispacedLines:
+class EquispacedLines(Drawn):
     """The equispaced rule of fastMRI, as scanners measure for parallel imaging.
 
     The central `centre_fraction` of N lines is measured, c of them, and others at even distances of
@@ -121,7 +152,7 @@ class EquispacedLines:
     acceleration: float
     axis: int = 1
     centre_fraction: float = 0.08
-    seed: int = 42
+    seed: Seed = 42
 
     def __call__(self, size: tuple[int, int]) -> np.ndarray:
         """Draw the mask of a size (H, W)."""
@@ -130,7 +161,7 @@ class EquispacedLines:
         measured = np.zeros(lines, bool)
         if lines / self.acceleration > centre:
             distance = (lines - centre) / (lines / self.acceleration - centre)
-            start = np.random.default_rng((self.seed, lines, self.axis)).uniform(0, distance)
+            start = np.random.default_rng((*self.entropy, lines, self.axis)).uniform(0, distance)
             measured[np.arange(start, lines, distance).astype(int)] = True
         return _spread(_with_centre(measured, centre), size, self.axis)
 

@@ -34,22 +34,31 @@ class SliceBatches(Sampler[list[int]]):
     process makes equally many steps, as strategies exchange buffers or weights in each of them; one
     whose share of the last batch is empty gets the first slice of the order as a padding item,
     which goes through the network and counts nowhere.
+
+    Where slices differ in size, those of a batch are of one group; shuffled batches come in the
+    order of their first slices.
     """
 
     def __init__(
-        self, length: int, batch_size: int, shuffle: bool, seed: int, rank: int, processes: int
+        self,
+        groups: Sequence[int],
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        rank: int,
+        processes: int,
     ) -> None:
         """Set up one process's share.
 
         Args:
-            length: number of slices of the split.
+            groups: of each slice of the split, the number of its group.
             batch_size: slices of a batch over all processes together.
             shuffle: whether each epoch has an order of its own, as training has.
             seed: of the order, together with the epoch.
             rank: index of this process.
             processes: number of processes.
         """
-        self._length, self._batch_size, self._shuffle = length, batch_size, shuffle
+        self._groups, self._batch_size, self._shuffle = groups, batch_size, shuffle
         self._seed, self._rank, self._processes = seed, rank, processes
         self._epoch = self._done = 0
 
@@ -68,15 +77,28 @@ class SliceBatches(Sampler[list[int]]):
 
     def _order(self) -> list[int]:
         if not self._shuffle:
-            return list(range(self._length))
+            return list(range(len(self._groups)))
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        return torch.randperm(self._length, generator=generator).tolist()
+        return torch.randperm(len(self._groups), generator=generator).tolist()
 
     def _shares(self) -> Iterator[list[int]]:
         order = self._order()
-        for first in range(0, self._length, self._batch_size):
-            share = order[first : first + self._batch_size][self._rank :: self._processes]
-            yield share or [padding_item(order[0])]
+        for batch in self._batches(order):
+            yield batch[self._rank :: self._processes] or [padding_item(order[0])]
+
+    def _batches(self, order: list[int]) -> list[list[int]]:
+        """Fill batches of one group each; the order is kept where it is not shuffled."""
+        batches: list[list[int]] = []
+        unfilled: dict[int, list[int]] = {}
+        for place in order:
+            group = self._groups[place]
+            if not self._shuffle and group not in unfilled:
+                unfilled = {}
+            if len(unfilled.get(group, ())) in (0, self._batch_size):
+                unfilled[group] = []
+                batches.append(unfilled[group])
+            unfilled[group].append(place)
+        return batches
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches of an epoch; of one that is resumed, those that are left."""

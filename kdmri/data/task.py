@@ -5,6 +5,7 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.errors import ConfigurationError
 
 
 class Task(nn.Module):
@@ -46,6 +47,7 @@ class Task(nn.Module):
             slice=slices.slice,
             variant=slices.variant,
             counts=slices.counts,
+            coils=slices.coils,
         )
 
     @abstractmethod
@@ -53,5 +55,17 @@ class Task(nn.Module):
         """Return the images that need no network, (B, C, H, W), by their label in tables."""
 
     @abstractmethod
-    def describe(self, size: tuple[int, int]) -> str:
-        """Say for a report how slices of a size (H, W) were sampled, in one sentence."""
+    def describe(self, size: tuple[int, int], acquired: Tensor | None = None) -> str:
+        """Say for a report how slices of a size (H, W) were sampled, in one sentence.
+
+        Args:
+            size: of k-space.
+            acquired: 1 where the scanner measured, float32 (1, H, W); None: everywhere.
+        """
+
+    def centre_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size (h, w) of the fully sampled centre of k-space (H, W)."""
+        raise ConfigurationError(
+            f"{type(self).__name__}: takes no k-space of several coils; give task=reconstruction, "
+            "or a data set of one coil"
+        )

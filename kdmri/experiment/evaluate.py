@@ -153,7 +153,7 @@ def _record(
     times: dict[str, float] = {}
     if config.evaluation.latency:
         batch = next(slices.batches())
-        inputs = [t[:1] for t in (batch.image, batch.kspace, batch.mask)]
+        inputs = batch.select([0]).inputs
         runs = {name: partial(network, *inputs) for name, network in networks.items()}
         times = latencies(runs, config.evaluation.latency, slices.device)
     for stage, method in zip(stages, measured[-len(stages) :], strict=True):
@@ -174,7 +174,7 @@ def _record(
             subjects=layout.subjects(evaluation.volumes),
             evaluated=data.splits.note,
             figures=means[method.label],
-            input=data.task.describe(evaluation.slice_size),
+            input=data.describe_sampling("evaluation"),
             baselines={m.label: means[m.label] for m in measured if m.results is None},
             beside={
                 name: other.directory.name
@@ -232,9 +232,11 @@ def reconstruct_and_measure(
     slices: list[np.ndarray] = []
     open_volume = 0
     for batch in batches:
-        output = network(batch.image, batch.kspace, batch.mask)
+        output = network(*batch.inputs)
         _update(metrics, output, batch)
-        for volume, image in zip(batch.volume.tolist(), _stored_form(output), strict=True):
+        for volume, image in zip(
+            batch.volume.tolist(), _stored_form(batch.shown(output)), strict=True
+        ):
             if volume != open_volume:
                 layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
                 slices, open_volume = [], volume
@@ -244,9 +246,8 @@ def reconstruct_and_measure(
 
 
 def _update(metrics: VolumeMetrics, image: Tensor, batch: Batch) -> None:
-    metrics.update(
-        magnitude(image), magnitude(batch.target), batch.data_range, batch.volume, batch.slice
-    )
+    shown, target = (magnitude(batch.shown(i)) for i in (image, batch.target))
+    metrics.update(shown, target, batch.data_range, batch.volume, batch.slice)
 
 
 def _stored_form(output: Tensor) -> np.ndarray:

@@ -196,7 +196,7 @@ def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list
 def _network_runner(trained: Trained) -> Runner:
     @torch.inference_mode()
     def run(batch: Batch) -> np.ndarray:
-        return trained.network(batch.image, batch.kspace, batch.mask).numpy()
+        return trained.network(*batch.inputs).numpy()
 
     return run
 

@@ -43,9 +43,11 @@ class Cascade(nn.Module):
     smallest_size: int = 1
     names: Sequence[str] = ()
 
-    def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, image: Tensor, kspace: Tensor, mask: Tensor, sensitivities: Tensor | None = None
+    ) -> Tensor:
         """Reconstruct; shapes as in `CascadedNetwork.forward`."""
-        return self.advance(image, Measurement(kspace, mask))
+        return self.advance(image, Measurement(kspace, mask, sensitivities))
 
     def advance(self, image: Tensor, measurement: Measurement) -> Tensor:
         """Reconstruct as one of several cascades that share a measurement."""
@@ -140,25 +142,35 @@ class CascadedNetwork(nn.Module):
             + "".join(f", named {', '.join(c.names)}" for c in self.cascades if c.names)
         )
 
-    def forward(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, image: Tensor, kspace: Tensor, mask: Tensor, sensitivities: Tensor | None = None
+    ) -> Tensor:
         """Reconstruct.
 
         Args:
             image: input, float32 (B, C, H, W), C = 1 (real) or 2 (real and imaginary part).
             kspace: measured samples, complex64 (B, coils, H, W), orthonormal, zero frequency at the
-                corner; coils = 1 for single-coil data.
+                corner.
             mask: 1 where measured, float32 (1 or B, 1, H, W).
+            sensitivities: of the coils, complex64 (B, coils, H, W), of unit norm over the coils
+                where there is signal; None for k-space of one coil.
 
         Returns:
             The reconstruction, float32 (B, C, H, W).
         """
-        measurement = Measurement(kspace, mask)
+        measurement = Measurement(kspace, mask, sensitivities)
         for cascade in self.cascades:
             image = cascade.advance(image, measurement)
         return image
 
     def features(
-        self, image: Tensor, kspace: Tensor, mask: Tensor, taps: Sequence[Tap] | None = None
+        self,
+        image: Tensor,
+        kspace: Tensor,
+        mask: Tensor,
+        sensitivities: Tensor | None = None,
+        *,
+        taps: Sequence[Tap] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Reconstruct and return the tapped activations as well.
 
@@ -166,6 +178,7 @@ class CascadedNetwork(nn.Module):
             image: as for `forward`.
             kspace: as for `forward`.
             mask: as for `forward`.
+            sensitivities: as for `forward`.
             taps: where to look; the middle of each cascade by default.
 
         Returns:
@@ -174,7 +187,7 @@ class CascadedNetwork(nn.Module):
         taps = self.middle_taps if taps is None else taps
         found: dict[Tap, Tensor] = {}
         output = image
-        for tap, output in self._steps(image, kspace, mask):
+        for tap, output in self._steps(image, Measurement(kspace, mask, sensitivities)):
             if tap in taps:
                 found[tap] = output
         return output, [found[tap] for tap in taps]
@@ -184,29 +197,37 @@ class CascadedNetwork(nn.Module):
         image: Tensor,
         kspace: Tensor,
         mask: Tensor,
+        sensitivities: Tensor | None = None,
+        *,
         taps: Sequence[Tap],
         to_its_end: bool = True,
     ) -> tuple[Tensor | None, list[Tensor]]:
         """Return `features`, or None and `activations` where the network is not run to its end."""
+        inputs = (image, kspace, mask, sensitivities)
         if to_its_end:
-            return self.features(image, kspace, mask, taps)
-        return None, self.activations(image, kspace, mask, taps)
+            return self.features(*inputs, taps=taps)
+        return None, self.activations(*inputs, taps=taps)
 
     def activations(
-        self, image: Tensor, kspace: Tensor, mask: Tensor, taps: Sequence[Tap]
+        self,
+        image: Tensor,
+        kspace: Tensor,
+        mask: Tensor,
+        sensitivities: Tensor | None = None,
+        *,
+        taps: Sequence[Tap],
     ) -> list[Tensor]:
         """Return the tapped activations alone; what lies behind the last tap is not computed."""
         found: dict[Tap, Tensor] = {}
-        steps = self._steps(image, kspace, mask)
+        steps = self._steps(image, Measurement(kspace, mask, sensitivities))
         while len(found) < len(set(taps)):
             tap, activation = next(steps)
             if tap in taps:
                 found[tap] = activation
         return [found[tap] for tap in taps]
 
-    def _steps(self, image: Tensor, kspace: Tensor, mask: Tensor) -> Iterator[tuple[Tap, Tensor]]:
+    def _steps(self, image: Tensor, measurement: Measurement) -> Iterator[tuple[Tap, Tensor]]:
         """Go through all cascades; the last of each one's steps is its output, which is no tap."""
-        measurement = Measurement(kspace, mask)
         for number, cascade in enumerate(self.cascades):
             for place, step in enumerate(cascade.steps(image, measurement)):
                 image = step
@@ -225,7 +246,7 @@ class CascadedNetwork(nn.Module):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            return self.activations(image, mask.to(torch.complex64), mask, wanted)
+            return self.activations(image, mask.to(torch.complex64), mask, taps=wanted)
         finally:
             for module, mode in modes.items():
                 module.training = mode

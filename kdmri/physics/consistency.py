@@ -12,26 +12,33 @@ from kdmri.physics.fourier import fft2, ifft2, to_channels, to_complex
 class Measurement:
     """What was measured of a batch; made once for all cascades that it corrects.
 
-    A real image needs no complex transform. With F the Fourier transform and M the mask,
-    Re F^-1(M y + (1 - M) F x) = Re F^-1(M y) + K x with a real K: where the mask consists of whole
-    lines a circulant matrix along one axis, and under any mask the one that the mask's symmetric
-    part (M(k) + M(-k)) / 2 gives to the transform of real images.
+    With coil sensitivities S, what is imposed on a complex image x is S^H F^-1(M y + (1 - M) F S x)
+    with the k-space y of all coils. Where S has unit norm, that is a step of size 1 along the
+    gradient of ||M F S x - y||^2 / 2. Under a mask of whole lines the transform along them cancels out.
+
+    A real image of one coil needs no complex transform. With F the Fourier transform and M the
+    mask, Re F^-1(M y + (1 - M) F x) = Re F^-1(M y) + K x with a real K: where the mask consists of
+    whole lines a circulant matrix along one axis, and under any mask the one that the mask's
+    symmetric part (M(k) + M(-k)) / 2 gives to the transform of real images.
     """
 
-    def __init__(self, kspace: Tensor, mask: Tensor) -> None:
+    def __init__(self, kspace: Tensor, mask: Tensor, sensitivities: Tensor | None = None) -> None:
         """Take the samples; nothing is computed before it is needed.
 
         Args:
-            kspace: complex64 (B, 1, H, W), orthonormal, zero frequency at the corner.
+            kspace: complex64 (B, coils, H, W), orthonormal, zero frequency at the corner.
             mask: 1 where measured, else 0; float32 (1 or B, 1, H, W).
+            sensitivities: of the coils, complex64 (B, coils, H, W), of unit norm over the coils
+                where there is signal, else 0; None for k-space (B, 1, H, W) of one coil.
         """
-        self.kspace, self.mask = kspace, mask
+        self.kspace, self.mask, self.sensitivities = kspace, mask, sensitivities
 
-    def impose(self, image: Tensor) -> Tensor:
+    def impose(self, image: Tensor, weight: Tensor | None = None) -> Tensor:
         """Replace the measured samples and return to the image's own number of channels.
 
         Args:
             image: float (B, C, H, W), C = 1 (real) or 2 (real and imaginary part).
+            weight: step size along the gradient, a scalar; None replaces them (hard consistency).
 
         Returns:
             float32 (B, C, H, W).
@@ -39,14 +46,39 @@ class Measurement:
         Raises:
             RuntimeError: the image has another size than the k-space.
         """
-        if image.shape[1] != 1:
-            return to_channels(self.consistent_image(image), image.shape[1])
+        if image.shape[1] == 1 and self.sensitivities is None:
+            with torch.autocast(image.device.type, enabled=False):
+                found = self._real_image(image.float())
+        else:
+            found = to_channels(self.consistent_image(image), image.shape[1])
+        if weight is None:
+            return found
         with torch.autocast(image.device.type, enabled=False):
-            return self._real_image(image.float())
+            own = image.float()
+            seen = own if self.sensitivities is None else self._sensitive * own
+            return own + weight * (found - seen)
 
     def consistent_image(self, image: Tensor) -> Tensor:
-        """Return the complex image, (B, 1, H, W), that agrees with every measured sample."""
-        return ifft2(self._measured + (1 - self.mask) * fft2(to_complex(image)))
+        """Return the complex image, (B, 1, H, W), that agrees with every measured sample.
+
+        Of several coils it is the combination of theirs.
+        """
+        own = to_complex(image)
+        if self.sensitivities is None:
+            return ifft2(self._measured + (1 - self.mask) * fft2(own))
+        return self._measured_combined + self._combined(self._filtered(self.sensitivities * own))
+
+    def _filtered(self, images: Tensor) -> Tensor:
+        """Take the measured samples out of coil images, complex (B, coils, H, W)."""
+        if self._line_axis is None:
+            return ifft2((1 - self.mask) * fft2(images))
+        axis = (-2, -1)[self._line_axis]
+        kspace = (1 - self.mask) * torch.fft.fft(images, dim=axis)
+        return torch.fft.ifft(kspace, dim=axis)
+
+    def _combined(self, images: Tensor) -> Tensor:
+        assert self.sensitivities is not None
+        return (self.sensitivities.conj() * images).sum(dim=1, keepdim=True)
 
     def _real_image(self, image: Tensor) -> Tensor:
         own, measured = image[:, 0], self._measured_image
@@ -65,6 +97,17 @@ class Measurement:
     @cached_property
     def _measured(self) -> Tensor:
         return self.mask * self.kspace
+
+    @cached_property
+    def _measured_combined(self) -> Tensor:
+        """S^H F^-1(M y), complex64 (B, 1, H, W)."""
+        return self._combined(ifft2(self._measured))
+
+    @cached_property
+    def _sensitive(self) -> Tensor:
+        """Squared norm of the sensitivities, float32 (B, 1, H, W)."""
+        assert self.sensitivities is not None
+        return self.sensitivities.abs().square().sum(dim=1, keepdim=True)
 
     @cached_property
     def _measured_image(self) -> Tensor:
@@ -102,7 +145,16 @@ class Measurement:
 
 
 class DataConsistency(nn.Module):
-    """Hard data consistency of a single-coil image (Schlemper et al. 2017, eq. 4, noiseless)."""
+    """Data consistency of an image, of one coil or combined from several.
+
+    Hard (Schlemper et al. 2017, eq. 4, noiseless) or soft, a step of learnt size along the gradient
+    as `dc_weight` of the VarNet (Sriram et al. 2020, eq. 8), which begins with 1.
+    """
+
+    def __init__(self, soft: bool = False) -> None:
+        """Build it; soft consistency has one parameter."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(())) if soft else None
 
     def forward(self, image: Tensor, measurement: Measurement) -> Tensor:
         """Replace the measured samples; see `Measurement.impose`.
@@ -110,4 +162,4 @@ class DataConsistency(nn.Module):
         With one channel the real part is kept (the published variant): the result then agrees with
         the measured samples only as far as the underlying image is real and the mask symmetric.
         """
-        return measurement.impose(image)
+        return measurement.impose(image, self.weight)

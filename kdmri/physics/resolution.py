@@ -136,7 +136,7 @@ class CentralKspace(Task):
                 f"task.patch_size={list(self._patch)}: larger than the slices, which are {size}"
             )
         lasting = batch._replace(variant=None)  # since a patch may never come again
-        repeated = (_repeat(field, self._patches, len(batch.volume)) for field in lasting)
+        repeated = (_repeat(field, self._patches, len(batch.volume)) for field in lasting[:-1])
         batch = Batch(*repeated)  # type: ignore[arg-type]
         count = len(batch.volume)
         tops, lefts = (
@@ -177,7 +177,7 @@ class CentralKspace(Task):
         grid = torch.stack((columns, rows), dim=-1).expand(len(small), -1, -1, -1)
         return F.grid_sample(small, grid, mode="bicubic", padding_mode="border", align_corners=True)
 
-    def describe(self, size: Size) -> str:
+    def describe(self, size: Size, acquired: Tensor | None = None) -> str:
         """Say for a report what was kept of slices of a size (H, W)."""
         kept = self.centre(size)
         window = "" if self.window is None else f", {self.window} window"

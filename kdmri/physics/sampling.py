@@ -1,25 +1,30 @@
 """Undersampled k-space: an input made from a target by a mask of lines."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kdmri.data.batch import Batch, Slice
+from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.masks import DrawnLines, check_mask
 from kdmri.data.task import Task
 from kdmri.errors import ConfigurationError
+from kdmri.physics.coils import combine
+from kdmri.physics.espirit import calibration_size
 from kdmri.physics.fourier import ifft2, magnitude, to_channels
 from kdmri.physics.noise import SimulatedKspace
+
+KEPT_MASKS = 256
+"""So many are kept for use again; each may be a MiB."""
 
 
 class CartesianUndersampling(Task):
     """Retrospective undersampling of fully sampled slices by one mask for each image size.
 
     The zero-filled input is the magnitude |IFFT2(M*y)| for images of one channel, as published, and
-    the complex image for two channels.
+    the complex image for two channels. Of several coils it is their combination, and only what the
+    scanner acquired counts as measured.
 
     With `more` it is what a teacher sees that sees more lines than its student (learning with
     privileged information: Lopez-Paz et al., ICLR 2016): those of the mask, and others.
@@ -33,18 +38,22 @@ class CartesianUndersampling(Task):
         masks: int = 1,
         noise: float = 0.0,
         more: Callable[[tuple[int, int]], np.ndarray] | None = None,
+        by_volume: bool = False,
     ) -> None:
         """Take the rule that gives a mask.
 
         Args:
             mask: called with the slice size (H, W), returns a 0/1 array (H, W) with the zero
                 frequency at the corner.
-            masks: training draws one of so many for each step, by the rule with as many seeds;
-                the first is the rule's own, which evaluation has.
+            masks: training draws one of so many, by the rule with as many seeds: of one coil for
+                each step, of several coils for each slice; the first is the rule's own, which
+                evaluation has.
             noise: standard deviation of complex Gaussian noise of simulated k-space samples, in
                 units of the volume's largest magnitude; drawn anew for each training step, the
                 same each time for evaluation.
-            more: gives in the same way lines that are measured besides, always simulated.
+            more: gives in the same way lines that are measured besides; of one coil they are
+                simulated.
+            by_volume: the rule's seed is the name of the volume, of several coils alone.
 
         Raises:
             ConfigurationError: several masks of a rule without a seed, or negative noise.
@@ -57,23 +66,36 @@ class CartesianUndersampling(Task):
             )
         self._mask, self._count, self._simulated = mask, masks, SimulatedKspace(noise)
         self._more = None if more is None else CartesianUndersampling(more)
-        self._masks: dict[tuple[tuple[int, int], torch.device, int], Tensor] = {}
+        self._by_volume = by_volume and isinstance(mask, DrawnLines)
+        self._masks: dict[tuple[object, ...], Tensor] = {}
 
     def mask(
-        self, size: tuple[int, int], device: torch.device | str = "cpu", number: int = 0
+        self,
+        size: tuple[int, int],
+        device: torch.device | str = "cpu",
+        number: int = 0,
+        name: tuple[int, ...] = (),
     ) -> Tensor:
-        """Return a mask of a size as float32 (1, 1, H, W); made once for each size and device.
+        """Return a mask of a size as float32 (1, 1, H, W); kept for each size and device.
+
+        Args:
+            size: (H, W).
+            device: where it is used.
+            number: which of several masks.
+            name: characters of a volume's name, where the rule's seed is to be that.
 
         Raises:
             DataError: the rule gives no such mask, see `check_mask`.
         """
-        key = (size, torch.device(device), number)
+        key = (size, torch.device(device), number, name)
         if key not in self._masks:
             rule = self._mask
-            if number and isinstance(rule, DrawnLines):
-                rule = replace(rule, seed=rule.seed + number)
+            if (number or name) and isinstance(rule, DrawnLines):
+                rule = rule.of_volume(name) if name and not number else rule.numbered(number)
             mask = np.asarray(rule(size))
             check_mask(mask, size, str(rule))
+            if len(self._masks) >= KEPT_MASKS:
+                self._masks.pop(next(iter(self._masks)))
             drawn = torch.from_numpy(mask.astype(np.float32))
             self._masks[key] = drawn[None, None].to(device)
         return self._masks[key]
@@ -88,20 +110,26 @@ class CartesianUndersampling(Task):
         Returns:
             The network's input and target with everything that metrics need.
         """
-        return self._undersampled(slices, number=0)
+        return self._undersampled(slices, [0] * len(slices.target))
 
     def training_batch(self, slices: Slice) -> Batch:
-        """Do the same with one of the masks and new noise, by PyTorch's generator of the CPU."""
-        number = int(torch.randint(self._count, ())) if self._count > 1 else 0
-        if self._simulated.noise:
+        """Do the same with some of the masks and new noise, by PyTorch's generator of the CPU."""
+        items = len(slices.target)
+        drawn = torch.zeros(items, dtype=torch.int64)
+        if self._count > 1:
+            drawn += torch.randint(self._count, () if slices.coils is None else (items,))
+        if self._simulated.noise and slices.coils is None:
             slices = slices._replace(variant=None)  # never comes again
         elif slices.variant is not None:
-            slices = slices._replace(variant=slices.variant * self._count + number)
-        return self._undersampled(slices, number, training=True)
+            numbers = drawn.to(slices.variant.device)
+            slices = slices._replace(variant=slices.variant * self._count + numbers)
+        return self._undersampled(slices, drawn.tolist(), training=True)
 
-    def _undersampled(self, slices: Slice, number: int, training: bool = False) -> Batch:
+    def _undersampled(self, slices: Slice, numbers: list[int], training: bool = False) -> Batch:
+        if slices.coils is not None:
+            return self._of_coils(slices, slices.coils, numbers)
         target = slices.target
-        mask = self.mask((target.shape[-2], target.shape[-1]), target.device, number)
+        mask = self.mask((target.shape[-2], target.shape[-1]), target.device, numbers[0])
         kspace = slices.kspace
         if kspace is None:
             kspace = self._simulated(slices, training)
@@ -119,29 +147,79 @@ class CartesianUndersampling(Task):
         batch = self.batch(slices, _zero_filled(kspace, target.shape[1]), kspace, mask)
         return self.revealed(batch, training)
 
+    def _of_coils(self, slices: Slice, coils: Coils, numbers: list[int]) -> Batch:
+        """Undersample acquired k-space of several coils; each slice has a mask of its own."""
+        if self._simulated.noise:
+            raise ConfigurationError(
+                f"task.noise={self._simulated.noise}: k-space of several coils has its own noise; "
+                "leave task.noise=0"
+            )
+        full = slices.kspace
+        assert full is not None
+        size = (full.shape[-2], full.shape[-1])
+        names = [tuple(c for c in row if c >= 0) for row in coils.name.tolist()]
+        masks = [
+            self.mask(size, full.device, number, name if self._by_volume else ())
+            for number, name in zip(numbers, names, strict=True)
+        ]
+        mask = torch.cat(masks) * coils.acquired
+        batch = self.batch(slices, full[:, :0].real, full, mask)
+        batch = self._measured(batch._replace(coils=coils._replace(full=full)), mask)
+        return self.revealed(batch, training=False)
+
+    @staticmethod
+    def _measured(batch: Batch, mask: Tensor) -> Batch:
+        """Measure by a mask what was acquired by several coils."""
+        assert batch.coils is not None
+        assert batch.coils.full is not None
+        # Not a product, whose zeros would have signs of what was not measured.
+        kspace = torch.where(mask > 0, batch.coils.full, 0)
+        combined = combine(ifft2(kspace), batch.coils.sensitivities)
+        image = to_channels(combined, batch.target.shape[1])
+        return batch._replace(image=image, kspace=kspace, mask=mask)
+
     def revealed(self, batch: Batch, training: bool) -> Batch:
         """Add the lines of `more` to a batch; those that were measured keep their noise."""
         if self._more is None:
             return batch
         target = batch.target
-        more = self._more.mask((target.shape[-2], target.shape[-1]), target.device)
+        size = (batch.kspace.shape[-2], batch.kspace.shape[-1])
+        more = self._more.mask(size, target.device)
+        if batch.coils is not None:
+            return self._measured(batch, torch.maximum(batch.mask, more * batch.coils.acquired))
         simulated = more * self._simulated(batch.sliced(), training)
         kspace = torch.where(batch.mask > 0, batch.kspace, simulated)
         mask = torch.maximum(batch.mask, more)
         return batch._replace(image=_zero_filled(kspace, target.shape[1]), kspace=kspace, mask=mask)
 
+    def centre_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size (h, w) of the fully sampled centre of a mask of k-space (H, W)."""
+        return calibration_size(self.mask(size)[0, 0])
+
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images that need no network, (B, C, H, W), by their label."""
         return {"Zero-filled": batch.image}
 
-    def describe(self, size: tuple[int, int]) -> str:
-        """Say for a report which mask was used for slices of a size."""
+    def describe(self, size: tuple[int, int], acquired: Tensor | None = None) -> str:
+        """Say for a report which mask was used for slices of a size.
+
+        Args:
+            size: (H, W) of k-space.
+            acquired: 1 where the scanner measured, float32 (1, H, W), of which the acceleration is
+                told; None: everywhere.
+        """
         mask = self.mask(size)
         if self._more is not None:
             mask = torch.maximum(mask, self._more.mask(size))
+        if acquired is None:
+            acquired = torch.ones_like(mask[0])
         more = f" and {self._more._mask}" if self._more is not None else ""
-        effective = mask.numel() / mask.sum()
-        return f"Mask: {self._mask}{more}; effective acceleration {effective:.2f}x{self._simulated}"
+        effective = acquired.sum() / (mask * acquired).sum()
+        anew = ", drawn by the name of each volume" if self._by_volume else ""
+        return (
+            f"Mask: {self._mask}{more}{anew}; effective acceleration {effective:.2f}x"
+            f"{self._simulated}"
+        )
 
 
 def _zero_filled(kspace: Tensor, channels: int) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.coils import FOLDER
 from kdmri.data.layout import (
     COMPLEX_TARGET,
     FULL,
@@ -34,7 +35,7 @@ def check(folder: Path) -> Iterator[tuple[Path, str | tuple[int, int, int]]]:
     Raises:
         DataError: there are no h5 files.
     """
-    paths = sorted(folder.rglob("*.h5"))
+    paths = [p for p in sorted(folder.rglob("*.h5")) if FOLDER not in p.relative_to(folder).parts]
     if not paths:
         raise DataError(f"check={folder}: no h5 files there")
     for path in paths:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
+from kdmri.data.coils import KSPACE, KSPACE_FILE, SENSITIVITIES
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
@@ -15,6 +16,7 @@ from kdmri.data.readers.naming import blaming, pseudonym
 from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.readers.slices import checked
 from kdmri.data.simulation import Simulation
+from kdmri.errors import DataError
 from kdmri.prepare.manifest import Entry, fingerprint
 
 Size = tuple[int, int]
@@ -48,6 +50,7 @@ def write_prepared(
     """
     surveyed = _survey(volume)
     scale, held = surveyed.largest, surveyed.held
+    _check_form(volume, held, form)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
     geometry = volume.geometry
@@ -58,6 +61,7 @@ def write_prepared(
         "scale": scale * peak,
         **geometry_attributes(geometry),
         **({SAMPLING: FULL} if surveyed.judged else {}),
+        **({KSPACE_FILE: str(volume.in_place.resolve())} if volume.in_place else {}),
     }
     slices = held if held is not None else checked(volume)
     shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
@@ -74,6 +78,18 @@ def write_prepared(
         nan=surveyed.nan,
         notes=surveyed.notes,
     )
+
+
+def _check_form(volume: SourceVolume, held: list[SourceSlice] | None, form: Form) -> None:
+    """See that k-space of several coils is kept as it was acquired."""
+    first = held[0] if held else next(iter(checked(volume)))
+    has_coils = volume.in_place is not None or first.kspace_coils is not None
+    if has_coils and (form.image_size is not None or form.simulation.active):
+        raise DataError(
+            f"{volume.files[0]}: its coils' k-space is kept as it was acquired, with its own phase "
+            "and noise, and masks belong on its grid: leave image_size and simulate out, or give "
+            "format.keep_coils=false"
+        )
 
 
 def judged(item: SourceSlice, number: int) -> str:
@@ -159,18 +175,8 @@ def _shape(
     if form.simulation.active and not np.iscomplexobj(image):
         image = form.simulation(np.maximum(image, 0), name, number) / np.float32(peak)
     values = target_keys(image if np.iscomplexobj(image) else np.maximum(image, 0))
-    for key in ("kspace_coils", "sensitivities"):
-        coils = getattr(item, key)
-        if coils is not None:
-            values[key] = _shape_coils(coils, key, scale, form.image_size)
+    if item.kspace_coils is not None:
+        values[KSPACE] = (item.kspace_coils / np.float32(scale)).astype(np.complex64)
+    if item.sensitivities is not None:
+        values[SENSITIVITIES] = item.sensitivities.astype(np.complex64)
     return values
-
-
-def _shape_coils(coils: np.ndarray, key: str, scale: float, size: Size | None) -> np.ndarray:
-    """Crop or pad coil data (coils, H, W) in image space; scale k-space, not sensitivities."""
-    is_kspace = key == "kspace_coils"
-    if size is not None:
-        images = np.fft.ifft2(coils, norm="ortho") if is_kspace else coils
-        images = np.moveaxis(fit_centre(np.moveaxis(images, 0, -1), size), -1, 0)
-        coils = np.fft.fft2(images, norm="ortho") if is_kspace else images
-    return (coils / scale if is_kspace else coils).astype(np.complex64)

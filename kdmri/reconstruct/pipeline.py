@@ -106,7 +106,7 @@ def _volume(
     progress(name, 0, count)
     written = 0
     for batch in one.batches(batch_size, device):
-        output = one.trained.network(batch.image, batch.kspace, batch.mask)
+        output = one.trained.network(*batch.inputs)
         if not output.isfinite().all():
             raise DataError(
                 f"{one.volume.files[0]}: the network ({one.trained.path}) makes NaN or infinite "

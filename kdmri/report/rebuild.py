@@ -54,7 +54,7 @@ class Reference:
         self._data = data
         self._dataset = data.dataset("evaluation")
         self.note = data.splits.note
-        self.sampling = data.task.describe(self._dataset.slice_size)
+        self.sampling = data.describe_sampling("evaluation")
         self._first: dict[str, int] = {}
         self.slices: dict[str, int] = {}
         for volume in self._dataset.volumes:
@@ -63,16 +63,16 @@ class Reference:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Size (H, W) of every slice."""
-        return self._dataset.slice_size
+        """Size (H, W) of every slice as it is shown."""
+        return self._dataset.shown_size
 
     def slice(self, volume: str, index: int) -> Shown:
         """Make one slice."""
         batch = self._data.task(collate([self._dataset[self._first[volume] + index]]))
         images = self._data.task.baselines(batch)
         return Shown(
-            magnitude(batch.target)[0, 0].numpy(),
-            {label: magnitude(image)[0, 0].numpy() for label, image in images.items()},
+            magnitude(batch.shown(batch.target))[0, 0].numpy(),
+            {label: magnitude(batch.shown(image))[0, 0].numpy() for label, image in images.items()},
             float(batch.data_range[0]),
         )
 

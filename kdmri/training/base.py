@@ -165,17 +165,17 @@ class TrainingMethod(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
-        return self.network(batch.image, batch.kspace, batch.mask)
+        return self.network(*batch.inputs)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch of selection slices."""
-        self.measure(self.measured_network(batch.image, batch.kspace, batch.mask), batch)
+        self.measure(self.measured_network(*batch.inputs), batch)
 
     def measure(self, output: Tensor, batch: Batch) -> None:
         """Compare the magnitude of a reconstruction (B, C, H, W) with the target's."""
         self.val_metrics.update(
-            prediction=magnitude(output),
-            target=magnitude(batch.target),
+            prediction=magnitude(batch.shown(output)),
+            target=magnitude(batch.shown(batch.target)),
             data_range=batch.data_range,
             volume=batch.volume,
             slice=batch.slice,

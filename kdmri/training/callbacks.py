@@ -226,17 +226,16 @@ class Pictures(Callback):
         dataset = datamodule.dataset("selection")
         count = min(self._count, len(dataset))
         chosen = [(2 * number + 1) * len(dataset) // (2 * count) for number in range(count)]
-        slices = collate([dataset[index] for index in chosen])
-        batch = datamodule.task(slices.to(pl_module.device))
         assert isinstance(pl_module, TrainingMethod)
-        # The network itself, not the module: on several devices only this process is here.
-        with torch.no_grad():
-            output = pl_module.measured_network(batch.image, batch.kspace, batch.mask)
-        shown, target = magnitude(output), magnitude(batch.target)
-        error = 5 * (shown - target).abs()
-        panes = torch.cat((magnitude(batch.image), shown, target, error), dim=-1)
-        panes = (panes / batch.data_range.view(-1, 1, 1, 1)).nan_to_num().clamp(0, 1).cpu()
-        for index, pane in zip(chosen, panes, strict=True):
+        for index in chosen:
+            batch = datamodule.task(collate([dataset[index]]).to(pl_module.device))
+            # The network itself, not the module: on several devices only this process is here.
+            with torch.no_grad():
+                output = pl_module.measured_network(*batch.inputs)
+            images = (batch.image, output, batch.target)
+            zero_filled, shown, target = (magnitude(batch.shown(image)) for image in images)
+            panes = torch.cat((zero_filled, shown, target, 5 * (shown - target).abs()), dim=-1)
+            pane = (panes[0] / batch.data_range).nan_to_num().clamp(0, 1).cpu()
             _show(trainer, f"slice_{index}", pane)
 
 

@@ -136,7 +136,7 @@ class Distillation(TrainingMethod):
         inner = self.output_taps if weights.reconstruction else ()
         to_its_end = network is not None or bool(weights.reconstruction or self.weights.imitation)
         student, found = (network or self.network).observe(
-            batch.image, batch.kspace, batch.mask, (*taps, *inner), to_its_end
+            *batch.inputs, taps=(*taps, *inner), to_its_end=to_its_end
         )
         activations, behind = found[: len(taps)], found[len(taps) :]
         terms = {}

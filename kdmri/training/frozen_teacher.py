@@ -95,8 +95,9 @@ class FrozenTeacher:
     def _values(self, batch: Batch, split: str, sizes: Sequence[Size]) -> list[Tensor]:
         """Run the network: its output, where that is wanted, then the condensed activations."""
         seen = batch if self._task is None else self._task.revealed(batch, split == "train")
-        inputs = (seen.image, seen.kspace, seen.mask)
-        output, activations = self.network.observe(*inputs, self._taps, self._with_output)
+        output, activations = self.network.observe(
+            *seen.inputs, taps=self._taps, to_its_end=self._with_output
+        )
         condensed = self._condense(activations, sizes)
         return [*condensed] if output is None else [output, *condensed]
 

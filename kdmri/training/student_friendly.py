@@ -60,7 +60,7 @@ class StudentFriendly(TrainingMethod):
             than the student has cascades, each (B, C, H, W).
         """
         image, behind = batch.image, []
-        measurement = Measurement(batch.kspace, batch.mask)
+        measurement = Measurement(*batch.inputs[1:])
         for cascade in self.network.cascades:
             image = cascade.advance(image, measurement)
             behind.append(image)

@@ -11,7 +11,7 @@ class Supervised(TrainingMethod):
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean absolute error over pixels and channels, and that of inner cascades."""
-        inputs = (batch.image, batch.kspace, batch.mask)
-        loss = self.supervised(*self.network.features(*inputs, self.output_taps), batch.target)
+        found = self.network.features(*batch.inputs, taps=self.output_taps)
+        loss = self.supervised(*found, batch.target)
         self.log_loss("train/l1", loss.detach(), batch, progress=True)
         return loss

@@ -68,5 +68,5 @@ def test_negative_expansion_is_refused() -> None:
 def test_activations_lie_channels_last(expansion: int) -> None:
     network = DCCNN(cascades=2, depth=3, width=8, residual=True, expansion=expansion)
     taps = network.taps("ends")
-    for activation in network.activations(*inputs(), taps):
+    for activation in network.activations(*inputs(), taps=taps):
         assert activation.stride(1) == 1

@@ -51,7 +51,7 @@ def test_signal_survives_all_convolutions() -> None:
     image = torch.rand(1, 1, 40, 40)
     mask = torch.zeros(1, 1, 40, 40)
     taps = network.taps([[0, 0], [0, 9]])
-    output, (first, last) = network.features(image, mask.to(torch.complex64), mask, taps)
+    output, (first, last) = network.features(image, mask.to(torch.complex64), mask, taps=taps)
     assert 0.2 < last.std() / first.std() < 5
     assert 0.01 < (output - image).std() / image.std() < 1
 

@@ -35,8 +35,8 @@ def begin(method: Distillation, epoch: int) -> None:
 def test_what_the_teacher_says_falls_along_half_a_cosine(epoch: int, left: float) -> None:
     method, given = fading(AttentionTransfer()), batch()
     inputs = (given.image, given.kspace, given.mask)
-    student, theirs = method.network.features(*inputs, method.taps)
-    teacher, shown = method.teacher.features(*inputs, method.teacher_taps)
+    student, theirs = method.network.features(*inputs, taps=method.taps)
+    teacher, shown = method.teacher.features(*inputs, taps=method.teacher_taps)
     expected = 0.5 * (student - given.target).abs().mean()
     expected = expected + left * 0.4 * (student - teacher).abs().mean()
     expected = expected + left * 2 * AttentionTransfer()(theirs, shown)

@@ -29,9 +29,9 @@ class Counting(CascadedNetwork):
         super().__init__(list(network.cascades), network.channels)
         self.seen = 0
 
-    def observe(self, image: torch.Tensor, *rest: Any) -> Any:
+    def observe(self, image: torch.Tensor, *rest: Any, **how: Any) -> Any:
         self.seen += len(image)
-        return super().observe(image, *rest)
+        return super().observe(image, *rest, **how)
 
 
 def method(
@@ -116,13 +116,13 @@ def test_nothing_behind_the_last_tap_is_computed() -> None:
     given = batch()
     inputs = (given.image, given.kspace, given.mask)
     taps = [Tap(1, 1), Tap(0, 0)]
-    _, expected = network.features(*inputs, taps)
+    _, expected = network.features(*inputs, taps=taps)
     for parameter in (
         *network.cascades[1].layers[2].parameters(),
         *network.cascades[2].parameters(),
     ):
         torch.nn.init.constant_(parameter, torch.nan)
-    for found, other in zip(network.activations(*inputs, taps), expected, strict=True):
+    for found, other in zip(network.activations(*inputs, taps=taps), expected, strict=True):
         torch.testing.assert_close(found, other)
     assert torch.isnan(network(*inputs)).all()
 

@@ -110,8 +110,8 @@ def test_activations_of_half_precision_are_compared_in_single(loss: Distillation
     teacher = [(s + 0.01 * torch.randn(s.shape)).repeat(1, 2, 1, 1)[:, :6] for s in student]
     teacher = [t.bfloat16() for t in loss.condense(teacher, [(16, 12)] * 2)]
     expected = loss([s.float() for s in student], [t.float() for t in teacher])
-    method.frozen_teacher = lambda *_: TeacherOutput(None, teacher)  # type: ignore[assignment]
-    method.network.activations = lambda *_: student  # type: ignore[method-assign]
+    method.frozen_teacher = lambda *_, **__: TeacherOutput(None, teacher)  # type: ignore[assignment]
+    method.network.activations = lambda *_, **__: student  # type: ignore[method-assign]
     with torch.autocast("cpu", torch.bfloat16):
         found = method.compare(batch())[1]["attention"]
     assert found.dtype == torch.float32

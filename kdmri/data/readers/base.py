@@ -23,9 +23,15 @@ class SourceSlice(NamedTuple):
 
     Attributes:
         image: (H, W), float32 magnitude or complex64.
-        kspace_coils: coil data, complex64 (coils, H, W), orthonormal, zero frequency at the corner;
-            None where the source has none or it was not asked for.
-        sensitivities: coil sensitivities, complex64 (coils, H, W), or None.
+        kspace_coils: coil data as acquired, complex64 (coils, H', W'), orthonormal, zero frequency
+            at the corner, of coil images as displayed, whose middle `image` may be; never cropped
+            along a phase encoding, since masks belong on the acquired grid. None where the source
+            has none, it was not asked for, or it is read in place (`SourceVolume.in_place`).
+            A reader with the option `undersampled` gives undersampled k-space of several coils too,
+            with what was measured of it as `mask` (H', W'), 0 where the matrix was only padded.
+        sensitivities: coil sensitivities, complex64 (coils, H', W'), or None.
+        calibration: k-space of calibration lines that are no part of the image, complex64 (coils,
+            H', W'), zero elsewhere; sensitivities are estimated from it. None without such lines.
         kspace: stored undersampled k-space, complex64 (H, W), orthonormal, zero frequency at the
             corner, of `image`; None where the source has none.
         mask: 1 where k-space was measured, uint8 (H, W), zero frequency at the corner, of stored
@@ -40,6 +46,7 @@ class SourceSlice(NamedTuple):
     image: np.ndarray
     kspace_coils: np.ndarray | None = None
     sensitivities: np.ndarray | None = None
+    calibration: np.ndarray | None = None
     kspace: np.ndarray | None = None
     mask: np.ndarray | None = None
     nan: int = 0
@@ -72,6 +79,8 @@ class SourceVolume:
         nan: "zero" where NaN of its images is background, "refuse" where it is not, None where its
             reader has no such option.
         study: pseudonym of the visit, where the format tells.
+        in_place: file whose k-space of several coils is read where it lies, never copied; see
+            `kdmri.data.coils`.
     """
 
     name: str
@@ -86,6 +95,7 @@ class SourceVolume:
     notes: tuple[str, ...] = ()
     nan: str | None = None
     study: str = ""
+    in_place: Path | None = None
 
     @property
     def spacing(self) -> Spacing | None:

@@ -15,7 +15,6 @@ from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadabl
 from kdmri.data.readers.kspace import (
     centred_ifft2,
     root_sum_of_squares,
-    uncentred_kspace,
 )
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.readers.options import check_flags
@@ -44,8 +43,7 @@ class FastMRI(Reader):
     carry a `mask` for later use; it counts where it tells the same of a central part alone.
 
     Attributes:
-        keep_coils: give the coils' k-space too, of the cropped coil images; single-coil files have
-            none.
+        keep_coils: let the k-space of several coils be read in place, where the file lies.
         undersampled: give files as they were measured, single coil only: images cropped along the
             readout alone, where whole columns of k-space are sampled.
     """
@@ -83,6 +81,7 @@ class FastMRI(Reader):
                 split=split,
                 shown=size if as_measured else None,
                 fastmri_crop=True,
+                in_place=path if self.keep_coils and coils > 1 else None,
             )
 
     def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
@@ -97,8 +96,7 @@ class FastMRI(Reader):
                 if images.ndim == 2:
                     yield SourceSlice(images, note=note)
                 else:
-                    kept = uncentred_kspace(images) if self.keep_coils else None
-                    yield SourceSlice(root_sum_of_squares(images), kept, note=note)
+                    yield SourceSlice(root_sum_of_squares(images), note=note)
 
 
 def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:

@@ -1,0 +1,2 @@
+def calibration_size(mask):
+    return (24, 24)
