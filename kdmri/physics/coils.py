@@ -1,2 +1,0 @@
-def combine(images, sensitivities):
-    return (sensitivities.conj() * images).sum(dim=1, keepdim=True)
