@@ -49,6 +49,19 @@ def test_magnitude_does_not_depend_on_the_phase_of_sensitivities() -> None:
     )
 
 
+def test_root_sum_of_squares_is_that_of_torch_also_where_there_is_nothing() -> None:
+    images = drawn(2, 5, 8, 7)
+    images[:, :, 2:4] = 0
+    images.requires_grad_()
+    found = root_sum_of_squares(images)
+    torch.testing.assert_close(found, torch.linalg.vector_norm(images, dim=1, keepdim=True))
+    found.sum().backward()
+    assert images.grad is not None
+    assert torch.isfinite(torch.view_as_real(images.grad)).all()
+    assert not images.grad[:, :, 2:4].any()
+    assert images.grad.any()
+
+
 def test_noise_of_a_known_covariance_comes_out_white() -> None:
     noise, factor = correlated_noise(8, 200_000)
     white = whiten((factor @ drawn(8, 200_000, seed=3))[None], whitening_matrix(noise))
