@@ -72,6 +72,7 @@ class SourceVolume:
         nan: "zero" where NaN of its images is background, "refuse" where it is not, None where its
             reader has no such option.
         study: pseudonym of the visit, where the format tells.
+        broken: whether its header cannot be read; `slices` raises why.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SourceVolume:
     notes: tuple[str, ...] = ()
     nan: str | None = None
     study: str = ""
+    broken: bool = False
 
     @property
     def spacing(self) -> Spacing | None:
@@ -176,6 +178,10 @@ class Reader:
                 reason: give `unreadable` for it.
         """
 
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell from contents whether a volume is k-space, which no name makes a label map."""
+        return self.raw and not volume.broken
+
 
 def unreadable(path: Path, reason: object) -> SourceVolume:
     """Stand in for a file whose header cannot be read; its slices raise the reason.
@@ -190,4 +196,4 @@ def unreadable(path: Path, reason: object) -> SourceVolume:
     def slices() -> Iterator[SourceSlice]:
         raise DataError(f"{path}: {' '.join(str(reason).split())}")
 
-    return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices)
+    return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices, broken=True)

@@ -59,6 +59,13 @@ class LayoutFiles(Reader):
                 name, subject, (path,), slices, geometry, split, scaled=not kspace_only
             )
 
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell whether a file has stored k-space."""
+        if volume.broken:
+            return False
+        with reading(volume.files[0]) as file:
+            return any(key.startswith(KSPACE) for key in file)
+
     def _inspect(self, path: Path) -> tuple[Volume, bool]:
         """Describe a file, and tell whether it holds nothing but k-space."""
         with reading(path) as file:

@@ -53,7 +53,7 @@ DATA_SET = re.compile(r"(?!sub|patient|pat|case|participant|volunteer)[a-z]{3,}\
 """A token such as BraTS2021 or OAS1, which numbers nobody where every name has it."""
 
 LABEL_FOLDERS = re.compile(r"labels?(?:tr|ts|val)?|masks?|segmentations?|us_masks")
-LABELS = re.compile(r"[a-z]*masks?\d*|msk|dseg|probseg|labels?|segmentations?|groundtruth|pve")
+LABELS = re.compile(r"[a-z]*masks?\d*|dseg|probseg|labels?|segmentations?|groundtruth|pve")
 """Tokens that name a label map or mask wherever they stand."""
 
 LAST_LABELS = re.compile(r"[a-z]*seg|segm|segtri|gt|roi")

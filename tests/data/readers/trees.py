@@ -127,6 +127,7 @@ TREES: dict[str, Tree] = {
     "folders of dates outside": each(["anna", "b7"], "2021-03-04/{}/1.nii", "2022-01-01/{}.nii"),
     "folders of dates inside": each(["anna", "b7"], "{}/2021-03-04/t1.nii", "{}/2022-01-01/t1.nii"),
     "flat, one person's slices": each(["study"], "slice_001.npy", "slice_002.npy", "T1.npy"),
+    "flat, musculoskeletal": each(["msk_001", "msk_002"], "{}_PD.nii"),
     "splits with persons below": {
         "p1": ["train/p1/t1.nii", "train/p1/t2.nii"],
         "p2": ["validation/p2/t1.nii"],
