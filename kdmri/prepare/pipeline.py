@@ -183,7 +183,9 @@ def _outcomes(
             except DataError as error:
                 if preparation.strict:
                     raise
-                yield Outcome(name, error=str(error))
+                stays = manifest.earlier(name)
+                kept = f"; {stays} of an earlier run stays, delete it if it is wrong"
+                yield Outcome(name, error=f"{error}{kept if stays else ''}")
                 continue
             manifest.add(name, entry)
             yield Outcome(name, entry)

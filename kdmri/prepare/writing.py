@@ -15,7 +15,7 @@ from kdmri.data.readers.naming import blaming, pseudonym
 from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.readers.slices import checked
 from kdmri.data.simulation import Simulation
-from kdmri.prepare.manifest import Entry, fingerprint
+from kdmri.prepare.manifest import RULES, Entry, fingerprint
 
 Size = tuple[int, int]
 
@@ -73,6 +73,7 @@ def write_prepared(
         affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
         nan=surveyed.nan,
         notes=surveyed.notes,
+        rules=RULES,
     )
 
 
