@@ -1,3 +1,4 @@
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.readers.who import find_subjects
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.reconstruct.survey import survey
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, sensitivities, truncate
 from tests.data.readers.ismrmrd_files import ROWS, SAMPLES, Scan, centre, header, oversampled
@@ -377,6 +379,32 @@ def test_both_phase_encodings_are_judged(
         return
     with pytest.raises(DataError, match=rf"scan\.h5: .*({message})"):
         stacked(only(tmp_path))
+
+
+@pytest.mark.parametrize("undersampled", [False, True])
+@pytest.mark.parametrize("coils", [1, 2])
+def test_zero_filling_of_each_plane_is_told(
+    tmp_path: Path, anatomy: np.ndarray, coils: int, undersampled: bool
+) -> None:
+    """Few partitions were acquired, or few samples of a readout; either alone is no less."""
+    few = {"partitions": ((2, 8), (0, SAMPLES)), "readout": ((0, 10), (20, 60))}
+    wanted = {
+        "partitions": r"^\S.* central 6x48 of 10x48",
+        "readout": r"^\S.* central 48x40 of 48x80",
+    }
+    kspace = np.repeat(centred_fft2(oversampled(anatomy, 5))[:, None], coils, axis=1)
+    xml = header(coils, (SAMPLES, ROWS, 10), (40, 48, 10), centres=(ROWS // 2, 5))
+    for name, (slabs, columns) in few.items():
+        with Scan(tmp_path / name / "scan.h5", xml) as scan:
+            for slab in range(*slabs):
+                for row in range(ROWS):
+                    line = np.zeros((coils, SAMPLES), complex)
+                    line[:, slice(*columns)] = kspace[slab % 5, :, row, slice(*columns)]
+                    scan.line(line, row=row, kspace_encode_step_2=slab)
+        volume = only(tmp_path / name, undersampled=undersampled)
+        assert re.search(wanted[name], str(next(volume.slices()).note))
+        assert re.search(wanted[name], survey(volume).notes[0])
+        assert survey(volume).has_target
 
 
 def test_damaged_files_do_not_stop_good_ones(tmp_path: Path, anatomy: np.ndarray) -> None:
