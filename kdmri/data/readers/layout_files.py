@@ -11,8 +11,8 @@ import numpy as np
 
 from kdmri.data.attributes import read_geometry
 from kdmri.data.layout import COMPLEX_TARGET, SUBJECT, TARGET, Volume, inspect, reading
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import is_centred
 from kdmri.data.readers.naming import find, name_of, split_of
 from kdmri.errors import DataError
 

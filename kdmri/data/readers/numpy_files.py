@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.npy import open_npy
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
-from kdmri.data.readers.kspace import centred_ifft2, is_centred
+from kdmri.data.readers.kspace import centred_ifft2
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.sampling_pattern import corner_mask, measured
