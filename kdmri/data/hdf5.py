@@ -5,6 +5,8 @@ from pathlib import Path
 
 import h5py
 
+from kdmri.data.hdf5_heaps import check_heaps
+
 LARGE = 2**26
 """Bytes of an array from which on it is compared with what the file stores of it."""
 
@@ -24,12 +26,14 @@ def open_hdf5(path: Path) -> h5py.File:
 
     Raises:
         OSError: it is missing, truncated, damaged, or not HDF5.
-        ValueError: it refers to other files, or declares far more than it holds.
+        ValueError: it refers to other files, declares far more than it holds, or has a heap that
+            HDF5 never comes to the end of.
     """
     file = h5py.File(path, "r")
     try:
-        for name in _arrays(file):
-            array = file[name]
+        arrays = {name: file[name] for name in _arrays(file)}
+        check_heaps(file, list(arrays.values()))
+        for name, array in arrays.items():
             if array.external or array.is_virtual:
                 raise ValueError(
                     f"{name} lies in other files, which are not read; copy them into it"

@@ -139,9 +139,9 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
 def told_subject(path: Path) -> str | None:
     """Tell who was scanned where the file says it; None where it does not."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_volume(path) as file:
             return str(file.attrs[SUBJECT]) if SUBJECT in file.attrs else None
-    except (OSError, *DAMAGED):
+    except (OSError, *DAMAGED, DataError):
         return None  # what is wrong is said when it is read
 
 
