@@ -29,13 +29,15 @@ def check_heaps(file: h5py.File, arrays: list[h5py.Dataset]) -> None:
         ValueError: a heap has no end.
     """
     length = file.id.get_create_plist().get_sizes()[1]
-    with Path(file.filename).open("rb") as raw:
-        with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            first = 0
-            for begin, end in [*_stored(arrays), (len(held), len(held))]:
-                while (place := held.find(HEAP, first, begin)) >= 0:
-                    first = _end(held, place, length)
-                first = max(first, end)
+    with (
+        Path(file.filename).open("rb") as raw,
+        mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as held,
+    ):
+        first = 0
+        for begin, end in [*_stored(arrays), (len(held), len(held))]:
+            while (place := held.find(HEAP, first, begin)) >= 0:
+                first = _end(held, place, length)
+            first = max(first, end)
 
 
 def _stored(arrays: list[h5py.Dataset]) -> list[tuple[int, int]]:

@@ -433,6 +433,18 @@ def test_damaged_files_do_not_stop_good_ones(tmp_path: Path, anatomy: np.ndarray
             next(volume.slices())
 
 
+def test_acquisitions_that_are_not_there_are_no_zeros(tmp_path: Path, anatomy: np.ndarray) -> None:
+    path = tmp_path / "scan.h5"
+    with Scan(path, header()) as scan:
+        scan.image(centred_fft2(oversampled(anatomy, 1)))
+    with h5py.File(path, "a") as file:
+        count = len(file["dataset/data"])
+        file["dataset/data"].resize((100_000,))
+    message = rf"scan\.h5: dataset/data declares 100000 acquisitions, of which {count} are there"
+    with pytest.raises(DataError, match=message):
+        stacked(only(tmp_path))
+
+
 def test_file_is_opened_for_reading_only(tmp_path: Path, anatomy: np.ndarray) -> None:
     path = tmp_path / "scan.h5"
     images = oversampled(anatomy, 1)
