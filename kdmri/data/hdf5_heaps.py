@@ -4,6 +4,7 @@ import mmap
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 HEAP = b"GCOL\x01\x00\x00\x00"
 """Signature, version and reserved bytes of a global heap collection (HDF5 file format, III.E)."""
@@ -40,15 +41,63 @@ def check_heaps(file: h5py.File, arrays: list[h5py.Dataset]) -> None:
             first = max(first, end)
 
 
+def check_lengths(array: h5py.Dataset) -> None:
+    """See that no element of variable length is longer than its file, for HDF5 takes memory for it.
+
+    Arrays that are filtered, as no such array is by `ismrmrd`, are not looked at.
+
+    Raises:
+        ValueError: one is.
+    """
+    kind = array.id.get_type()
+    variable, size = _variable(kind), kind.get_size()
+    elsewhere = array.file.userblock_size or array.id.get_create_plist().get_nfilters()
+    if not variable or elsewhere:
+        return
+    pieces = _pieces(array)
+    if not pieces:
+        return
+    held = np.memmap(array.file.filename, np.uint8, "r")
+    first = np.concatenate([np.arange(p, p + n - size + 1, size) for p, n in pieces])
+    for offset, unit in variable:
+        places = first[first + offset + 4 <= len(held)] + offset
+        counts = held[places[:, None] + np.arange(4)].view("<u4").astype(np.int64)
+        if (counts * unit > len(held)).any():
+            name = (array.name or "").lstrip("/")
+            raise ValueError(
+                f"{name} is damaged: it declares more text or data than the file holds"
+            )
+
+
+def _variable(kind: h5py.h5t.TypeID) -> list[tuple[int, int]]:
+    """Return where in an element parts of variable length are, and the bytes of one of theirs."""
+    if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+        return [(0, 1)]
+    if isinstance(kind, h5py.h5t.TypeVlenID):
+        return [(0, kind.get_super().get_size())]
+    if not isinstance(kind, h5py.h5t.TypeCompoundID):
+        return []
+    return [
+        (kind.get_member_offset(number) + offset, unit)
+        for number in range(kind.get_nmembers())
+        for offset, unit in _variable(kind.get_member_type(number))
+    ]
+
+
 def _stored(arrays: list[h5py.Dataset]) -> list[tuple[int, int]]:
     """Return where the bytes of large arrays and chunks begin and end, in order."""
-    found: list[tuple[int, int]] = []
-    for array in arrays:
-        if array.chunks is not None:
-            array.id.chunk_iter(lambda chunk: found.append((chunk.byte_offset, chunk.size)))
-        elif (place := array.id.get_offset()) is not None:
-            found.append((place, array.id.get_storage_size()))
+    found = (piece for array in arrays for piece in _pieces(array))
     return sorted((place, place + size) for place, size in found if size >= SKIPPED)
+
+
+def _pieces(array: h5py.Dataset) -> list[tuple[int, int]]:
+    """Return where the bytes of an array lie in its file, and how many they are, by chunk."""
+    found: list[tuple[int, int]] = []
+    if array.chunks is not None:
+        array.id.chunk_iter(lambda chunk: found.append((chunk.byte_offset, chunk.size)))
+    elif (place := array.id.get_offset()) is not None:
+        found.append((place, array.id.get_storage_size()))
+    return found
 
 
 def _end(held: mmap.mmap, place: int, length: int) -> int:

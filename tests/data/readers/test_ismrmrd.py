@@ -445,6 +445,27 @@ def test_acquisitions_that_are_not_there_are_no_zeros(tmp_path: Path, anatomy: n
         stacked(only(tmp_path))
 
 
+@pytest.mark.parametrize("number", [0, 30])
+def test_a_line_that_is_longer_than_its_file_takes_no_memory(
+    tmp_path: Path, anatomy: np.ndarray, number: int
+) -> None:
+    """HDF5 would take 16 GiB for it, and find then that it is not there."""
+    path = tmp_path / "scan.h5"
+    with Scan(path, header()) as scan:
+        scan.image(centred_fft2(oversampled(anatomy, 1)))
+    with h5py.File(path) as file:
+        stored = file["dataset/data"].id
+        part = stored.get_type().get_member_offset(2)
+        place = stored.get_chunk_info(number).byte_offset + part
+    data = bytearray(path.read_bytes())
+    assert int.from_bytes(data[place : place + 4], "little") == 2 * SAMPLES
+    data[place : place + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    message = r"scan\.h5: dataset/data is damaged: it declares more text or data than the file"
+    with pytest.raises(DataError, match=message):
+        stacked(only(tmp_path))
+
+
 def test_file_is_opened_for_reading_only(tmp_path: Path, anatomy: np.ndarray) -> None:
     path = tmp_path / "scan.h5"
     images = oversampled(anatomy, 1)
