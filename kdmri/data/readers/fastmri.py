@@ -90,6 +90,8 @@ class FastMRI(Reader):
             coils = kspace.shape[1] if kspace.ndim == 4 and self.undersampled else 1
             for index in range(kspace.shape[0]):
                 values = kspace[index]
+                if len(values) == 1 and values.ndim == 3:
+                    values = _one_coil(values)
                 found = measured(values)
                 note = check_target(found, index, coils, declared=_agrees(file, found))
                 images = _crop(centred_ifft2(values), size)

@@ -124,6 +124,13 @@ class Ismrmrd(Reader):
         names = stored.dtype.names if isinstance(stored, h5py.Dataset) else None
         if not {"head", "data"} <= set(names or ()):
             raise ValueError(f"{self.group}/data holds no acquisitions")
+        if stored.chunks is not None:
+            there = stored.id.get_num_chunks() * stored.chunks[0]
+            if there < stored.size:  # the others would be made up, one by one
+                raise ValueError(
+                    f"{self.group}/data declares {stored.size} acquisitions, of which {there} are "
+                    "there"
+                )
         return stored
 
     def _encoding(self, path: Path) -> Encoding:
@@ -164,7 +171,10 @@ class Ismrmrd(Reader):
         counted = coils if self.undersampled else 1
         if not self.undersampled or coils > 1:
             notes = [check_target(plane, number, counted, exact=True) for plane in acquired.planes]
-            return None, notes[-1]
+            return None, "; ".join(dict.fromkeys(filter(None, notes)))
+        if all(fault(plane, exact=True) is None for plane in acquired.planes):
+            notes = [check_target(plane, number, exact=True) for plane in acquired.planes]
+            return acquired.rows(), "; ".join(dict.fromkeys(filter(None, notes)))
         for plane in acquired.planes:
             if fault(plane, exact=True) not in (None, NO_TARGET):
                 check_target(plane, number)
@@ -175,7 +185,7 @@ class Ismrmrd(Reader):
     ) -> SourceSlice:
         if rows is not None:
             mask = np.broadcast_to(rows[:, None], images[0].shape).astype(np.uint8)
-            return SourceSlice(images[0], mask=mask)
+            return SourceSlice(images[0], mask=mask, note=note)
         if len(images) == 1:
             return SourceSlice(images[0], note=note)
         kspace = uncentred_kspace(images) if self.keep_coils else None

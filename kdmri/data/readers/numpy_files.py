@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.npy import open_npy
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
-from kdmri.data.readers.kspace import centred_ifft2, is_centred
-from kdmri.data.readers.naming import blaming, find, name_of, split_of
+from kdmri.data.readers.kspace import centred_ifft2
+from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.sampling_pattern import corner_mask, measured
 from kdmri.errors import ConfigurationError
@@ -60,6 +61,13 @@ class NumpyFiles(Reader):
                 slices=partial(self._slices, path),
                 split=split_of(path, source),
             )
+
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell whether a file is read as k-space, and has its type."""
+        try:
+            return self.kspace and open_npy(volume.files[0]).dtype.kind == "c"
+        except UNREADABLE:
+            return False
 
     def _slices(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path):
