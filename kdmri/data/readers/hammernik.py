@@ -13,13 +13,14 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError, MatReadWarning
 
+from kdmri.data.coils import from_middle
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import centred_ifft2, uncentred_kspace
+from kdmri.data.readers.kspace import centred_ifft2
 from kdmri.data.readers.matlab5 import check_matlab5
 from kdmri.data.readers.naming import blaming, find, natural
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import check_target, measured
+from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
 from kdmri.errors import DataError
 
 EXPECTED = "case folders 1, 2, ... with rawdata1.mat and espirit1.mat, rawdata2.mat, ..."
@@ -40,7 +41,7 @@ class HammernikKnee(Reader):
 
     Attributes:
         keep_coils: give the coils' k-space and sensitivities too.
-        undersampled: refuse undersampled k-space for its number of coils, not as a target.
+        undersampled: give them of undersampled k-space, too, with its mask.
     """
 
     keep_coils: bool
@@ -89,13 +90,19 @@ class HammernikKnee(Reader):
                 f"of {rawdata.name} is {kspace.shape}"
             )
         with blaming(rawdata):
-            note = check_target(measured(kspace), 0, len(kspace) if self.undersampled else 1)
+            note = judge(measured(kspace), 0, self.undersampled)
         images = centred_ifft2(kspace)
         image = (sensitivities.conj() * images).sum(axis=0)
-        if self.keep_coils:
-            yield SourceSlice(image, uncentred_kspace(images), sensitivities, note=note)
-        else:
+        if not (self.keep_coils or self.undersampled):
             yield SourceSlice(image, note=note)
+            return
+        yield SourceSlice(
+            image,
+            kspace_coils=from_middle(kspace),
+            sensitivities=sensitivities,
+            mask=corner_mask(measured(kspace)) if self.undersampled else None,
+            note=note,
+        )
 
 
 def _published_split(case: str) -> str | None:
