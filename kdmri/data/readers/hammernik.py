@@ -13,14 +13,12 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError, MatReadWarning
 
-from kdmri.data.coils import from_middle
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import centred_ifft2
+from kdmri.data.readers.coil_slices import Wanted, coil_slice
 from kdmri.data.readers.matlab5 import check_matlab5
 from kdmri.data.readers.naming import blaming, find, natural
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
 from kdmri.errors import DataError
 
 EXPECTED = "case folders 1, 2, ... with rawdata1.mat and espirit1.mat, rawdata2.mat, ..."
@@ -90,19 +88,8 @@ class HammernikKnee(Reader):
                 f"of {rawdata.name} is {kspace.shape}"
             )
         with blaming(rawdata):
-            note = judge(measured(kspace), 0, self.undersampled)
-        images = centred_ifft2(kspace)
-        image = (sensitivities.conj() * images).sum(axis=0)
-        if not (self.keep_coils or self.undersampled):
-            yield SourceSlice(image, note=note)
-            return
-        yield SourceSlice(
-            image,
-            kspace_coils=from_middle(kspace),
-            sensitivities=sensitivities,
-            mask=corner_mask(measured(kspace)) if self.undersampled else None,
-            note=note,
-        )
+            wanted = Wanted(self.keep_coils, self.undersampled)
+            yield coil_slice(kspace, 0, wanted, sensitivities)
 
 
 def _published_split(case: str) -> str | None:

@@ -3,10 +3,13 @@
 The order of noise, calibration and images is that of the vendors' converters.
 """
 
+import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import ismrmrd
 import numpy as np
 import pytest
@@ -70,9 +73,9 @@ def test_noise_of_known_covariance_comes_out_white(tmp_path: Path, bandwidth: fl
     """Noise is sampled at another rate than the lines, of which each is noise alone."""
     mixing = np.eye(COILS) + 0.5 * white((COILS, COILS))
     mixing = mixing * np.array([1.0, 3.0, 0.2, 10.0])[:, None] * 1e-5
-    draws = white((COILS, 40_000 + 64 * ROWS * SAMPLES))
+    draws = white((COILS, 40_000 + 16 * ROWS * SAMPLES))
     noise, lines = np.split(mixing @ draws, [40_000], axis=1)
-    lines = lines.reshape(COILS, 64, ROWS, SAMPLES) * np.sqrt(5 / 2)  # a shorter dwell time
+    lines = lines.reshape(COILS, 16, ROWS, SAMPLES) * np.sqrt(5 / 2)  # a shorter dwell time
     xml = header(COILS, recon=(SAMPLES, ROWS, 1), fields=((400, 240, 5), (400, 240, 5)))
     if bandwidth is not None:
         told = f"<relativeReceiverNoiseBandwidth>{bandwidth}</relativeReceiverNoiseBandwidth>"
@@ -83,7 +86,7 @@ def test_noise_of_known_covariance_comes_out_white(tmp_path: Path, bandwidth: fl
         for part in np.split(noise, 4, axis=1):
             scan.line(part, NOISE)
         scan.dwell = 2.0
-        for number in range(64):
+        for number in range(16):
             for row in range(ROWS):
                 scan.line(lines[:, number, row], row=row, slice=number)
     volume = only(tmp_path, keep_coils=True)
@@ -256,3 +259,44 @@ def test_what_does_not_belong_together_is_told_and_the_way_out(
     for options in ({"keep_coils": True}, {"undersampled": True}):
         with pytest.raises(DataError, match=rf"bad\.h5: .*{message}"):
             first(tmp_path, **options)
+
+
+@pytest.mark.skipif(
+    shutil.which("ismrmrd_recon_cartesian_2d") is None, reason="needs the program of ismrmrd-tools"
+)
+def test_images_are_those_of_ismrmrds_own_program(tmp_path: Path) -> None:
+    """Its generator has a phantom, coils, an oversampled readout and noise."""
+    path = tmp_path / "scan.h5"
+    for words in (
+        ["ismrmrd_generate_cartesian_shepp_logan", "-m", "64", "-c", "6", "-o", str(path)],
+        ["ismrmrd_recon_cartesian_2d", str(path)],
+    ):
+        subprocess.run(words, check=True, capture_output=True)
+    with h5py.File(path) as file:
+        theirs = np.squeeze(file["dataset/cpp/data"][()])
+    item = first(path, keep_coils=True)
+    assert item.kspace_coils is not None
+    assert item.kspace_coils.shape == (6, 64, 64)
+    scale = float((item.image * theirs).sum() / (theirs**2).sum())
+    np.testing.assert_allclose(item.image, scale * theirs, atol=1e-4 * item.image.max())
+
+
+@pytest.mark.skipif(
+    shutil.which("ismrmrd_generate_cartesian_shepp_logan") is None,
+    reason="needs the program of ismrmrd-tools",
+)
+def test_undersampled_scan_of_ismrmrds_own_program(tmp_path: Path) -> None:
+    """Noise of its own, every second line and 16 more in the middle, some of them image lines."""
+    path = tmp_path / "scan.h5"
+    words = ["-m", "64", "-c", "6", "-a", "2", "-w", "16", "-C", "-o", str(path)]
+    subprocess.run(
+        ["ismrmrd_generate_cartesian_shepp_logan", *words], check=True, capture_output=True
+    )
+    volume = next(iter(Ismrmrd(undersampled=True).volumes(path)))
+    assert "its 6 coils are whitened by" in volume.notes[-1]
+    item = next(volume.slices())
+    assert item.mask is not None
+    assert item.calibration is not None
+    assert int(item.mask[:, 0].sum()) == 32
+    calibrated = np.abs(np.fft.fftshift(item.calibration, (-2, -1))).any(axis=(0, 2))
+    assert np.flatnonzero(calibrated).tolist() == list(range(24, 40))
