@@ -58,9 +58,8 @@ class Preparation:
 
     def settings(self) -> dict[str, Any]:
         """All that the written files depend on, as plain values."""
-        nan = getattr(self.reader, "nan", "refuse")
         return {
-            **({} if nan == "refuse" else {"format.nan": nan}),  # data sets from before have none
+            **_later_options(self.reader),
             "reader": repr(self.reader),
             "image_size": None if self.form.image_size is None else list(self.form.image_size),
             "simulation": repr(self.form.simulation),
@@ -68,6 +67,16 @@ class Preparation:
             "seed": self.seed,
             "subjects": self.subjects,
         }
+
+
+def _later_options(reader: Reader) -> dict[str, Any]:
+    """Return options that readers got later, where they matter: data sets from before have none."""
+    nan, keep_coils = (getattr(reader, key, None) for key in ("nan", "keep_coils"))
+    return {
+        **({"format.nan": nan} if nan not in (None, "refuse") else {}),
+        # Earlier versions cropped the images of coils.
+        **({"format.keep_coils": "on the acquired grid"} if keep_coils else {}),
+    }
 
 
 @dataclass

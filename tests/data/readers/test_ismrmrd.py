@@ -68,6 +68,7 @@ def test_slices_come_back_without_what_is_no_image(
         return
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.abs(centre(images)), atol=1e-5)
+    assert "17 samples, do not tell the noise of its 3 coils apart" in volume.notes[-1]
     for item, expected in zip(slices, centre(coil_images), strict=True):
         assert item.kspace_coils is not None
         assert item.kspace_coils.dtype == np.complex64
@@ -274,12 +275,14 @@ def test_lines_that_lack_or_are_zero_were_not_measured(
         assert stacked(only(tmp_path)).any()
         return
     for options in ({}, {"undersampled": True}):
-        if options and coils == 1 and rows is ONE_LACKS:
+        if options and rows is ONE_LACKS:
             (item,) = only(tmp_path, **options).slices()
             assert item.mask is not None
             np.testing.assert_array_equal(
                 np.fft.fftshift(item.mask[:, 0]), np.isin(range(ROWS), rows)
             )
+            assert (item.kspace_coils is None) == (coils == 1)
+            assert item.note is None
             continue
         with pytest.raises(DataError, match=rf"scan\.h5: {message}"):
             stacked(only(tmp_path, **options))
