@@ -16,7 +16,7 @@ from kdmri.physics.sampling import CartesianUndersampling
 UNDERSAMPLING = "kdmri.physics.CartesianUndersampling"
 RESOLUTION = "kdmri.physics.CentralKspace"
 RULES: dict[str, type[DrawnLines]] = {
-    f"{rule.__module__}.{rule.__qualname__}": rule for rule in get_args(DrawnLines)
+    f"kdmri.data.masks.{rule.__qualname__}": rule for rule in get_args(DrawnLines)
 }
 """Mask rules that a checkpoint may name; nothing else that it names is ever called."""
 
