@@ -109,6 +109,13 @@ class _Sampling:
         """Look at a slice; gives what of its k-space was measured, None where that is unknown."""
         if item.note:
             self.notes[item.note] = None
+        if item.kspace_coils is not None and item.mask is not None and item.note is None:
+            raise DataError(
+                f"{self._path}: its k-space is undersampled and of {len(item.kspace_coils)} coils: "
+                "a magnitude image combined from them has no k-space with that mask, so no network "
+                f"for one coil can be consistent with it (slice {number}); give a checkpoint that "
+                "was trained on several coils (dataset=multicoil)"
+            )
         if kspace is None:
             return None
         if item.kspace is not None:
