@@ -38,7 +38,7 @@ class Slice(NamedTuple):
     def to(self, device: torch.device, non_blocking: bool = False) -> "Slice":
         """Copy to a device."""
         moved: dict[str, Any] = {
-            name: field if field is None else field.to(device, non_blocking)
+            name: field if field is None else field.to(device, non_blocking=non_blocking)
             for name, field in self._asdict().items()
         }
         return Slice(**moved)
