@@ -22,8 +22,8 @@ SCALING = "the largest magnitude of each volume is 1"
 """How intensities were brought to what networks take."""
 
 SCALING_OF_COILS = (
-    "the largest root sum of squares of the coil images that the fully sampled centre of a volume's "
-    "k-space gives is 1"
+    "the largest root sum of squares of the coil images that the fully sampled centre of a "
+    "volume's k-space gives is 1"
 )
 """The same of several coils."""
 

@@ -2,9 +2,9 @@
 
 from kdmri.data.task import Task
 from kdmri.physics.consistency import DataConsistency, Measurement
+from kdmri.physics.espirit import Espirit
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.resolution import CentralKspace
-from kdmri.physics.espirit import Espirit
 from kdmri.physics.sampling import CartesianUndersampling
 
 __all__ = [

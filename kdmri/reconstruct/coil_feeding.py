@@ -12,8 +12,8 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coils import Estimate, centre_scale
-from kdmri.data.cropping import fit_centre_tensor
 from kdmri.data.readers.base import SourceSlice, SourceVolume
+from kdmri.data.readers.sampling_pattern import by_chance
 from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
@@ -21,7 +21,6 @@ from kdmri.physics import CartesianUndersampling, ifft2, to_channels
 from kdmri.physics.coils import combine
 from kdmri.physics.espirit import calibration_size
 from kdmri.reconstruct.coil_survey import CoilSurvey, coils_of, sampled, survey_coils
-from kdmri.reconstruct.feeding import outside
 
 Size = tuple[int, int]
 
@@ -100,7 +99,7 @@ class CoilFeed:
             if self.survey.has_sensitivities
             else f"sensitivities estimated from {height}x{width} samples ({self.estimate})"
         )
-        coils = f"{self.survey.coils} coils, {origin}"
+        coils = f"coils: {self.survey.coils}, {origin}"
         if self.survey.is_full:
             acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
             sampling = self.trained.task.describe(self.survey.size, acquired)
@@ -110,7 +109,7 @@ class CoilFeed:
             )
         mask = self._given_mask()
         told = "detected" if mask is None else "given"
-        known = self.survey.acquired if mask is None else mask
+        known = self.survey.acquired * (1 if mask is None else mask)
         return (
             f"undersampled k-space as it is, mask {told}: {int(known.sum()):,} of {known.size:,} "
             f"samples ({known.size / known.sum():.2f}x); {coils}"
@@ -246,7 +245,7 @@ def feed_coils(
         centre = calibration_size(torch.from_numpy(found.reference))
     one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
     given = one._given_mask()
-    if given is not None and outside(given, found.acquired):
+    if given is not None and not by_chance(given > found.acquired, int(given.sum())):
         raise DataError(
             f"{file}: mask={trained.task.describe(found.size)} names samples that are zero in this "
             "file"
@@ -264,6 +263,6 @@ def estimated(kspace: Tensor, centre: Size, estimate: Estimate, file: Path) -> T
         return estimate(kspace, centre)
     except ValueError as error:
         raise DataError(
-            f"{file}: its sensitivities cannot be estimated: {error}; it needs fully sampled lines "
+            f"{file}: {error}; it needs fully sampled lines "
             "around the zero frequency (calibration lines), or sensitivities in the file"
         ) from error

@@ -115,7 +115,9 @@ def coils_of(item: SourceSlice, first: SourceSlice, number: int, file: Path) -> 
             "slices of a volume must have the same coils and size"
         )
     if (item.sensitivities is None) != (first.sensitivities is None):
-        raise DataError(f"{file}: some of its slices have sensitivities, slice {number} or 0 has not")
+        raise DataError(
+            f"{file}: some of its slices have sensitivities, slice {number} or 0 has not"
+        )
     for what, other in (("sensitivities", item.sensitivities), ("calibration", item.calibration)):
         if other is not None and other.shape != wanted:
             raise DataError(

@@ -212,7 +212,7 @@ def feed(
             f"{file}: its k-space is measured most densely around the middle, but the zero "
             "frequency belongs at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
         )
-    if outside(mask, known):
+    if (mask > known).sum() > (1 - DENSE) * mask.sum():
         raise DataError(
             f"{file}: mask={trained.task.describe(size)} names samples that are zero in this file"
         )
@@ -250,11 +250,6 @@ def _of_several_coils(one: Feed) -> Feed:
     if not scale > 0:
         raise DataError(f"{one.volume.files[0]}: its k-space has no signal at its centre")
     return replace(one, scale=scale)
-
-
-def outside(mask: np.ndarray, known: np.ndarray) -> bool:
-    """Tell whether a mask names samples that were not measured, beyond a few that are zero."""
-    return bool((mask > known).sum() > (1 - DENSE) * mask.sum())
 
 
 def _is_central(task: object) -> TypeGuard[CentralKspace]:
