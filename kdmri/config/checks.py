@@ -73,6 +73,10 @@ CHECKS: Kinds = {
     ),
     **{f"loss.{term}": number(least=0) for term in ("reconstruction", "imitation", "attention")},
     "loss.fade": or_null(number(above=0, most=1)),
+    "evaluation.baselines": Kind(
+        lambda v: OmegaConf.is_list(v) and all(name in ("cg_sense", "bart_l1") for name in v),
+        "a list of cg_sense and bart_l1",
+    ),
     "evaluation.batch_size": COUNT,
     "evaluation.latency": whole(0),
     "evaluation.block": COUNT,
