@@ -10,6 +10,7 @@ import torch
 
 from kdmri.data.masks import EquispacedLines
 from kdmri.physics.espirit import Espirit
+from tests.conftest import ROOT
 from tests.data.readers.coils import sensitivities
 from tests.reconstruct.coils import (
     ESPIRIT,
@@ -201,3 +202,34 @@ def test_volumes_that_cannot_be_used_say_why(
     refused = reconstruct(checkpoint=foreign, input="full.h5", output="foreign.h5")
     assert refused.code == 2
     assert "sensitivities os.system: known is kdmri.physics.Espirit" in refused.err
+
+
+def test_trained_checkpoint_alone_reconstructs_as_evaluate_does(
+    run: Run, reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    """The file is moved away: it alone knows task, masks by name, sensitivities and scale."""
+    folder = tmp_path / "datasets" / "coils"
+    values = kspace(anatomy, 4)
+    for name in ("train/1", "validation/2", "test/3", "test/4"):
+        write_layout(folder / f"{name}.h5", np.roll(values, int(name[-1]), axis=2))
+    words = (
+        f"--config-dir={ROOT / 'tests' / 'configs'}",
+        *("experiment=tiny", "dataset=multicoil", "dataset.name=coils", "stage=student"),
+        *("dataset.mask.centre_fraction=0.25", "acceleration.factor=3"),
+        *("dataset.sensitivities.kernel=4", "dataset.sensitivities.crop=0.5"),
+        "dataset.baselines=[]",
+    )
+    assert run("train.py", *words).code == 0
+    trained = next((tmp_path / "experiments").rglob("best_model.pt")).parent
+    (trained / "best_model.pt").rename(tmp_path / "alone.pt")
+    result = reconstruct(checkpoint="alone.pt", input=folder / "test", output="out", batch_size=2)
+    assert result.code == 0, result.err
+    results = sorted((trained / "results").glob("*.h5"))
+    assert len(results) == 2
+    for path in results:
+        with h5py.File(path) as file, h5py.File(tmp_path / "out" / path.name) as own:
+            evaluated = file["reconstruction"][...]
+            np.testing.assert_allclose(own["reconstruction"][...], evaluated, atol=1e-5)
+    report = (trained / "report.txt").read_text()
+    mean = next(line for line in result.out.splitlines() if "mean of 2: reconstruction" in line)
+    assert f"PSNR = {float(mean.split()[4]):.1f}"[:9] in report.replace(" =  ", " = ")
