@@ -113,7 +113,8 @@ class _Sampling:
             raise DataError(
                 f"{self._path}: its k-space is undersampled and of {len(item.kspace_coils)} coils: "
                 "a magnitude image combined from them has no k-space with that mask, so no network "
-                f"for one coil can be consistent with it (slice {number})"
+                f"for one coil can be consistent with it (slice {number}); give a checkpoint that "
+                "was trained on several coils (dataset=multicoil)"
             )
         if kspace is None:
             return None
