@@ -69,6 +69,10 @@ class Batch(NamedTuple):
         taken = (f if f is None or len(f) < count else f[items] for f in self)
         return Batch(*taken)  # type: ignore[arg-type]
 
+    def counted(self) -> int:
+        """Return the number of the items that count; where all do, no device is asked."""
+        return len(self.volume) if self.counts is None else int(self.counts.sum())
+
     @property
     def items(self) -> Tensor:
         """Number of the items that count, float32 ()."""
