@@ -67,5 +67,13 @@ def eager_on_cpu(tensor: Tensor) -> bool:
     A graph that is captured (`torch.compile`, `torch.export`, `torch.jit.trace`) may run anywhere,
     and a GPU has fast ways of its own.
     """
-    captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return tensor.device.type == "cpu" and not captured
+    return tensor.device.type == "cpu" and not _is_traced()
+
+
+def eager_on_gpu(tensor: Tensor) -> bool:
+    """Tell whether operations on a tensor run at once, or in a CUDA graph, on a GPU of CUDA."""
+    return tensor.device.type == "cuda" and not _is_traced()
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()

@@ -56,8 +56,8 @@ def test_network_and_its_gradients_are_those_of_the_cpu(name: str, compiled: boo
         output.square().mean().backward()
         gradients = [p.grad.cpu().flatten() for p in network.parameters() if p.grad is not None]
         found.append([batch.image.cpu(), output.detach().cpu(), torch.cat(gradients)])
-    # Single gradients may be mere rounding. Those of U-Net, which normalises 3x2 pixels here, differ
-    # by 8e-4 between float32 and float64 on a CPU already.
+    # Single gradients may be mere rounding. Those of U-Net, which normalises 3x2 pixels here,
+    # differ by 8e-4 between float32 and float64 on a CPU already.
     bound = 5e-3 if name == "unet" else 1e-3
     for mine, its in zip(*found, strict=True):
         assert torch.linalg.vector_norm(its - mine) < bound * torch.linalg.vector_norm(mine)

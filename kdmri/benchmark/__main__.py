@@ -129,29 +129,26 @@ def _arms(work: str, against: str | None, device: str) -> list[str]:
 def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
     table = Table(title=title)
     table.add_column("work")
-    shown = ["suite"]
-    if any("uncaptured" in arms for arms in results.values()):
-        shown.append("uncaptured")
-    ratios = ["ratio", *(f"ratio {arm}" for arm in shown[1:])]
-    times = [f"{arm}, ms" for arm in (*shown, "reference")]
-    for column in (*times, *ratios, "of the bound", "peak MiB"):
+    for column in ("suite, ms", "reference, ms", "ratio", "of the bound", "peak MiB"):
         table.add_column(column, justify="right", no_wrap=True)
     for work, arms in results.items():
-        table.add_row(
-            work,
-            *(_time(work, arms[arm]) if arm in arms else "–" for arm in (*shown, "reference")),
-            *(_ratio(work, arms, arm) for arm in shown),
-            _of_the_bound(setting, work, arms),
-            " / ".join(f"{arms[a].peak_mib:,.0f}" for a in (*shown, "reference") if a in arms),
-        )
+        table.add_row(work, *_row(setting, work, arms))
+        if "uncaptured" in arms:
+            others = {**arms, "suite": arms["uncaptured"]}
+            table.add_row(f"{work}, uncaptured", *_row(setting, work, others))
     return table
 
 
-def _ratio(work: str, arms: Arms, arm: str) -> str:
-    """Say how many times as fast as the reference an arm is."""
-    if arm not in arms or "reference" not in arms:
-        return "–"
-    return f"{_comparable(work, arms['reference']) / _comparable(work, arms[arm]):.2f}"
+def _row(setting: Setting, work: str, arms: Arms) -> list[str]:
+    suite, plain = arms["suite"], arms.get("reference")
+    memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
+    return [
+        _time(work, suite),
+        _time(work, plain) if plain else "–",
+        f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
+        _of_the_bound(setting, work, arms),
+        " / ".join(memory),
+    ]
 
 
 def _comparable(work: str, arm: Repetitions) -> float:

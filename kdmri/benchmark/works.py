@@ -119,7 +119,7 @@ class SuiteStep(Work):
         elif stage in WEIGHTS:
             self._show_all()
         if captured and setting.device == "cuda":
-            self.method.capture = Capture(self.method)
+            self.method.capture = Capture(self.method, quiet=True)
 
     def prepare(self) -> None:
         """Choose slices."""

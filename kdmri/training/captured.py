@@ -45,9 +45,14 @@ class Capture:
         turn: how often a graph was run; gradients belong to the last time.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        """Take the module whose weights the functions use; its trained ones get gradients."""
-        self._module = module
+    def __init__(self, module: nn.Module, quiet: bool = False) -> None:
+        """Take the module whose weights the functions use; its trained ones get gradients.
+
+        Args:
+            module: on one GPU.
+            quiet: do not say it when the first graph is there.
+        """
+        self._module, self._quiet = module, quiet
         self._graphs: OrderedDict[Hashable, _Graph] = OrderedDict()
         self._pool: Any = None
         self.turn = 0
@@ -87,7 +92,7 @@ class Capture:
                 self._graphs.clear()
                 _say(f"capture: not possible, kernels are started one by one ({self.refused})")
                 return function(*inputs)
-            if self.captured == 1:
+            if self.captured == 1 and not self._quiet:
                 _say("capture: training steps are replayed from CUDA graphs")
             if self.captured > KEPT:
                 self._graphs.popitem(last=False)
