@@ -3,12 +3,14 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGEST = 2**31 - 1  # bytes; both are C ints
+_becomes_graph = ContextVar("becomes_graph", default=False)
 
 
 def keep_freed_memory() -> None:
@@ -67,13 +69,20 @@ def eager_on_cpu(tensor: Tensor) -> bool:
     A graph that is captured (`torch.compile`, `torch.export`, `torch.jit.trace`) may run anywhere,
     and a GPU has fast ways of its own.
     """
-    return tensor.device.type == "cpu" and not _is_traced()
+    captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return tensor.device.type == "cpu" and not captured
 
 
-def eager_on_gpu(tensor: Tensor) -> bool:
-    """Tell whether operations on a tensor run at once, or in a CUDA graph, on a GPU of CUDA."""
-    return tensor.device.type == "cuda" and not _is_traced()
+@contextmanager
+def cuda_graph() -> Iterator[None]:
+    """Say that what runs within becomes a CUDA graph, in which starting a kernel costs nothing."""
+    before = _becomes_graph.set(True)
+    try:
+        yield
+    finally:
+        _becomes_graph.reset(before)
 
 
-def _is_traced() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+def in_cuda_graph(tensor: Tensor) -> bool:
+    """Tell whether operations on a tensor run in a CUDA graph, see `cuda_graph`."""
+    return tensor.device.type == "cuda" and _becomes_graph.get()

@@ -1,6 +1,7 @@
-"""Convolutions from few channels to many and back as matrix products, as a GPU trains them fast.
+"""Convolutions from few channels to many and back as matrix products, for CUDA graphs.
 
 cuDNN pads few channels to many and lays activations out anew; the products read them as they lie.
+They are more kernels, which take half the time where starting them costs nothing, as in a graph.
 Results and gradients are those of `F.conv2d` with a 3x3 kernel and padding 1, up to rounding.
 """
 

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from kdmri.console import console
 from kdmri.errors import ConfigurationError
+from kdmri.hardware import cuda_graph
 
 WARM_UP = 3
 """Runs before a capture, in which libraries choose their algorithms and take their memory."""
@@ -104,7 +105,7 @@ class Capture:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         trained = [p for p in self._module.parameters() if p.requires_grad]
-        with _undisturbed(self._module), _stand_ins(self._module) as leaves:
+        with cuda_graph(), _undisturbed(self._module), _stand_ins(self._module) as leaves:
             return _Graph(function, inputs, trained, [leaves[p] for p in trained], self._pool)
 
 
@@ -205,9 +206,9 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
     """Leave random numbers and buffers, such as statistics of batches, as they were before."""
     buffers = list(module.buffers())
     before = [buffer.clone() for buffer in buffers]
-    devices = sorted({p.device for p in module.parameters()}, key=str)
+    gpus = {p.device.index for p in module.parameters() if p.is_cuda}
     try:
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=sorted(gpus)):
             yield
     finally:
         for buffer, value in zip(buffers, before, strict=True):
