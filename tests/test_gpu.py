@@ -147,7 +147,7 @@ def test_captured_steps_are_those_without_a_graph(name: str, half: bool) -> None
     assert losses[-1] < losses[1], "it learns"
     torch.testing.assert_close(same_losses, losses, rtol=2e-2 if half else 1e-4, atol=1e-6)
     moved = torch.linalg.vector_norm(same_weights - weights) / torch.linalg.vector_norm(weights)
-    assert moved < (2e-2 if half else 1e-4)
+    assert moved < (2e-2 if half else 1e-3)
 
 
 def test_a_step_that_waits_for_the_gpu_goes_on_without_a_graph(
@@ -183,7 +183,10 @@ def test_a_capture_leaves_statistics_and_random_numbers_alone() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_captured_training_ends_as_one_without(train: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "bound"), [("32-true", 1e-3), ("16-mixed", 2e-2)])
+def test_captured_training_ends_as_one_without(
+    train: Run, tmp_path: Path, precision: str, bound: float
+) -> None:
     """Clipping, averages, a schedule, accumulated steps and a last, smaller batch are in it."""
     words = ("stage=student", "trainer=gpu", "trainer.max_epochs=3", "student.width=8")
     words += (
@@ -193,14 +196,16 @@ def test_captured_training_ends_as_one_without(train: Run, tmp_path: Path) -> No
         "batch_size=5",
     )
     words += ("trainer.gradient_clip_val=0.5", "+trainer.accumulate_grad_batches=2")
-    weights = []
+    words += (f"trainer.precision={precision}",)
+    found = []
     for name, capture in (("graph", "true"), ("plain", "false")):
         result = train(*words, f"name={name}", f"capture={capture}")
         assert result.code == 0, result.err
         assert ("replayed from CUDA graphs" in result.out) == (capture == "true")
-        weights.append(weights_of(next(tmp_path.rglob(f"{name}_student*/best_model.pt")).parent))
-    for key, value in weights[0].items():
-        torch.testing.assert_close(value, weights[1][key], rtol=1e-3, atol=1e-5)
+        weights = weights_of(next(tmp_path.rglob(f"{name}_student*/best_model.pt")).parent)
+        found.append(torch.cat([value.flatten() for value in weights.values()]))
+    captured, plain = found
+    assert torch.linalg.vector_norm(captured - plain) < bound * torch.linalg.vector_norm(plain)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

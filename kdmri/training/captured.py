@@ -223,7 +223,11 @@ def _stand_ins(module: nn.Module) -> Iterator[dict[nn.Parameter, nn.Parameter]]:
     which a capture cannot wait.
     """
     leaves = {p: nn.Parameter(p.detach(), p.requires_grad) for p in module.parameters()}
-    places = [(m, n, p) for m in module.modules() for n, p in m.named_parameters(recurse=False)]
+    places = [
+        (owner, name, parameter)
+        for owner in module.modules()
+        for name, parameter in owner.named_parameters(recurse=False, remove_duplicate=False)
+    ]
     for owner, name, parameter in places:
         setattr(owner, name, leaves[parameter])
     try:
