@@ -51,6 +51,7 @@ CHECKS: Kinds = {
     "intermediate_supervision": number(least=0),
     "augmentation.masks": COUNT,
     "num_workers": whole(0),
+    "capture": one_of(True, False),
     "cache_gib": number("a number of GiB", least=0),
     "teacher_cache_gib": number("a number of GiB", least=0),
     "acceleration.factor": number(least=1),
