@@ -34,6 +34,8 @@ class Entry:
         affine: rows of the (4, 4) that takes (row, column, slice, 1) to RAS+ mm; None where it is
             unknown, and in manifests of earlier versions.
         notes: what the user should know of it, sentences.
+        coils: how many were `acquired` and are `virtual` now, and the share of `energy` that these
+            keep; None where they were not compressed.
     """
 
     file: str
@@ -46,6 +48,7 @@ class Entry:
     nan: float = 0.0
     affine: list[list[float]] | None = None
     notes: list[str] = field(default_factory=list)
+    coils: dict[str, float] | None = None
 
 
 @dataclass
