@@ -17,7 +17,7 @@ from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, 
 from kdmri.data.readers.slices import checked
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
-from kdmri.prepare.manifest import Entry, fingerprint
+from kdmri.prepare.manifest import RULES, Entry, fingerprint
 
 Size = tuple[int, int]
 
@@ -77,6 +77,7 @@ def write_prepared(
         affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
         nan=surveyed.nan,
         notes=surveyed.notes,
+        rules=RULES,
     )
 
 

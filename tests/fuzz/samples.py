@@ -17,6 +17,9 @@ from tests.conftest import CENTRE, LINES, write_original
 from tests.data.readers import dicom_files, ismrmrd_files
 from tests.data.readers.coils import centred_fft2, sensitivities
 from tests.data.readers.test_calgary import save_channels, save_single
+from tests.data.readers.test_cfl import write as write_cfl
+from tests.data.readers.test_cmrxrecon import matlab_order
+from tests.data.readers.test_cmrxrecon import write as write_cmrxrecon
 from tests.data.readers.test_fastmri import HEADER
 from tests.data.readers.test_hammernik import WRITERS, write_slice
 
@@ -118,6 +121,17 @@ def _fastmri(folder: Path) -> None:
             file.attrs.update({"acquisition": "CORPD_FBK", "max": 1.0, "patient_id": "abc"})
 
 
+def _cfl(folder: Path) -> None:
+    coils = images()[:, None] * sensitivities(2, SIZE)
+    write_cfl(folder / "a", centred_fft2(coils), {13: SLICES, 3: 2, 0: SIZE[0], 1: SIZE[1]})
+    write_cfl(folder / "b", centred_fft2(images()[0]), {0: SIZE[0], 1: SIZE[1]})
+
+
+def _cmrxrecon(folder: Path) -> None:
+    coils = (images()[:, None] * sensitivities(2, SIZE))[None]
+    write_cmrxrecon(folder / "P1" / "a.mat", "kspace_full", matlab_order(centred_fft2(coils)))
+
+
 def _calgary_single(folder: Path) -> None:
     for name in ("Train/e1.npy", "Val/e2.npy"):
         save_single(folder / name, images())
@@ -137,6 +151,11 @@ def _numpy(folder: Path) -> None:
 def _numpy_kspace(folder: Path) -> None:
     np.save(folder / "a.npy", centred_fft2(images()))
     np.save(folder / "b.npy", centred_fft2(images()[1]))
+
+
+def _numpy_coils(folder: Path) -> None:
+    coils = images()[:, None] * sensitivities(2, SIZE)
+    np.save(folder / "a.npy", centred_fft2(coils))
 
 
 def _matlab(version: str) -> Callable[[Path], None]:
@@ -239,6 +258,9 @@ FORMATS: dict[str, Format] = {
     "numpy_kspace": Format(
         _numpy_kspace, "numpy", {"kspace": (True,), "centred": (True, "kspace", False)}
     ),
+    "numpy_coils": Format(_numpy_coils, "numpy", {"kspace": (True,), **COILS}),
+    "cfl": Format(_cfl, "cfl", COILS),
+    "cmrxrecon": Format(_cmrxrecon, "cmrxrecon", COILS),
     "matlab5": Format(_matlab("version 5"), "knee", COILS),
     "matlab73": Format(_matlab("version 7.3"), "knee", COILS),
     "acdc": Format(_acdc, "cardiac"),

@@ -53,12 +53,10 @@ class MaskFile:
         return mask.astype(np.uint8)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Size (H, W) of the mask; raises DataError where the file is unreadable."""
+    def size(self) -> tuple[int, int] | None:
+        """Size (H, W), None of a mask of lines alone; raises DataError where it is unreadable."""
         shape = self._read().shape
-        if len(shape) != 2 or 1 in shape:
-            raise DataError(f"mask {self.path}: has shape {shape}; it must be (H, W)")
-        return shape
+        return None if len(shape) != 2 or 1 in shape else shape
 
     def _spread(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Repeat a mask of lines over the slice; others stay as they are."""

@@ -44,6 +44,8 @@ class GaussianLines(Drawn):
 
         density = np.exp(-0.5 / (lines / 10) ** 2 * frequency**2) + 1 / (2 * self.acceleration)
         density[centre] = 0
+        if centre.all():  # a slice of very few lines
+            return spread(centre, size, self.axis)
         drawn = np.random.default_rng((*self.entropy, lines, self.axis)).choice(
             lines, count - int(centre.sum()), replace=False, p=density / density.sum()
         )

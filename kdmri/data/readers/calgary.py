@@ -17,7 +17,7 @@ from kdmri.data.readers.kspace import root_sum_of_squares
 from kdmri.data.readers.naming import UNREADABLE, blaming, natural, split_of
 from kdmri.data.readers.nifti import nifti_volumes
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import check_target, corner_mask, measured
+from kdmri.data.readers.sampling_pattern import check_target, corner_mask, judge, measured
 from kdmri.errors import DataError
 
 IMAGE = re.compile(r"(CC\d+)(?:_[a-z]+_\d+_\d+_[MF])?\.nii(?:\.gz)?")
@@ -40,8 +40,8 @@ class Calgary(Reader):
     shows all images as |ifft2(kspace)|, for which it makes no difference.
 
     Attributes:
-        keep_coils: give the k-space of the 12 channels too.
-        undersampled: give single-channel k-space as it was measured.
+        keep_coils: give the k-space of the 12 or 32 channels too.
+        undersampled: give k-space as it was measured, of several channels with its mask.
     """
 
     keep_coils: bool
@@ -88,10 +88,15 @@ class Calgary(Reader):
     def _multi_channel(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
             for index, coils in enumerate(_uncentred(_channels(file))):
-                count = len(coils) if self.undersampled else 1
-                note = check_target(measured(coils, centred=False), index, count)
+                found = measured(coils, centred=False)
+                note = judge(found, index, self.undersampled)
                 image = root_sum_of_squares(np.fft.ifft2(coils, norm="ortho"))
-                yield SourceSlice(image, coils if self.keep_coils else None, note=note)
+                yield SourceSlice(
+                    image,
+                    kspace_coils=coils if self.keep_coils or self.undersampled else None,
+                    mask=corner_mask(found) if self.undersampled else None,
+                    note=note,
+                )
 
     def _single_channel(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path):

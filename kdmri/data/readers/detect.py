@@ -7,6 +7,7 @@ import h5py
 
 from kdmri.data.hdf5 import DAMAGED
 from kdmri.data.readers.base import Reader, SourceVolume
+from kdmri.data.readers.cmrxrecon import is_cmrxrecon
 from kdmri.data.readers.layout_files import KSPACE
 from kdmri.data.readers.naming import natural
 from kdmri.data.readers.nifti import ENDINGS
@@ -14,7 +15,14 @@ from kdmri.data.readers.slices import check_names
 from kdmri.data.readers.who import describe, images
 from kdmri.errors import DataError
 
-BY_ENDING = {".npy": "numpy", ".mrd": "ismrmrd", ".mat": "knee", ".dcm": "dicom", ".ima": "dicom"}
+BY_ENDING = {
+    ".npy": "numpy",
+    ".mrd": "ismrmrd",
+    ".mat": "knee",
+    ".dcm": "dicom",
+    ".ima": "dicom",
+    ".cfl": "cfl",
+}
 LOOKED_AT = 100
 """So many files of a folder are looked at before its format counts as unknown."""
 
@@ -46,6 +54,8 @@ def _kind(path: Path) -> str | None:
         return "nifti"
     if name.endswith((".h5", ".hdf5")):
         return _kind_of_h5(path)
+    if path.suffix.lower() == ".mat" and is_cmrxrecon(path):
+        return "cmrxrecon"
     if path.suffix.lower() in BY_ENDING:
         return BY_ENDING[path.suffix.lower()]
     with path.open("rb") as file:

@@ -1,21 +1,19 @@
 """fastMRI: k-space of knees and brains, one volume a file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import h5py
 import numpy as np
 
+from kdmri.data.coils import from_middle
 from kdmri.data.geometry import Geometry
 from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import (
-    centred_ifft2,
-    root_sum_of_squares,
-)
+from kdmri.data.readers.kspace import centred_ifft2, root_sum_of_squares
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_header import IncompleteHeaderError, parse_header, voxel_size
@@ -23,6 +21,7 @@ from kdmri.data.readers.sampling_pattern import (
     Measured,
     check_target,
     corner_mask,
+    judge,
     measured,
     whole_lines,
 )
@@ -42,10 +41,15 @@ class FastMRI(Reader):
     (`reconstruction_rss`). What was measured, the samples tell, since files with all samples may
     carry a `mask` for later use; it counts where it tells the same of a central part alone.
 
+    M4Raw (Lyu et al. 2023, doi:10.1038/s41597-023-02181-4) has this layout, and a header that is
+    none of ISMRMRD: images of several coils are as large as k-space then, unless the file has a
+    reconstruction, and a note says so.
+
     Attributes:
         keep_coils: let the k-space of several coils be read in place, where the file lies.
-        undersampled: give files as they were measured, single coil only: images cropped along the
-            readout alone, where whole columns of k-space are sampled.
+        undersampled: give files as they were measured. One coil: images cropped along the readout
+            alone, where whole columns of k-space are sampled. Several: k-space as it is stored,
+            with its mask, and images as large, whatever was measured.
     """
 
     keep_coils: bool
@@ -66,37 +70,60 @@ class FastMRI(Reader):
         for path in find(source, (".h5",), "fastMRI files (.h5)"):
             split = split_of(path, source)
             try:
-                subject, size, coils = _inspect(path)
+                inside = _inspect(path)
                 geometry = _geometry(path)
             except UNREADABLE as error:
                 yield replace(unreadable(path, error), subject=path.stem, split=split)
                 continue
-            as_measured = self.undersampled and coils == 1
             yield SourceVolume(
                 path.stem,
-                subject,
+                inside.subject,
                 (path,),
-                partial(_as_measured if as_measured else self._slices, path, size),
+                partial(self._reading(inside.coils), path, inside.size),
                 geometry=geometry,
                 split=split,
-                shown=size if as_measured else None,
+                shown=inside.size if self.undersampled else None,
                 fastmri_crop=True,
-                in_place=path if self.keep_coils and coils > 1 else None,
+                notes=inside.notes,
+                in_place=path if self.keep_coils and inside.coils > 1 else None,
             )
 
-    def _slices(self, path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
-        with blaming(path), open_hdf5(path) as file:
-            kspace = file["kspace"]
-            coils = kspace.shape[1] if kspace.ndim == 4 and self.undersampled else 1
-            for index in range(kspace.shape[0]):
-                values = kspace[index]
-                found = measured(values)
-                note = check_target(found, index, coils, declared=_agrees(file, found))
-                images = _crop(centred_ifft2(values), size)
-                if images.ndim == 2:
-                    yield SourceSlice(images, note=note)
-                else:
-                    yield SourceSlice(root_sum_of_squares(images), note=note)
+    def _reading(self, coils: int) -> Callable[[Path, tuple[int, int]], Iterator[SourceSlice]]:
+        if not self.undersampled:
+            return _slices
+        return _as_measured if coils == 1 else _coils_as_measured
+
+
+def _slices(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
+    """Yield images of what is fully sampled."""
+    with blaming(path), open_hdf5(path) as file:
+        kspace = file["kspace"]
+        for index in range(kspace.shape[0]):
+            values = kspace[index]
+            if len(values) == 1 and values.ndim == 3:
+                values = _one_coil(values)
+            found = measured(values)
+            note = check_target(found, index, declared=_agrees(file, found))
+            images = _crop(centred_ifft2(values), size)
+            image = images if images.ndim == 2 else root_sum_of_squares(images)
+            yield SourceSlice(image, note=note)
+
+
+def _coils_as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
+    """Yield k-space of several coils and images as large; `size` is what the volume shows."""
+    with blaming(path), open_hdf5(path) as file:
+        kspace = file["kspace"]
+        for index in range(kspace.shape[0]):
+            values = kspace[index]
+            found = measured(values)
+            declared = _agrees(file, found)
+            yield SourceSlice(
+                root_sum_of_squares(centred_ifft2(values)),
+                kspace_coils=from_middle(values),
+                mask=corner_mask(found),
+                declared=declared,
+                note=judge(found, index, undersampled=True, declared=declared),
+            )
 
 
 def _as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
@@ -155,8 +182,24 @@ def _crop(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return images[..., row : row + size[0], column : column + size[1]]
 
 
-def _inspect(path: Path) -> tuple[str, tuple[int, int], int]:
-    """Check a file without reading its k-space; returns subject, image size (H, W) and coils."""
+class _Inside(NamedTuple):
+    """What a file tells without its k-space.
+
+    Attributes:
+        subject: pseudonym.
+        size: (H, W) of the images that are shown.
+        coils: number of them.
+        notes: what is odd.
+    """
+
+    subject: str
+    size: tuple[int, int]
+    coils: int
+    notes: tuple[str, ...]
+
+
+def _inspect(path: Path) -> _Inside:
+    """Check a file without reading its k-space."""
     with open_hdf5(path) as file:
         kspace = file.get("kspace")
         if not isinstance(kspace, h5py.Dataset):
@@ -167,11 +210,12 @@ def _inspect(path: Path) -> tuple[str, tuple[int, int], int]:
                 "or (S, coils, H, W)"
             )
         coils = kspace.shape[1] if kspace.ndim == 4 else 1
-        wanted = _recon_size(file)
+        wanted, notes = _recon_size(file, kspace.shape[-2:] if coils > 1 else None)
         patient = file.attrs.get("patient_id") or path.stem
         height, width = (min(pair) for pair in zip(wanted, kspace.shape[-2:], strict=True))
     subject = patient.decode() if isinstance(patient, bytes) else str(patient)
-    return subject, (height, width), coils
+    note = f"{path}: {notes}" if notes else ""
+    return _Inside(subject, (height, width), coils, (note,) if note else ())
 
 
 def _geometry(path: Path) -> Geometry | None:
@@ -191,18 +235,29 @@ def _geometry(path: Path) -> Geometry | None:
     return Geometry.of_spacing(spacing) if is_told else None
 
 
-def _recon_size(file: h5py.File) -> tuple[int, int]:
-    """Return (H, W) of the file's reconstruction, which the header tells where there is none.
+def _recon_size(file: h5py.File, stored: tuple[int, int] | None) -> tuple[tuple[int, int], str]:
+    """Find (H, W) of the file's reconstruction, which the header tells where there is none.
 
-    A header that is none of ISMRMRD (M4Raw has such) is a fault where the size is not known else.
+    Args:
+        file: open.
+        stored: (H, W) of k-space of several coils, which counts where the header is none of ISMRMRD
+            (M4Raw has such); None where that is a fault.
+
+    Returns:
+        The size, and what is odd about it, or an empty text.
     """
     description = [file[key].shape[-2:] for key in RECONSTRUCTIONS if key in file]
     if "ismrmrd_header" in file:
         try:
             description.append(parse_header(read_text(file, "ismrmrd_header")).recon.matrix[:2])
-        except IncompleteHeaderError:
-            if not description:
+        except IncompleteHeaderError as error:
+            if not description and stored is None:
                 raise
+            if not description and stored is not None:
+                return stored, (
+                    f"{error}, as M4Raw's: its images are taken to be as large as its k-space, "
+                    f"{stored[0]}x{stored[1]}"
+                )
     if not description:
         raise ValueError(f"neither ismrmrd_header nor {' nor '.join(RECONSTRUCTIONS)} is there")
-    return description[0]
+    return description[0], ""

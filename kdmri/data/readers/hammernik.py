@@ -15,11 +15,10 @@ from scipy.io.matlab import MatReadError, MatReadWarning
 
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import centred_ifft2, uncentred_kspace
+from kdmri.data.readers.coil_slices import Wanted, coil_slice
 from kdmri.data.readers.matlab5 import check_matlab5
 from kdmri.data.readers.naming import blaming, find, natural
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import check_target, measured
 from kdmri.errors import DataError
 
 EXPECTED = "case folders 1, 2, ... with rawdata1.mat and espirit1.mat, rawdata2.mat, ..."
@@ -40,7 +39,7 @@ class HammernikKnee(Reader):
 
     Attributes:
         keep_coils: give the coils' k-space and sensitivities too.
-        undersampled: refuse undersampled k-space for its number of coils, not as a target.
+        undersampled: give them of undersampled k-space, too, with its mask.
     """
 
     keep_coils: bool
@@ -89,13 +88,8 @@ class HammernikKnee(Reader):
                 f"of {rawdata.name} is {kspace.shape}"
             )
         with blaming(rawdata):
-            note = check_target(measured(kspace), 0, len(kspace) if self.undersampled else 1)
-        images = centred_ifft2(kspace)
-        image = (sensitivities.conj() * images).sum(axis=0)
-        if self.keep_coils:
-            yield SourceSlice(image, uncentred_kspace(images), sensitivities, note=note)
-        else:
-            yield SourceSlice(image, note=note)
+            wanted = Wanted(self.keep_coils, self.undersampled)
+            yield coil_slice(kspace, 0, wanted, sensitivities)
 
 
 def _published_split(case: str) -> str | None:

@@ -21,8 +21,8 @@ from kdmri.data.layout import (
     open_volume,
     reading,
 )
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import is_centred
 from kdmri.data.readers.naming import find, name_of, split_of
 from kdmri.errors import DataError
 
@@ -70,6 +70,13 @@ class LayoutFiles(Reader):
             yield SourceVolume(
                 name, subject, (path,), slices, geometry, split, scaled=not kspace_only
             )
+
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell whether a file has stored k-space."""
+        if volume.broken:
+            return False
+        with reading(volume.files[0]) as file:
+            return any(key.startswith(KSPACE) for key in file)
 
     def _inspect(self, path: Path) -> tuple[Volume, bool]:
         """Describe a file, and tell whether it holds nothing but k-space."""

@@ -1,4 +1,4 @@
-"""Plain .npy files: magnitude or complex images, or single-coil k-space."""
+"""Plain .npy files: magnitude or complex images, or k-space of one coil or several."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from kdmri.data.coils import from_middle
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.npy import open_npy
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
-from kdmri.data.readers.kspace import centred_ifft2, is_centred
-from kdmri.data.readers.naming import blaming, find, name_of, split_of
+from kdmri.data.readers.kspace import (
+    IN_PLANE,
+    centred_ifft2,
+    root_sum_of_squares,
+)
+from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import corner_mask, measured
+from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
 from kdmri.errors import ConfigurationError
 
 
@@ -22,23 +28,28 @@ class NumpyFiles(Reader):
 
     Attributes:
         axis: 0, 1 or 2, the slice axis of arrays with three axes; the others are rows and columns.
-        kspace: the files hold k-space, complex, of one coil; otherwise images. What was not
-            measured is exactly zero: what each slice's `mask` tells.
+            k-space of several coils has four: slices, coils, rows and columns.
+        kspace: the files hold k-space, complex; otherwise images. What was not measured is exactly
+            zero: what each slice's `mask` tells.
         centred: true: frequency zero of that k-space lies in the middle (N//2), and so does the
             image's origin, as in raw data; "kspace": the former alone, as in
             `fftshift(fft2(image))`; false: both lie at index 0.
+        keep_coils: give the k-space of several coils too, not their root sum of squares alone.
+        undersampled: give it, too, and of what is no target.
         nan: "zero" makes NaN of images 0, never of k-space; "refuse" refuses it.
     """
 
     axis: int
     kspace: bool
     centred: bool | str
+    keep_coils: bool = field(default=False, repr=False)
+    undersampled: bool = field(default=False, repr=False)
     nan: str = field(default="refuse", repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.axis, bool) or self.axis not in (0, 1, 2):
             raise ConfigurationError(f"format.axis={self.axis}: must be 0, 1 or 2")
-        check_flags(self, "kspace")
+        check_flags(self, "kspace", "keep_coils")
         if not isinstance(self.centred, bool) and self.centred != "kspace":
             raise ConfigurationError(f"format.centred={self.centred}: give true, kspace or false")
         if self.kspace and self.nan != "refuse":
@@ -61,9 +72,20 @@ class NumpyFiles(Reader):
                 split=split_of(path, source),
             )
 
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell whether a file is read as k-space, and has its type."""
+        try:
+            return self.kspace and open_npy(volume.files[0]).dtype.kind == "c"
+        except UNREADABLE:
+            return False
+
     def _slices(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path):
             array = self._open(path)
+            if array.ndim == 4:
+                for number, values in enumerate(array):
+                    yield self._coil_slice(np.asarray(values), number)
+                return
             slices = array[None] if array.ndim == 2 else np.moveaxis(array, self.axis, 0)
             for values in slices:
                 yield self._slice(np.asarray(values))
@@ -74,12 +96,32 @@ class NumpyFiles(Reader):
         if array.dtype.kind not in ("c" if self.kspace else "buifc"):
             wanted = "k-space must be complex" if self.kspace else "images must be numbers"
             raise ValueError(f"has type {array.dtype}; {wanted}")
-        if array.ndim not in (2, 3) or 0 in array.shape:
+        if array.ndim not in ((2, 3, 4) if self.kspace else (2, 3)) or 0 in array.shape:
             raise ValueError(
-                f"has shape {array.shape}; it must have two or three axes (Calgary-Campinas "
-                "k-space is read with format=calgary)"
+                f"has shape {array.shape}; it must have two or three axes, or four as k-space of "
+                "several coils (S, coils, H, W) with format.kspace=true (Calgary-Campinas k-space "
+                "is read with format=calgary)"
+            )
+        if array.ndim == 4 and self.axis != 0:
+            raise ValueError(
+                f"has shape {array.shape}; k-space of several coils is (S, coils, H, W): leave "
+                "format.axis at 0"
             )
         return array
+
+    def _coil_slice(self, values: np.ndarray, number: int) -> SourceSlice:
+        """Make a slice of k-space of several coils (coils, H, W)."""
+        self._check_origin(np.linalg.norm(values, axis=0))
+        found = measured(values, bool(self.centred))
+        note = judge(found, number, self.undersampled)
+        image = root_sum_of_squares(self._image(values))
+        if not (self.keep_coils or self.undersampled):
+            return SourceSlice(image, note=note)
+        kspace = from_middle(values) if self.centred is True else values
+        if self.centred == "kspace":
+            kspace = np.fft.ifftshift(values, IN_PLANE)
+        mask = corner_mask(found) if self.undersampled else None
+        return SourceSlice(image, kspace_coils=kspace.astype(np.complex64), mask=mask, note=note)
 
     def _slice(self, values: np.ndarray) -> SourceSlice:
         image = self._image(values)
@@ -103,6 +145,6 @@ class NumpyFiles(Reader):
         if self.kspace and self.centred is True:
             values = centred_ifft2(values)
         elif self.kspace:
-            shifted = np.fft.ifftshift(values) if self.centred else values
+            shifted = np.fft.ifftshift(values, IN_PLANE) if self.centred else values
             values = np.fft.ifft2(shifted, norm="ortho")
         return values.astype(np.complex64 if np.iscomplexobj(values) else np.float32)

@@ -21,7 +21,7 @@ class Space(NamedTuple):
 
 
 class IncompleteHeaderError(ValueError):
-    """XML that lacks what an ISMRMRD header has to tell."""
+    """No XML, or XML that lacks what an ISMRMRD header has to tell."""
 
 
 class Encoding(NamedTuple):
@@ -33,6 +33,7 @@ class Encoding(NamedTuple):
         recon: what is meant to be shown.
         centre: y and z step of frequency zero; None where the header does not say.
         counts: how many values a counter such as "contrast" or "repetition" takes.
+        noise_bandwidth: power that the receiver's filter leaves of white noise, 1 where unknown.
     """
 
     trajectory: str
@@ -40,6 +41,7 @@ class Encoding(NamedTuple):
     recon: Space
     centre: tuple[int | None, int | None]
     counts: dict[str, int]
+    noise_bandwidth: float = 1.0
 
 
 def parse_header(xml: bytes | str) -> Encoding:
@@ -48,8 +50,8 @@ def parse_header(xml: bytes | str) -> Encoding:
     Nothing about the patient or the site is read.
 
     Raises:
-        IncompleteHeaderError: it has no encoding, or lacks a part of it.
-        ValueError: no XML in UTF-8, or with a document type: none is needed, and its entities could
+        IncompleteHeaderError: no XML in UTF-8, or it has no encoding, or lacks a part of it.
+        ValueError: it has a document type: none is needed, and its entities could
             read files or fill the memory.
     """
     if not isinstance(xml, str | bytes):
@@ -60,7 +62,7 @@ def parse_header(xml: bytes | str) -> Encoding:
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise ValueError(f"its XML header is damaged ({error})") from error
+        raise IncompleteHeaderError(f"its XML header is damaged ({error})") from error
     encoding = root.find("{*}encoding")
     if encoding is None:
         raise IncompleteHeaderError("its XML header has no `encoding`")
@@ -77,6 +79,7 @@ def parse_header(xml: bytes | str) -> Encoding:
             _limit(limits.get("kspace_encoding_step_2"), "center"),
         ),
         counts={name: (_limit(limits[name], "maximum") or 0) + 1 for name in limits},
+        noise_bandwidth=_noise_bandwidth(root),
     )
 
 
@@ -120,6 +123,12 @@ def _text(encoding: ElementTree.Element, place: str) -> str:
     if text is None:
         raise IncompleteHeaderError(f"its XML header has no encoding/{place}")
     return text.strip()
+
+
+def _noise_bandwidth(root: ElementTree.Element) -> float:
+    text = root.findtext("{*}acquisitionSystemInformation/{*}relativeReceiverNoiseBandwidth")
+    value = float(text) if text else 1.0
+    return value if 0 < value <= 1 else 1.0
 
 
 def _limit(limit: ElementTree.Element | None, name: str) -> int | None:

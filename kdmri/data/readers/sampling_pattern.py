@@ -103,15 +103,12 @@ def fault(found: Measured, exact: bool = False, declared: bool = False) -> str |
     return None if found.samples[height // 2, width // 2] else NO_CENTRE
 
 
-def check_target(
-    found: Measured, number: int, coils: int = 1, exact: bool = False, declared: bool = False
-) -> str:
+def check_target(found: Measured, number: int, exact: bool = False, declared: bool = False) -> str:
     """See that a target can be made of a slice of k-space.
 
     Args:
         found: what was measured of it.
         number: of the slice.
-        coils: how many there are, of a reader that was asked for undersampled k-space.
         exact: as for `fault`.
         declared: as for `fault`.
 
@@ -124,13 +121,34 @@ def check_target(
     reason = fault(found, exact, declared)
     if reason is None:
         return zero_filling(found) or ""
-    if reason == NO_TARGET and coils > 1:
-        reason = (
-            f"its k-space is undersampled and of {coils} coils: a magnitude image combined from "
-            "them has no k-space with that mask, so no network for one coil can be consistent with "
-            "it"
-        )
     raise ValueError(f"{reason} (slice {number})")
+
+
+def judge(
+    found: Measured,
+    number: int,
+    undersampled: bool,
+    exact: bool = False,
+    declared: bool = False,
+) -> str | None:
+    """Check the same, unless undersampled k-space was asked for.
+
+    Args:
+        found: what was measured of a slice.
+        number: of the slice.
+        undersampled: whether a slice that is no target is wanted, too.
+        exact: as for `fault`.
+        declared: as for `fault`.
+
+    Returns:
+        As for `check_target`; None for a slice that is undersampled.
+
+    Raises:
+        ValueError: no target can be made of it, or no image at all; says why.
+    """
+    if undersampled and fault(found, exact, declared) == NO_TARGET:
+        return None
+    return check_target(found, number, exact, declared)
 
 
 def by_chance(missing: np.ndarray, among: int, share: float = CHANCE) -> bool:
@@ -144,6 +162,22 @@ def by_chance(missing: np.ndarray, among: int, share: float = CHANCE) -> bool:
     if int(missing.sum()) > share * among:
         return False
     return not any(_has_run(missing, axis) for axis in (0, 1))
+
+
+def differ(one: Measured, other: Measured, exact: bool) -> bool:
+    """Tell whether two slices were sampled otherwise.
+
+    Args:
+        one: what was measured of it.
+        other: what was measured of it.
+        exact: samples are zero where nothing was measured, and nowhere else. In k-space of images
+            what is weak at the edges is zero as well: only holes count, which the other has not.
+    """
+    missing = []
+    for found, beside in ((one, other), (other, one)):
+        inside, bordering = _holes(found)
+        missing.append(beside.sure & (~found.samples if exact else inside | bordering))
+    return not by_chance(missing[0] | missing[1], int(one.samples.sum()))
 
 
 def zero_filling(found: Measured) -> str | None:

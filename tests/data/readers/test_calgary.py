@@ -189,3 +189,25 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, images: np.ndarray)
 def test_option_is_checked() -> None:
     with pytest.raises(ConfigurationError, match=r"format\.keep_coils=2: must be true or false"):
         Calgary(keep_coils=2)  # type: ignore[arg-type]
+
+
+def test_undersampled_channels_come_with_their_mask(tmp_path: Path, images: np.ndarray) -> None:
+    """Test files of the challenge: a Poisson disc within the acquired 85 % of the columns."""
+    plain = np.fft.fft2(images[:, None] * sensitivities(12, (48, 40)))
+    mask = np.random.default_rng(0).random((48, 40)) < 0.3
+    mask[20:28, 16:24] = True
+    mask[:, 34:] = False
+    save_channels(tmp_path / "e1.h5", np.fft.fftshift(plain, (-2, -1)) * mask)
+    for keep_coils in (False, True):
+        (volume,) = Calgary(keep_coils).volumes(tmp_path)
+        with pytest.raises(DataError, match=r"e1\.h5: its k-space is undersampled"):
+            next(volume.slices())
+    (volume,) = Calgary(False, undersampled=True).volumes(tmp_path)
+    for item, kspace in zip(volume.slices(), plain, strict=True):
+        assert item.note is None
+        assert item.kspace_coils is not None
+        np.testing.assert_array_equal(np.fft.fftshift(item.mask), mask)
+        expected = kspace / np.sqrt(48 * 40) * np.fft.ifftshift(mask)
+        np.testing.assert_allclose(item.kspace_coils, expected, atol=1e-5)
+        zero_filled = np.linalg.norm(np.fft.ifft2(expected, norm="ortho"), axis=0)
+        np.testing.assert_allclose(item.image, zero_filled, atol=1e-5)

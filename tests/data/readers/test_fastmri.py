@@ -107,6 +107,24 @@ def test_single_coil_gives_the_complex_image(
             np.testing.assert_allclose(np.abs(found), file["reconstruction_esc"], atol=1e-6)
 
 
+@pytest.mark.parametrize("undersampled", [False, True])
+def test_one_coil_with_an_axis_of_its_own_is_a_single_coil(
+    tmp_path: Path, anatomy: np.ndarray, undersampled: bool
+) -> None:
+    """Files of other projects in this layout: prepare and reconstruct take the complex image."""
+    images = oversampled(anatomy)
+    path = write(tmp_path / "a.h5", images)
+    with h5py.File(path, "a") as file:
+        kspace = file["kspace"][...]
+        del file["kspace"]
+        file["kspace"] = kspace[:, None]
+    (volume,) = FastMRI(keep_coils=True, undersampled=undersampled).volumes(tmp_path)
+    for item, image in zip(volume.slices(), images, strict=True):
+        assert item.kspace_coils is None
+        shown = item.image[volume.window(item.image.shape)]
+        np.testing.assert_allclose(shown, centre(image), atol=1e-6)
+
+
 def test_several_coils_give_their_root_sum_of_squares(tmp_path: Path, anatomy: np.ndarray) -> None:
     images = oversampled(anatomy)
     path = write(tmp_path / "multicoil_val" / "file1000002.h5", images, coils=4)
@@ -275,6 +293,59 @@ def test_crop_is_that_of_the_files_own_reconstruction(
             assert item.image.shape == (size[0], 40)
             shown = item.image[measured.window(item.image.shape)]
             np.testing.assert_allclose(np.abs(shown), image, atol=1e-6)
+        return
+    for item, image in zip(measured.slices(), expected, strict=True):
+        np.testing.assert_allclose(item.image[measured.window((96, 40))], image, atol=1e-6)
+        assert item.kspace_coils is not None
+        images_of_coils = np.fft.ifft2(item.kspace_coils, norm="ortho")
+        found = np.linalg.norm(images_of_coils, axis=0)
+        np.testing.assert_allclose(found, item.image, atol=1e-6)
+        assert (item.mask == 1).all()  # type: ignore[union-attr]
+        assert item.note == ""
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_undersampled_file_of_several_coils_as_it_was_measured(
+    tmp_path: Path, anatomy: np.ndarray, key: bool
+) -> None:
+    images = oversampled(anatomy)
+    columns = RANDOM & (np.arange(40) < 38)  # the header's limits: two are padding
+    path = with_columns(
+        write(tmp_path / "multicoil_test" / "a.h5", images, 3), columns, RANDOM if key else None
+    )
+    (volume,) = FastMRI(False, undersampled=True).volumes(path)
+    assert (volume.shown, volume.in_place) == ((48, 32), None)
+    maps = sensitivities(3, (96, 40))
+    for item, image in zip(volume.slices(), images, strict=True):
+        assert item.kspace_coils is not None
+        assert item.mask is not None
+        assert item.kspace_coils.dtype == np.complex64
+        assert item.note is None
+        np.testing.assert_array_equal(np.fft.fftshift(item.mask), np.tile(columns, (96, 1)))
+        whole = np.fft.fft2(maps * image, norm="ortho")
+        np.testing.assert_allclose(item.kspace_coils, whole * item.mask, atol=1e-5)
+        assert not item.kspace_coils[:, item.mask == 0].any(), "exactly zero"
+
+
+@pytest.mark.parametrize("header", ["<ismrmrdHeader><a>1</a></ismrmrdHeader>", "no XML at all"])
+def test_files_of_m4raw_tell_their_size_by_their_kspace(
+    tmp_path: Path, anatomy: np.ndarray, header: str
+) -> None:
+    images = oversampled(anatomy)
+    path = write(tmp_path / "a.h5", images, 2, header=header, reconstruction=False)
+    columns = (np.arange(40) >= 5) & (np.arange(40) < 35)
+    with_columns(path, columns)
+    (volume,) = FastMRI(keep_coils=True).volumes(tmp_path)
+    assert volume.in_place == path
+    (note,) = volume.notes
+    assert "a.h5: its XML header" in note
+    assert "as large as its k-space, 96x40" in note
+    item = next(volume.slices())
+    assert item.image.shape == (96, 40)
+    maps = sensitivities(2, (96, 40))
+    masked = centred_fft2(maps * images[0]) * columns
+    expected = np.linalg.norm(np.fft.ifft2(masked, norm="ortho"), axis=0)
+    np.testing.assert_allclose(item.image, np.fft.fftshift(expected), atol=1e-6)
 
 
 def test_crop_is_that_of_the_fastmri_package(tmp_path: Path, anatomy: np.ndarray) -> None:

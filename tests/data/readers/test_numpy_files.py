@@ -14,7 +14,7 @@ from kdmri.data.simulation import Simulation
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.prepare.writing import Form, write_prepared
 from tests.conftest import ROOT
-from tests.data.readers.coils import centred_fft2, phased, truncate
+from tests.data.readers.coils import centred_fft2, phased, sensitivities, truncate
 
 IMAGES = NumpyFiles(axis=0, kspace=False, centred=True)
 
@@ -362,3 +362,51 @@ def test_zero_frequency_elsewhere_than_told_is_seen(
     description, _ = prepared(tmp_path, centred=centred)
     right = "give false" if centred else "give true or kspace"
     assert f"format.centred={str(centred).lower()} has the zero frequency; {right}" in description
+
+
+@pytest.mark.parametrize("centred", [True, "kspace", False])
+def test_kspace_of_several_coils_has_four_axes(
+    tmp_path: Path, anatomy: np.ndarray, centred: bool | str
+) -> None:
+    images = phased(anatomy, slice(10, 13))
+    coils = (images[:, None] * sensitivities(3, (48, 40))).astype(np.complex64)
+    plain = np.fft.fft2(coils, norm="ortho").astype(np.complex64)
+    shifted = np.fft.fftshift(plain, (-2, -1))
+    stored = {True: centred_fft2(coils), "kspace": shifted, False: plain}[centred]
+    np.save(tmp_path / "a.npy", stored)
+    for options in ({}, {"keep_coils": True}, {"undersampled": True}):
+        (volume,) = NumpyFiles(0, True, centred, **options).volumes(tmp_path)
+        for item, image, kspace in zip(volume.slices(), images, plain, strict=True):
+            np.testing.assert_allclose(item.image, np.abs(image), atol=1e-5)
+            assert item.note == ""
+            assert (item.kspace_coils is None) == (not options)
+            assert (item.mask is None) == ("undersampled" not in options)
+            if item.kspace_coils is not None:
+                np.testing.assert_allclose(item.kspace_coils, kspace, atol=1e-4)
+    chosen = [0, 1, 2, 5, 9, 46, 47]
+    rows = np.isin((np.arange(48) - (24 if centred else 0)) % 48, chosen)[:, None]
+    np.save(tmp_path / "a.npy", stored * rows)
+    (volume,) = NumpyFiles(0, True, centred, keep_coils=True).volumes(tmp_path)
+    with pytest.raises(DataError, match=r"a\.npy: its k-space is undersampled"):
+        next(volume.slices())
+    (volume,) = NumpyFiles(0, True, centred, undersampled=True).volumes(tmp_path)
+    item = next(volume.slices())
+    expected = rows if centred is False else np.fft.ifftshift(rows, 0)
+    np.testing.assert_array_equal(item.mask, np.tile(expected, (1, 40)))
+    assert item.kspace_coils is not None
+    np.testing.assert_allclose(item.kspace_coils, plain[0] * expected, atol=1e-4)
+
+
+def test_four_axes_are_of_kspace_alone_with_slices_first(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((2, 3, 8, 8), np.complex64))
+    for options, message in (
+        ((0, False, True), r"format\.kspace=true"),
+        ((1, True, True), r"leave format\.axis at 0"),
+    ):
+        (volume,) = NumpyFiles(*options).volumes(tmp_path)  # type: ignore[arg-type]
+        with pytest.raises(DataError, match=message):
+            next(volume.slices())
+    np.save(tmp_path / "a.npy", np.ones((2, 0, 8, 8), np.complex64))
+    (volume,) = NumpyFiles(0, True, True).volumes(tmp_path)
+    with pytest.raises(DataError, match=r"has shape \(2, 0, 8, 8\)"):
+        next(volume.slices())
