@@ -60,7 +60,8 @@ def card(
 ## Inputs
 {inputs}
 
-B, {coils}H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, the zero
+B, {coils}H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, \
+the zero
 frequency at index (0, 0).
 
 ## Output
@@ -92,8 +93,8 @@ def _scaling(several_coils: bool) -> str:
     if several_coils:
         return f"In training {SCALING_OF_COILS}. Divide input by that, multiply the output by it."
     return (
-        f"In training {SCALING}. Divide input by that of the volume (or of its zero-filled images),\n"
-        "multiply the output by it."
+        f"In training {SCALING}. Divide input by that of the volume (or of its zero-filled "
+        "images),\nmultiply the output by it."
     )
 
 

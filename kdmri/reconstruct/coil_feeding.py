@@ -107,12 +107,12 @@ class CoilFeed:
                 f"a trial: fully sampled slices are undersampled here ({sampling}); {coils}; "
                 "compared with the combined images"
             )
-        mask = self._given_mask()
+        mask, grid = self._given_mask(), self.survey.acquired
         told = "detected" if mask is None else "given"
-        known = self.survey.acquired * (1 if mask is None else mask)
+        samples = self.survey.samples if mask is None else int((grid * mask).sum())
         return (
-            f"undersampled k-space as it is, mask {told}: {int(known.sum()):,} of {known.size:,} "
-            f"samples ({known.size / known.sum():.2f}x); {coils}"
+            f"undersampled k-space as it is, mask {told}: {samples:,} of {grid.size:,} samples "
+            f"({grid.size / samples:.2f}x); {coils}"
         )
 
     def batches(self, size: int, device: torch.device) -> Iterator[Batch]:
@@ -137,10 +137,10 @@ class CoilFeed:
         window = replace(self.volume, shown=self.survey.shown).window(self.survey.size)
         return images[(..., *window)]
 
-    def measured(self) -> "CoilFeed":
-        """Find scale and largest magnitude, from a pass over all slices."""
+    def measured(self, size: int, device: torch.device) -> "CoilFeed":
+        """Find scale and largest magnitude, from a pass over all slices, `size` at a time."""
         scale = largest = 0.0
-        for chunk in self._chunks(1, torch.device("cpu")):
+        for chunk in self._chunks(size, device):
             scale = max(scale, centre_scale(chunk.reference, self.centre))
             if self.survey.is_full:
                 images = combine(ifft2(chunk.kspace), self._sensitivities(chunk))
@@ -177,8 +177,8 @@ class CoilFeed:
             found = estimated(chunk.reference, self.centre, self.estimate, self.volume.files[0])
             if self.survey.count * 8 * int(np.prod(found.shape[1:])) > KEPT_BYTES:
                 return found
-            self._kept.update(zip(numbers, found, strict=True))
-        return torch.stack([self._kept[number].to(chunk.kspace.device) for number in numbers])
+            self._kept.update(zip(numbers, found.cpu(), strict=True))
+        return torch.stack([self._kept[number] for number in numbers]).to(chunk.kspace.device)
 
     def _chunks(self, size: int, device: torch.device) -> Iterator[Chunk]:
         items, given, number = checked(self.volume), self._given_mask(), 0
@@ -221,7 +221,13 @@ class CoilFeed:
 
 
 def feed_coils(
-    volume: SourceVolume, trained: Trained, estimate: Estimate, padded: Size | None, index: int
+    volume: SourceVolume,
+    trained: Trained,
+    estimate: Estimate,
+    padded: Size | None,
+    index: int,
+    batch_size: int = 1,
+    device: torch.device | str = "cpu",
 ) -> CoilFeed:
     """Survey a volume of several coils, find its scale as in training, and check it.
 
@@ -231,6 +237,8 @@ def feed_coils(
         estimate: of sensitivities.
         padded: refused: k-space is taken as it was acquired.
         index: of the volume, for metrics.
+        batch_size: slices whose sensitivities are estimated together.
+        device: where they are.
 
     Raises:
         DataError: the network cannot take it; says why and what to do.
@@ -250,7 +258,7 @@ def feed_coils(
             f"{file}: mask={trained.task.describe(found.size)} names samples that are zero in this "
             "file"
         )
-    return one.measured()
+    return one.measured(batch_size, torch.device(device))
 
 
 def estimated(kspace: Tensor, centre: Size, estimate: Estimate, file: Path) -> Tensor:

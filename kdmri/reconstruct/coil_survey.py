@@ -30,6 +30,7 @@ class CoilSurvey:
         shown: (H, W) of its images as they are shown.
         coils: number of them.
         count: number of slices.
+        samples: that were measured of a slice, their mean over those that are not empty.
         acquired: 1 where any slice was measured, uint8 (H, W), zero frequency at the corner.
         reference: 1 where every slice that is not empty was measured, calibration lines included,
             uint8 (H, W).
@@ -42,6 +43,7 @@ class CoilSurvey:
     shown: Size
     coils: int
     count: int
+    samples: int
     acquired: np.ndarray
     reference: np.ndarray
     is_full: bool
@@ -61,13 +63,14 @@ def survey_coils(volume: SourceVolume) -> CoilSurvey:
     first: SourceSlice | None = None
     acquired: np.ndarray | None = None
     reference: np.ndarray | None = None
-    aliased, notes, count = False, dict[str, None](), 0
+    aliased, notes, count, numbers = False, dict[str, None](), 0, []
     for number, item in enumerate(checked(volume)):
         first, count = first or item, count + 1
         coils_of(item, first, number, file)
         samples = sampled(item)
         if not samples.any():
             continue
+        numbers.append(int(samples.sum()))
         aliased |= _is_aliased(item, samples, number, file, notes)
         known = samples if item.calibration is None else samples | _any_coil(item.calibration)
         acquired = samples if acquired is None else acquired | samples
@@ -86,6 +89,7 @@ def survey_coils(volume: SourceVolume) -> CoilSurvey:
         shown=volume.shown or first.image.shape,
         coils=len(first.kspace_coils),
         count=count,
+        samples=round(sum(numbers) / len(numbers)),
         acquired=acquired.astype(np.uint8),
         reference=reference.astype(np.uint8),
         is_full=not aliased,

@@ -72,7 +72,7 @@ def reconstruct_volumes(
             with opened(target, reader, facts) as begin:
                 for volume in target.volumes:
                     index += 1
-                    one = _fed(volume, trained, padded, index)
+                    one = _fed(volume, trained, padded, index, batch_size, device)
                     write = begin(Result(volume, one.scale, one.count, one.size))
                     _volume(one, write, batch_size, device, progress, part)
                     for description in one.notes(reader.raw):
@@ -90,12 +90,17 @@ def reconstruct_volumes(
 @all_digits()
 @torch.inference_mode()
 def _fed(
-    volume: SourceVolume, trained: Trained, padded: tuple[int, int] | None, index: int
+    volume: SourceVolume,
+    trained: Trained,
+    padded: tuple[int, int] | None,
+    index: int,
+    batch_size: int,
+    device: torch.device,
 ) -> Feed | CoilFeed:
     """Look at a volume, of several coils where the network and the volume are."""
     first = next(checked(volume), None) if trained.estimate is not None else None
     if trained.estimate is not None and first is not None and first.kspace_coils is not None:
-        return feed_coils(volume, trained, trained.estimate, padded, index)
+        return feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
     return feed(volume, survey(volume), trained, padded, index)
 
 
