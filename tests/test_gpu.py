@@ -11,17 +11,20 @@ import pytest
 import torch
 from hydra import compose
 
-from kdmri.data.batch import Slice
-from kdmri.data.masks import GaussianLines
+from kdmri.data.batch import Coils, Slice
+from kdmri.data.masks import EquispacedLines, GaussianLines
 from kdmri.distillation import AttentionTransfer, FitNets
 from kdmri.models import DCCNN, UNet, build_network, network_settings
-from kdmri.physics import CartesianUndersampling
+from kdmri.physics import CartesianUndersampling, Espirit, Measurement, fft2, ifft2
+from kdmri.physics.coils import combine
+from kdmri.physics.sense import conjugate_gradient_sense
 from kdmri.training import Distillation, StudentFriendly, Supervised
 from kdmri.training.base import TrainingMethod
 from kdmri.training.captured import Capture
 from kdmri.training.distillation import LossWeights
 from kdmri.training.muon import Muon
-from tests.conftest import Result, command
+from tests.conftest import TINY, Result, command
+from tests.data.readers.coils import phased, sensitivities
 from tests.distillation.test_losses import ALL, build, features
 from tests.killing import as_user, finish, kill_after_first_save, weights_of
 from tests.test_train import STAGES
@@ -284,3 +287,48 @@ def test_benchmark_measures_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     out = command(tmp_path, "-m", "kdmri.benchmark", *words, "size=[48,40]", "slices=4")
     assert torch.cuda.get_device_name() in out
     assert "kd step, uncaptured" in out
+
+
+def test_several_coils_are_those_of_the_cpu(anatomy: np.ndarray) -> None:
+    image = torch.from_numpy(phased(anatomy, slice(10, 13)))[:, None]
+    maps = torch.from_numpy(sensitivities(6, (48, 40)))
+    kspace = fft2(maps * image)
+    estimate = Espirit(calibration=24, kernel=6, threshold=0.02, crop=0.8)
+    network = DCCNN(cascades=2, depth=3, width=8, channels=2)
+    task = CartesianUndersampling(EquispacedLines(3, axis=1, centre_fraction=0.3), masks=20)
+    found = []
+    for device in (torch.device("cpu"), torch.device("cuda")):
+        own = estimate(kspace.to(device), (24, 12))
+        target = combine(ifft2(kspace.to(device)), own)
+        number, names = torch.arange(3, device=device), torch.zeros(3, 1, dtype=torch.int64)
+        given = Slice(
+            torch.cat((target.real, target.imag), dim=1),
+            kspace.to(device),
+            torch.ones(3, device=device),
+            *(number, number, 0 * number),
+            coils=Coils(own, torch.ones(3, 1, 48, 40).to(device), names, (32, 32)),
+        )
+        torch.manual_seed(0)
+        batch = task.training_batch(given)
+        output = network.to(device)(*batch.inputs)
+        with torch.autocast(device.type, torch.bfloat16):
+            half = network(*batch.inputs)
+        assert half.dtype == torch.float32
+        measured = (batch.kspace, batch.mask, own)
+        imposed = Measurement(*measured).impose(batch.target)
+        sense = conjugate_gradient_sense(*measured, regularisation=0.01)
+        values = (batch.image, output, imposed, sense, (own.conj() * target).abs())
+        found.append([value.detach().cpu() for value in values])
+        torch.testing.assert_close(half.cpu(), output.detach().cpu(), atol=0.05, rtol=0)
+    for mine, its in zip(*found, strict=True):
+        torch.testing.assert_close(its, mine, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_stages_of_several_coils_are_captured(run: Run, precision: str) -> None:
+    slabs = "dataset.build.slabs=[[train,1],[test,1],[validation,1]]"
+    words = ("dataset=mni_multicoil", "dataset.build.size=[48,40]", "dataset.build.coils=4", slabs)
+    settings = ("augmentation=coils", "dataset.mask.centre_fraction=0.3", "trainer=gpu")
+    result = run("train.py", *TINY[:2], *words, *settings, f"trainer.precision={precision}")
+    assert result.code == 0, result.err
+    assert result.out.count("training steps are replayed from CUDA graphs") >= 4

@@ -120,3 +120,15 @@ def test_killed_training_goes_on_bit_for_bit(tmp_path: Path, coils: Path) -> Non
     resumed, straight = (weights_of(folder / below) for folder in (cut, whole))
     for key, value in resumed.items():
         assert torch.equal(value, straight[key]), key
+
+
+@pytest.mark.usefixtures("coils")
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    words = ("stage=student", "batch_size=3", "+optimizer.eps=0.01", "evaluation.baselines=[]")
+    below = tmp_path / "experiments" / "coils" / "acc_4x"
+    for name, trainer in (("one", ()), ("two", ("trainer=ddp", "trainer.accelerator=cpu"))):
+        args = [sys.executable, str(ROOT / "train.py"), *OWN, *words, *trainer, f"name={name}"]
+        finish({"args": args, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}})
+    one, two = (weights_of(next(below.glob(f"{name}_student*"))) for name in ("one", "two"))
+    for key, value in two.items():
+        torch.testing.assert_close(value, one[key], rtol=1e-4, atol=1e-6)
