@@ -118,11 +118,12 @@ def estimate_sensitivities(
     if min(centre) < kernel or centre[0] > size[0] or centre[1] > size[1]:
         raise ValueError(
             f"sensitivities cannot be estimated: the fully sampled centre of k-space is "
-            f"{centre[0]}x{centre[1]} of {size[0]}x{size[1]} samples, and {kernel}x{kernel} are the "
-            "least"
+            f"{centre[0]}x{centre[1]} of {size[0]}x{size[1]} samples, and {kernel}x{kernel} are "
+            "the least"
         )
     region = _centre(kspace, centre)
-    samples = _operator(_signal_space(_patches(region, kernel), threshold), len(kspace[0]), kernel)
+    space = _signal_space(_patches(region, kernel), threshold)
+    samples = _operator(space, kspace.shape[1], kernel)
     grid = min(size[0], GRID), min(size[1], GRID)
     vectors, values = _eigenvectors(_on_grid(samples, grid), _principal(region))
     return _interpolated(vectors, values, grid, size, crop)
