@@ -133,6 +133,10 @@ class Batch(NamedTuple):
         }
         return Batch(**taken, coils=None if self.coils is None else self.coils.select(items))
 
+    def counted(self) -> int:
+        """Return the number of the items that count; where all do, no device is asked."""
+        return len(self.volume) if self.counts is None else int(self.counts.sum())
+
     @property
     def items(self) -> Tensor:
         """Number of the items that count, float32 ()."""

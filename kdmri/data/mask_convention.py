@@ -37,6 +37,8 @@ def is_centred(kspace: np.ndarray) -> bool | None:
         Whether it is strong around N//2, or around index 0; None where it is around neither.
     """
     energy = np.abs(kspace).astype(np.float64) ** 2
+    if not np.isfinite(energy).all():
+        return None  # what is wrong is said when slices are checked
     reach = [max(1, n // 8) for n in energy.shape]
     around = []
     for centre in ((0, 0), (energy.shape[0] // 2, energy.shape[1] // 2)):

@@ -51,6 +51,7 @@ CHECKS: Kinds = {
     ),
     "seed": whole(0),
     "processes": COUNT,
+    "coils": or_null(COUNT),
     "simulation.snr": or_null(number(above=0)),
 }
 """Which values are allowed, by key."""
@@ -100,9 +101,27 @@ def run(config: DictConfig) -> int:
             highlight=False,
             soft_wrap=True,
         )
+    _tell_coils(config.coils, done)
     if config.store_undersampled:
         _store_undersampled(config, preparation.folder)
     return failed
+
+
+def _tell_coils(count: int | None, done: list[Outcome]) -> None:
+    """Say how much of the energy virtual coils keep."""
+    if count is None:
+        return
+    found = [o.entry.coils for o in done if o.entry and o.entry.coils]
+    shares = [coils["energy"] for coils in found] or [1.0]
+    several = sorted({int(coils["acquired"]) for coils in found})
+    console().print(
+        f"coils={count}: {len(found)} volumes of {', '.join(map(str, several)) or 'more'} coils "
+        f"are compressed to {count} virtual ones, which keep {min(shares):.2%} to "
+        f"{max(shares):.2%} of their energy; {sum(o.entry is not None for o in done) - len(found)} "
+        "had no more",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def tell_subjects(planned: Plan) -> Iterator[str]:
@@ -174,6 +193,7 @@ def _preparation(config: DictConfig) -> Preparation:
         form=Form(
             image_size=None if size is None else (int(size[0]), int(size[1])),
             simulation=Simulation(config.simulation.phase, config.simulation.snr, config.seed),
+            coils=config.coils,
         ),
         ratios=None if ratios is None else {str(k): float(v) for k, v in ratios.items()},
         seed=config.seed,

@@ -40,6 +40,8 @@ class Entry:
             unknown, and in manifests of earlier versions.
         notes: what the user should know of it, sentences.
         rules: `RULES` of the version that wrote it; manifests of earlier versions have none.
+        coils: how many were `acquired` and are `virtual` now, and the share of `energy` that these
+            keep; None where they were not compressed.
     """
 
     file: str
@@ -53,6 +55,7 @@ class Entry:
     affine: list[list[float]] | None = None
     notes: list[str] = field(default_factory=list)
     rules: int = 1
+    coils: dict[str, float] | None = None
 
 
 @dataclass

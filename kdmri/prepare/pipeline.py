@@ -60,6 +60,7 @@ class Preparation:
         """All that the written files depend on, as plain values."""
         return {
             **_later_options(self.reader),
+            **({} if self.form.coils is None else {"coils": self.form.coils}),
             "reader": repr(self.reader),
             "image_size": None if self.form.image_size is None else list(self.form.image_size),
             "simulation": repr(self.form.simulation),

@@ -17,6 +17,7 @@ from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, 
 from kdmri.data.readers.slices import checked
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
+from kdmri.prepare.compression import CoilEnergy, Compression, check_coils, copied
 from kdmri.prepare.manifest import RULES, Entry, fingerprint
 
 Size = tuple[int, int]
@@ -32,10 +33,12 @@ class Form:
     Attributes:
         image_size: (H, W) that slices are cropped or padded to at their centre; None keeps them.
         simulation: phase and noise for magnitude sources.
+        coils: number of virtual coils that k-space of more coils is compressed to; None keeps them.
     """
 
     image_size: Size | None
     simulation: Simulation
+    coils: int | None = None
 
 
 def write_prepared(
@@ -48,9 +51,12 @@ def write_prepared(
             several sizes.
         KdmriError: the file cannot be written.
     """
+    if form.coils is not None:
+        volume = copied(volume)
     surveyed = _survey(volume)
     scale, held = surveyed.largest, surveyed.held
     _check_form(volume, held, form)
+    compression = None if form.coils is None else surveyed.coils.compression(form.coils)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
     geometry = volume.geometry
@@ -62,9 +68,11 @@ def write_prepared(
         **geometry_attributes(geometry),
         **({SAMPLING: FULL} if surveyed.judged else {}),
         **({KSPACE_FILE: str(volume.in_place.resolve())} if volume.in_place else {}),
+        **({} if compression is None else {"compressed_from": compression.matrix.shape[1]}),
     }
     slices = held if held is not None else checked(volume)
-    shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(slices))
+    combined = slices if compression is None else (_compressed(s, compression) for s in slices)
+    shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(combined))
     shape = write_slices(folder / relative, shaped, attributes)
     return Entry(
         file=relative,
@@ -78,6 +86,13 @@ def write_prepared(
         nan=surveyed.nan,
         notes=surveyed.notes,
         rules=RULES,
+        coils=None
+        if compression is None
+        else {
+            "acquired": compression.matrix.shape[1],
+            "virtual": compression.matrix.shape[0],
+            "energy": compression.energy,
+        },
     )
 
 
@@ -85,6 +100,8 @@ def _check_form(volume: SourceVolume, held: list[SourceSlice] | None, form: Form
     """See that k-space of several coils is kept as it was acquired."""
     first = held[0] if held else next(iter(checked(volume)))
     has_coils = volume.in_place is not None or first.kspace_coils is not None
+    if form.coils is not None:
+        check_coils(volume, has_coils, form.coils)
     if has_coils and (form.image_size is not None or form.simulation.active):
         raise DataError(
             f"{volume.files[0]}: its coils' k-space is kept as it was acquired, with its own phase "
@@ -123,6 +140,7 @@ class _Surveyed(NamedTuple):
         nan: share of its values that were NaN and are 0 here.
         notes: what the user should know of its slices, sentences.
         judged: whether stored k-space told of all of them that they are fully sampled.
+        coils: the energy of their coils, where they have some.
     """
 
     largest: float
@@ -131,11 +149,13 @@ class _Surveyed(NamedTuple):
     nan: float
     notes: list[str]
     judged: bool
+    coils: CoilEnergy
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:
     """Find largest magnitude and size and check every slice."""
     extent, held_bytes, nan, total = Extent(), 0, 0, 0
+    coils = CoilEnergy()
     size: Size = (0, 0)
     notes: dict[str, None] = {}
     by_kspace = True
@@ -147,6 +167,8 @@ def _survey(volume: SourceVolume) -> _Surveyed:
         if note:
             notes[note] = None
         extent.add(item.image)
+        if item.kspace_coils is not None:
+            coils.add(item.kspace_coils)
         size = item.image.shape
         nan, total = nan + item.nan, total + item.image.size
         held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
@@ -154,7 +176,9 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    return _Surveyed(extent.largest, size, held, nan / total, list(notes), by_kspace)
+    if coils.note():
+        notes[coils.note()] = None
+    return _Surveyed(extent.largest, size, held, nan / total, list(notes), by_kspace, coils)
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:
@@ -164,6 +188,15 @@ def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, fo
     slices = held if held is not None else checked(volume)
     shaped = (_shape(item, scale, volume.name, n, form) for n, item in enumerate(slices))
     return max(1.0, *(float(np.abs(values[TARGET]).max()) for values in shaped))
+
+
+def _compressed(item: SourceSlice, compression: Compression) -> SourceSlice:
+    """Combine the coils of a slice to virtual ones."""
+    if item.kspace_coils is not None:
+        item = item._replace(kspace_coils=compression(item.kspace_coils))
+    if item.sensitivities is not None:
+        item = item._replace(sensitivities=compression.of_sensitivities(item.sensitivities))
+    return item
 
 
 def _shape(

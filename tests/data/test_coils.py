@@ -181,7 +181,7 @@ def test_masks_by_name_do_not_depend_on_order_and_those_of_training_differ(
     assert not torch.equal(together[1], together[2])
     alone = task(collate([dataset(tmp_path, ["bcd"])[0]])).mask  # type: ignore[arg-type]
     assert torch.equal(alone[0], together[2])
-    expected = rule.of_volume(tuple(map(ord, "bcd")))((48, 40))
+    expected = rule.of_volume(tuple(map(ord, "bcd.h5")))((48, 40))
     np.testing.assert_array_equal(alone[0, 0], expected)
     torch.manual_seed(0)
     drawn = task.training_batch(collate([volumes[place] for place in range(4)])).mask

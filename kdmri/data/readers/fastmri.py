@@ -25,6 +25,7 @@ from kdmri.data.readers.sampling_pattern import (
     measured,
     whole_lines,
 )
+from kdmri.data.readers.slices import dead_coils
 
 RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
 
@@ -98,12 +99,16 @@ def _slices(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
     """Yield images of what is fully sampled."""
     with blaming(path), open_hdf5(path) as file:
         kspace = file["kspace"]
+        alive = np.zeros(kspace.shape[1:-2], bool)
         for index in range(kspace.shape[0]):
             values = kspace[index]
             if len(values) == 1 and values.ndim == 3:
                 values = _one_coil(values)
             found = measured(values)
+            alive |= values.any(axis=(-2, -1))
             note = check_target(found, index, declared=_agrees(file, found))
+            if index == kspace.shape[0] - 1 and alive.any():
+                note = "; ".join(filter(None, (note, dead_coils(np.atleast_1d(alive)))))
             images = _crop(centred_ifft2(values), size)
             image = images if images.ndim == 2 else root_sum_of_squares(images)
             yield SourceSlice(image, note=note)

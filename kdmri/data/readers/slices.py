@@ -49,16 +49,24 @@ def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
     Values that were made from k-space are never replaced.
 
     Raises:
-        DataError: slices are of several sizes, or hold NaN or infinite values; at the end, where
-            nearly all values were NaN.
+        DataError: slices are of several sizes or numbers of coils, or hold NaN or infinite values;
+            at the end, where nearly all values were NaN.
     """
     file, size, total, nan = volume.files[0], None, 0, 0
+    coils: int | None = None
     for number, given in enumerate(volume.slices()):
         size = size or given.image.shape
         if given.image.shape != size:
             raise DataError(
                 f"{file}: slice {number} is {given.image.shape}, the first {size}; slices of a "
                 "volume must be of one size"
+            )
+        found = None if given.kspace_coils is None else len(given.kspace_coils)
+        coils = found if number == 0 else coils
+        if found != coils:
+            raise DataError(
+                f"{file}: slice {number} is of {found} coils, the first of {coils}; slices of a "
+                "volume must be of the same coils: give them apart"
             )
         item = _without_nan(given) if volume.nan == "zero" else given
         if not all(np.isfinite(array).all() for array in _arrays(item)):
@@ -70,6 +78,24 @@ def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
             f"{file}: {nan / total:.1%} of its values are NaN; that is more than a background, "
             f"and no more than {MOST_NAN:.0%} are set to 0"
         )
+
+
+def dead_coils(alive: np.ndarray) -> str:
+    """Name the coils of a volume that are zero everywhere.
+
+    Args:
+        alive: which are not, bool (coils,).
+
+    Returns:
+        A sentence, or an empty text where there are none.
+    """
+    dead = np.flatnonzero(~alive).tolist()
+    if not dead:
+        return ""
+    return (
+        f"coil(s) {', '.join(map(str, dead))} of {len(alive)} (counted from 0) are zero "
+        "everywhere; they are kept, and tell nothing"
+    )
 
 
 def _without_nan(item: SourceSlice) -> SourceSlice:

@@ -69,7 +69,7 @@ def test_sensitivities_are_read_and_of_unit_norm(tmp_path: Path, anatomy: np.nda
     maps[:, :4] = 0
     for name in ("a", "b"):
         write(tmp_path / name, centred_fft2(images[0]), {3: 3, 0: 48, 1: 40})
-        write(tmp_path / "*_sens", maps, {3: 3, 0: 48, 1: 40})
+        write(tmp_path / f"{name}_sens", maps, {3: 3, 0: 48, 1: 40})
     volumes = list(Cfl("*_sens", keep_coils=True).volumes(tmp_path))
     assert [volume.name.rpartition("_")[2] for volume in volumes] == ["a", "b"]
     assert len(volumes[0].files) == 4
