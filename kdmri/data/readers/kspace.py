@@ -53,7 +53,8 @@ def is_centred(kspace: np.ndarray) -> bool | None:
     """Tell whether a slice of k-space (H, W) has its zero frequency in the middle, by its energy.
 
     Returns:
-        Whether it is strong around N//2, or around index 0; None where it is around neither, or not finite.
+        Whether it is strong around N//2, or around index 0; None where it is around neither, or is
+        not finite.
     """
     energy = np.abs(kspace).astype(np.float64) ** 2
     if not np.isfinite(energy).all():
