@@ -138,6 +138,7 @@ def read_twix(path: Path) -> Twix:
     for name in FREE:
         if np.ptp(getattr(scan["image"], name)):
             raise ValueError(f"its lines differ in the counter {name}, whose meaning is not known")
+    image.heads["slice_dir"] = _normal(scan["hdr"])
     noisy = [other for other in scans if "noise" in other]
     source = scan if "noise" in scan else noisy[-1] if noisy else None
     noise = None
@@ -228,6 +229,14 @@ def _encoding(header: Any, image: Any) -> Encoding:
         centre=(int(centres[0][0]), int(centres[1][0])),
         counts={},
     )
+
+
+def _normal(header: Any) -> list[float]:
+    """Return the slice direction (LPS) of the protocol, which leaves zeros out."""
+    protocol = header.get("MeasYaps", {})
+    place = ("sSliceArray", "asSlice", "0", "sNormal")
+    found = [protocol.get((*place, key), 0.0) for key in ("dSag", "dCor", "dTra")]
+    return [float(value) if isinstance(value, float | int) else 0.0 for value in found]
 
 
 def _oversampling(header: Any) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 ACQEND, PATREF, PATREF_AND_IMAGE, REFLECT, NOISE = 1 << 0, 1 << 22, 1 << 23, 1 << 24, 1 << 25
 COUNTERS = ("Lin", "Ave", "Sli", "Par", "Eco", "Phs", "Rep", "Set", "Seg", "Ida", "Idb")
 BEGIN = 10_240
+LONG = 10_000
 
 
 @dataclass
@@ -49,7 +50,7 @@ def header(protocol: dict[str, float]) -> bytes:
     text += "".join(f"{key} = {value}\n" for key, value in protocol.items())
     buffer = (text + "\n### ASCCONV END ###\n").encode()
     body = struct.pack("<I", 1) + b"MeasYaps\0" + struct.pack("<I", len(buffer)) + buffer
-    length = -(-(len(body) + 4) // 32) * 32
+    length = -(-(len(body) + 4 + LONG) // 32) * 32  # a shorter one is taken for VD's directory
     return struct.pack("<I", length) + body.ljust(length - 4, b"\0")
 
 
@@ -77,8 +78,8 @@ def lines_of(measurement: Measurement, vd: bool) -> bytes:
         size = (192 if vd else 0) + coils * (8 * samples + (32 if vd else 128))
         head = mdh(line, number, size, vd, coils)
         parts.append(head if vd else b"")
-        for coil in line.data.astype(np.complex64):
-            parts.append((bytes(32) if vd else head) + coil.tobytes())
+        before = bytes(32) if vd else head
+        parts += [before + coil.tobytes() for coil in line.data.astype(np.complex64)]
     return b"".join(parts)
 
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.detect import detect
 from kdmri.data.readers.siemens import Siemens
+from kdmri.data.readers.slices import checked
 from kdmri.errors import ConfigurationError, DataError
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, sensitivities
@@ -32,6 +33,7 @@ PROTOCOL = {
     "sSliceArray.asSlice[0].dReadoutFOV": 200.0,
     "sSliceArray.asSlice[0].dPhaseFOV": 240.0,
     "sSliceArray.asSlice[0].dThickness": 5.0,
+    "sSliceArray.asSlice[0].sNormal.dTra": 1.0,
     "sRXSPEC.alDwellTime[0]": 5000,
 }
 MIDDLE = (SAMPLES // 2, ROWS // 2, 0)
@@ -234,6 +236,26 @@ def test_files_that_are_damaged_or_of_something_else(tmp_path: Path, anatomy: np
     write(path, [Measurement(told, lines)])
     with pytest.raises(DataError, match=r"header has no sKSpace\.lBaseResolution"):
         first(tmp_path)
+
+
+def test_damage_anywhere_is_one_error_or_none(tmp_path: Path, anatomy: np.ndarray) -> None:
+    """Bytes that changed give other values, or an error that names the file; never another one."""
+    lines = image_lines(centred_fft2(coil_images(anatomy, 1)[0]), range(20, 28))
+    path = write(tmp_path / "meas.dat", [Measurement(PROTOCOL, lines)])
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for case in range(80):
+        random = np.random.default_rng(case)
+        damaged = whole.copy()
+        begin = 0 if case % 3 == 0 else len(whole) - 8 * (192 + COILS * (32 + 8 * SAMPLES)) - 1000
+        places = random.integers(begin, begin + 2000, 3) % len(whole)
+        damaged[places] = random.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        found = "meas.dat"
+        try:
+            list(checked(next(iter(Siemens(undersampled=True).volumes(path)))))
+        except DataError as error:
+            found = str(error)
+        assert "meas.dat" in found
 
 
 def test_option_is_checked_and_configuration_gives_this_reader() -> None:
