@@ -7,11 +7,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from kdmri.data.coils import inspect_coils, read_kspace
+from kdmri.data.coils import companion, inspect_coils, read_kspace
 from kdmri.data.readers.base import Reader
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.hammernik import HammernikKnee
+from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.readers.numpy_files import NumpyFiles
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
@@ -196,3 +198,35 @@ def test_command_tells_the_energy_that_is_kept(
     again = run("kdmri/prepare/__main__.py", *words, *here, ratios)
     assert again.code == 2
     assert "coils was 3, now None" in again.err
+
+
+class Even:
+    """Gives all coils the same share; enough to see what else is found out of k-space."""
+
+    def __str__(self) -> str:
+        return "even"
+
+    def used(self, centre: tuple[int, int]) -> tuple[int, int]:
+        return centre
+
+    def __call__(self, kspace: torch.Tensor, centre: tuple[int, int]) -> torch.Tensor:
+        return torch.ones_like(kspace) / kspace.shape[1] ** 0.5
+
+
+@pytest.mark.parametrize("coils", [None, 2])
+def test_what_was_not_measured_is_told_of_prepared_volumes(
+    tmp_path: Path, anatomy: np.ndarray, coils: int | None
+) -> None:
+    """Partial Fourier of an ISMRMRD file: neither readers nor compression fill rows up."""
+    ismrmrd_files = pytest.importorskip("tests.data.readers.ismrmrd_files")
+    images = ismrmrd_files.oversampled(anatomy, 1)
+    kspace = centred_fft2(images * sensitivities(4, images.shape[1:]))
+    (tmp_path / "in").mkdir()
+    with ismrmrd_files.Scan(tmp_path / "in" / "a.h5", ismrmrd_files.header(4)) as scan:
+        for row in range(10, 48):
+            scan.line(kspace[:, row], row=row)
+    _, path = write(Ismrmrd(keep_coils=True), tmp_path / "in", tmp_path / "out", coils)
+    found = companion(inspect_coils(path), tmp_path / "out", (8, 8), Even())
+    rows = np.fft.fftshift(found.acquired, 0)
+    assert not rows[:10].any()
+    assert rows[10:].all()

@@ -12,6 +12,7 @@ from kdmri.data.readers.layout_files import KSPACE
 from kdmri.data.readers.naming import natural
 from kdmri.data.readers.nifti import ENDINGS
 from kdmri.data.readers.slices import check_names
+from kdmri.data.readers.twix import is_twix
 from kdmri.data.readers.who import describe, images
 from kdmri.errors import DataError
 
@@ -56,6 +57,8 @@ def _kind(path: Path) -> str | None:
         return _kind_of_h5(path)
     if path.suffix.lower() == ".mat" and is_cmrxrecon(path):
         return "cmrxrecon"
+    if path.suffix.lower() == ".dat" and is_twix(path):
+        return "siemens"
     if path.suffix.lower() in BY_ENDING:
         return BY_ENDING[path.suffix.lower()]
     with path.open("rb") as file:

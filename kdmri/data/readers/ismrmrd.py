@@ -13,24 +13,20 @@ import numpy as np
 from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.readers import raw_flags
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import crop_images, root_sum_of_squares, uncentred_kspace
+from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_geometry import Stack, slice_order, stack
 from kdmri.data.readers.raw_header import Encoding, parse_header
-from kdmri.data.readers.raw_lines import Acquired
 from kdmri.data.readers.raw_noise import Noise, read_noise
 from kdmri.data.readers.raw_slabs import (
-    Slab,
-    coil_images,
     fill_like,
     joined,
-    mask_of,
     read_slab,
     records,
     shown_samples,
+    slab_slices,
 )
-from kdmri.data.readers.sampling_pattern import NO_TARGET, check_target, fault, judge
 from kdmri.errors import ConfigurationError
 
 
@@ -153,6 +149,11 @@ class Ismrmrd(Reader):
         with blaming(path), open_hdf5(path) as file:
             stored = self._acquisitions(file)
             heads = stored.fields("head")[()]
+            wanted = Wanted(self.keep_coils, self.undersampled)
+
+            def lines(places: np.ndarray) -> Iterator[np.void]:
+                return records(stored, np.flatnonzero(places))
+
             imaging = raw_flags.imaging(heads, chosen)
             several = int(heads["active_channels"][imaging][0]) > 1
             noise = _noise(stored, heads) if several else None
@@ -166,85 +167,18 @@ class Ismrmrd(Reader):
             for index in slice_order(heads[imaging]):
                 here = heads["idx"]["slice"] == index
                 slab = read_slab(
-                    stored, imaging & here, encoding, partitions, several and self._gives_coils
+                    lines, imaging & here, encoding, partitions, several and self._gives_coils
                 )
-                beside = None
-                if (calibrating & here).any():
-                    masks = [calibrating & here, both & here]
-                    beside = [fill_like(stored, m, encoding, partitions, slab) for m in masks]
-                yield from self._volume_slices(slab, beside, encoding, whitening, int(index))
+                alone, shared = (
+                    fill_like(lines, chosen & here, encoding, partitions, slab)
+                    for chosen in (calibrating, both if calibrating.any() else calibrating)
+                )
+                beside = joined(alone, shared)
+                yield from slab_slices(slab, beside, encoding, whitening, int(index), wanted)
 
     @property
     def _gives_coils(self) -> bool:
         return self.keep_coils or self.undersampled
-
-    def _volume_slices(
-        self,
-        slab: Slab,
-        beside: list[Slab | None] | None,
-        encoding: Encoding,
-        whitening: np.ndarray | None,
-        number: int,
-    ) -> Iterator[SourceSlice]:
-        coils = slab.lines.shape[1]
-        rows, note = self._judged(slab.acquired, coils, number)
-        calibration = None if beside is None else joined(beside)
-        calibrations = None if calibration is None else coil_images(calibration, encoding)
-        for images in coil_images(slab, encoding):
-            lines = None if calibrations is None else next(calibrations)
-            if coils == 1:
-                yield self._of_one_coil(images, slab, rows, note)
-                continue
-            if whitening is not None:
-                images = np.tensordot(whitening, images, 1)
-                lines = None if lines is None else np.tensordot(whitening, lines, 1)
-            shown = images if self.undersampled else crop_images(images, slab.shape)
-            item = SourceSlice(root_sum_of_squares(shown), note=note)
-            if not self._gives_coils:
-                yield item
-                continue
-            mask = mask_of(slab)
-            yield item._replace(
-                kspace_coils=np.where(mask, uncentred_kspace(images), 0),
-                calibration=None
-                if lines is None or calibration is None
-                else np.where(mask_of(calibration), uncentred_kspace(lines), 0),
-                mask=mask.astype(np.uint8) if self.undersampled else None,
-            )
-
-    def _judged(
-        self, acquired: Acquired, coils: int, number: int
-    ) -> tuple[np.ndarray | None, str | None]:
-        """Judge what was measured of a slice or slab.
-
-        Returns:
-            The measured rows, bool, zero frequency at index 0, where they are wanted; and what the
-            user should know, None of what is undersampled.
-        """
-        if not self.undersampled or coils > 1:
-            notes = [
-                judge(plane, number, self.undersampled, exact=True) for plane in acquired.planes
-            ]
-            if None in notes:
-                acquired.rows()  # or the partitions have several masks
-            if None in notes:
-                return None, None
-            return None, "; ".join(dict.fromkeys(filter(None, notes)))
-        if all(fault(plane, exact=True) is None for plane in acquired.planes):
-            notes = [check_target(plane, number, exact=True) for plane in acquired.planes]
-            return acquired.rows(), "; ".join(dict.fromkeys(filter(None, notes)))
-        for plane in acquired.planes:
-            if fault(plane, exact=True) not in (None, NO_TARGET):
-                check_target(plane, number)
-        return acquired.rows(), None
-
-    def _of_one_coil(
-        self, images: np.ndarray, slab: Slab, rows: np.ndarray | None, note: str | None
-    ) -> SourceSlice:
-        if rows is None:
-            return SourceSlice(crop_images(images, slab.shape)[0], note=note)
-        mask = np.broadcast_to(rows[:, None], images[0].shape).astype(np.uint8)
-        return SourceSlice(images[0], mask=mask, note=note)
 
 
 def _shown(encoding: Encoding) -> tuple[int, int]:

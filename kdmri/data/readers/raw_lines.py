@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Acquired:
 
 
 def fill(
-    records: Iterable[np.void], encoding: Encoding, partitions: bool, shown: int
+    records: Iterable[Any], encoding: Encoding, partitions: bool, shown: int
 ) -> tuple[np.ndarray, Acquired]:
     """Put the lines of a slice or slab at their places; averages are averaged.
 
@@ -81,7 +82,7 @@ def fill(
     return filled, Acquired(counts > 0, columns)
 
 
-def _readout(record: np.void, samples: int) -> np.ndarray:
+def _readout(record: Any, samples: int) -> np.ndarray:
     """Return k-space of a line (coils, samples) with the zero frequency at samples // 2.
 
     It lies at the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does

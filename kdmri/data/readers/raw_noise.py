@@ -66,7 +66,21 @@ def read_noise(records: Iterable[np.void], coils: int) -> Noise | None:
         dwell = dwell or float(head["sample_time_us"])
     if not blocks:
         return None
-    samples = np.concatenate(blocks, axis=1).astype(np.complex128)
+    return noise_of(np.concatenate(blocks, axis=1), dwell)
+
+
+def noise_of(samples: np.ndarray, dwell: float) -> Noise:
+    """Find the same from samples of noise.
+
+    Args:
+        samples: complex (coils, samples).
+        dwell: time of a sample in microseconds; 0 where unknown.
+
+    Raises:
+        ValueError: they hold NaN or infinite values.
+    """
+    coils = len(samples)
+    samples = samples.astype(np.complex128)
     if not np.isfinite(samples).all():
         raise ValueError("its noise acquisitions hold NaN or infinite values; leave them out")
     matrix = _whitening(samples)

@@ -1,14 +1,22 @@
 """Slices and slabs of ISMRMRD raw data, from their lines to images of their coils."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
-from kdmri.data.readers.kspace import centred_ifft
+from kdmri.data.readers.base import SourceSlice
+from kdmri.data.readers.coil_slices import Wanted
+from kdmri.data.readers.kspace import (
+    centred_ifft,
+    crop_images,
+    root_sum_of_squares,
+    uncentred_kspace,
+)
 from kdmri.data.readers.raw_header import Encoding
 from kdmri.data.readers.raw_lines import Acquired, fill
+from kdmri.data.readers.sampling_pattern import NO_TARGET, check_target, fault, judge
 
 BLOCK = 256
 """Acquisitions that are read at once."""
@@ -33,14 +41,18 @@ class Slab(NamedTuple):
     whole: bool
 
 
+Lines = Callable[[np.ndarray], Iterable[Any]]
+"""Gives the acquisitions, with `head` and `data`, that are chosen, bool (acquisitions,)."""
+
+
 def read_slab(
-    stored: h5py.Dataset, chosen: np.ndarray, encoding: Encoding, partitions: bool, whole: bool
+    lines: Lines, chosen: np.ndarray, encoding: Encoding, partitions: bool, whole: bool
 ) -> Slab:
     """Read a slice or slab.
 
     Args:
-        stored: acquisitions.
-        chosen: those that make it up, bool.
+        lines: acquisitions.
+        chosen: those that make it up.
         encoding: of the scan.
         partitions: whether it is a slab (3D).
         whole: keep the whole readout where not all of it was sampled.
@@ -49,13 +61,11 @@ def read_slab(
         ValueError: a line does not fit into the encoded matrix.
     """
     shape = shown_samples(encoding, 1), shown_samples(encoding, 0)
-    places = np.flatnonzero(chosen)
-    lines, acquired = fill(records(stored, places), encoding, partitions, shape[1])
+    filled, acquired = fill(lines(chosen), encoding, partitions, shape[1])
     whole = whole and not acquired.columns.all()
     if whole:
-        samples = encoding.encoded.matrix[0]
-        lines, acquired = fill(records(stored, places), encoding, partitions, samples)
-    return Slab(lines, acquired, shape, whole)
+        filled, acquired = fill(lines(chosen), encoding, partitions, encoding.encoded.matrix[0])
+    return Slab(filled, acquired, shape, whole)
 
 
 def records(stored: h5py.Dataset, places: np.ndarray) -> Iterator[np.void]:
@@ -65,21 +75,18 @@ def records(stored: h5py.Dataset, places: np.ndarray) -> Iterator[np.void]:
 
 
 def fill_like(
-    stored: h5py.Dataset, chosen: np.ndarray, encoding: Encoding, partitions: bool, like: Slab
+    lines: Lines, chosen: np.ndarray, encoding: Encoding, partitions: bool, like: Slab
 ) -> Slab | None:
     """Read calibration lines on the grid of a slab; None where there are none."""
     if not chosen.any():
         return None
-    columns = like.lines.shape[-1]
-    lines, acquired = fill(records(stored, np.flatnonzero(chosen)), encoding, partitions, columns)
-    return like._replace(lines=lines, acquired=acquired)
+    filled, acquired = fill(lines(chosen), encoding, partitions, like.lines.shape[-1])
+    return like._replace(lines=filled, acquired=acquired)
 
 
-def joined(beside: list[Slab | None]) -> Slab:
-    """Add the lines of an image that calibrate, too, to those that do nothing else."""
-    alone, shared = beside
-    assert alone is not None
-    if shared is None:
+def joined(alone: Slab | None, shared: Slab | None) -> Slab | None:
+    """Add the lines of an image that calibrate, too, to those that do nothing else, if any."""
+    if alone is None or shared is None:
         return alone
     own = alone.acquired.lines
     lines = np.where(own[:, None, :, None], alone.lines, shared.lines)
@@ -118,3 +125,88 @@ def shown_samples(encoding: Encoding, axis: int) -> int:
     covered = encoded * fields[1] / fields[0] if min(fields) > 0 else recon
     rounded = abs(recon - covered) <= ROUNDING * covered
     return min(encoded, recon if rounded else max(1, round(covered)))
+
+
+def slab_slices(
+    slab: Slab,
+    calibration: Slab | None,
+    encoding: Encoding,
+    whitening: np.ndarray | None,
+    number: int,
+    wanted: Wanted,
+) -> Iterator[SourceSlice]:
+    """Make the images of a slice or slab, and k-space where it is wanted.
+
+    Args:
+        slab: what `read_slab` gave.
+        calibration: calibration lines on its grid.
+        encoding: of the scan.
+        whitening: complex64 (coils, coils), or None.
+        number: of the slice.
+        wanted: of it.
+
+    Raises:
+        ValueError: no target can be made of it, unless undersampled k-space is wanted, or no image.
+    """
+    coils = slab.lines.shape[1]
+    rows, note = _judged(slab.acquired, coils, number, wanted.undersampled)
+    calibrations = None if calibration is None else coil_images(calibration, encoding)
+    for images in coil_images(slab, encoding):
+        lines = None if calibrations is None else next(calibrations)
+        if coils == 1:
+            yield _of_one_coil(images, slab, rows, note)
+            continue
+        if whitening is not None:
+            images = np.tensordot(whitening, images, 1)
+            lines = None if lines is None else np.tensordot(whitening, lines, 1)
+        shown = images if wanted.undersampled else crop_images(images, slab.shape)
+        item = SourceSlice(root_sum_of_squares(shown), note=note)
+        if not (wanted.coils or wanted.undersampled):
+            yield item
+            continue
+        mask = mask_of(slab)
+        yield item._replace(
+            kspace_coils=np.where(mask, uncentred_kspace(images), 0),
+            calibration=None
+            if lines is None or calibration is None
+            else np.where(mask_of(calibration), uncentred_kspace(lines), 0),
+            mask=mask.astype(np.uint8) if wanted.undersampled else None,
+        )
+
+
+def _judged(
+    acquired: Acquired, coils: int, number: int, undersampled: bool
+) -> tuple[np.ndarray | None, str | None]:
+    """Judge what was measured of a slice or slab.
+
+    Returns:
+        The measured rows, bool, zero frequency at index 0, where they are wanted; and what the
+        user should know, None of what is undersampled.
+    """
+    if not undersampled or coils > 1:
+        notes = [judge(plane, number, undersampled, exact=True) for plane in acquired.planes]
+        if None in notes:
+            acquired.rows()  # or the partitions have several masks
+            return None, None
+        return None, _joined(notes)
+    if all(fault(plane, exact=True) is None for plane in acquired.planes):
+        notes = [check_target(plane, number, exact=True) for plane in acquired.planes]
+        return acquired.rows(), _joined(notes)
+    for plane in acquired.planes:
+        if fault(plane, exact=True) not in (None, NO_TARGET):
+            check_target(plane, number)
+    return acquired.rows(), None
+
+
+def _joined(notes: Iterable[str | None]) -> str:
+    """Say each note once."""
+    return "; ".join(dict.fromkeys(filter(None, notes)))
+
+
+def _of_one_coil(
+    images: np.ndarray, slab: Slab, rows: np.ndarray | None, note: str | None
+) -> SourceSlice:
+    if rows is None:
+        return SourceSlice(crop_images(images, slab.shape)[0], note=note)
+    mask = np.broadcast_to(rows[:, None], images[0].shape).astype(np.uint8)
+    return SourceSlice(images[0], mask=mask, note=note)
