@@ -21,6 +21,7 @@ from kdmri.errors import ConfigurationError
 MOUNTS = {
     "architecture": ("teacher", "student"),
     "mask_rule": ("dataset.mask",),
+    "sensitivities": ("dataset.sensitivities",),
     "stage/base": ("stage.plan.*",),
 }
 """Where the choices of a group are put that is not named as its place is; `*` is any name."""

@@ -302,7 +302,8 @@ def centre_scale(kspace: Tensor, centre: Size) -> float:
     """
     kept = central(kspace, centre)
     images = torch.fft.ifft2(kept, norm="ortho")
-    return float(torch.linalg.vector_norm(images, dim=1).max())
+    # torch.linalg.vector_norm takes ten times as long over such an axis of complex numbers.
+    return float((images.real.square() + images.imag.square()).sum(dim=1).max().sqrt())
 
 
 def central(kspace: Tensor, centre: Size) -> Tensor:

@@ -1,15 +1,13 @@
 """Classical reconstructions: they solve what they say, and are chosen on slices not measured."""
 
 import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from kdmri.classical import METHODS, bart, choose
+from kdmri.classical import METHODS, choose
 from kdmri.classical.sense import ConjugateGradientSense
 from kdmri.data.batch import Batch, Coils
 from kdmri.data.masks import EquispacedLines
@@ -73,24 +71,3 @@ def test_bart_sees_the_same_image(anatomy: np.ndarray) -> None:
     zero_filled = to_complex(CartesianUndersampling._measured(given, given.mask).image)
     folded = float((zero_filled - to_complex(given.target)).abs().square().mean())
     assert float(found.abs().square().mean()) < 0.15 * folded
-
-
-@needs_bart
-@pytest.mark.parametrize("weight", [0.01, 0.1])
-def test_sense_agrees_with_bart(tmp_path: Path, anatomy: np.ndarray, weight: float) -> None:
-    """Same k-space, same sensitivities, same quadratic penalty: `bart pics -S -l2`."""
-    given = batch(anatomy, 3, noise=0.02)
-    assert given.coils is not None
-    found = to_complex(METHODS["cg_sense"](given, weight))[0, 0].numpy()
-    coil_images = torch.fft.ifft2(given.kspace[0], norm="ortho").numpy()
-    for name, values in (
-        ("kspace", bart._to_kspace(coil_images)),
-        ("maps", given.coils.sensitivities[0].numpy()),
-    ):
-        bart._write(tmp_path / name, np.moveaxis(values, 0, -1)[:, :, None])
-    bart._write(tmp_path / "mask", np.fft.fftshift(given.mask[0, 0].numpy()))
-    options = f"-S -l2 -r {weight} -i 100 -p mask"
-    command = ["bart", "pics", *options.split(), "kspace", "maps", "image"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    expected = np.fromfile(tmp_path / "image.cfl", np.complex64).reshape((48, 40), order="F")
-    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()

@@ -39,7 +39,8 @@ def keys_of(kind: type | tuple[type, ...]) -> list[tuple[str, str, str]]:
         else:
             command = "reconstruct" if folders == ["format"] else "config"
             mount = next((m for m in MOUNTS.get(folders[0], ()) if key.startswith(m)), "")
-            word = f"{folders[0]}{mount and f'@{mount}'}={path.stem}"
+            new = "+" if folders[0] == "sensitivities" else ""  # data sets of one coil have none
+            word = f"{new}{folders[0]}{mount and f'@{mount}'}={path.stem}"
         found.setdefault((command, key), word)
     return [(command, word, key) for (command, key), word in found.items()]
 
