@@ -3,12 +3,14 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _LARGEST = 2**31 - 1  # bytes; both are C ints
+_becomes_graph = ContextVar("becomes_graph", default=False)
 
 
 def keep_freed_memory() -> None:
@@ -69,3 +71,18 @@ def eager_on_cpu(tensor: Tensor) -> bool:
     """
     captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
     return tensor.device.type == "cpu" and not captured
+
+
+@contextmanager
+def cuda_graph() -> Iterator[None]:
+    """Say that what runs within becomes a CUDA graph, in which starting a kernel costs nothing."""
+    before = _becomes_graph.set(True)
+    try:
+        yield
+    finally:
+        _becomes_graph.reset(before)
+
+
+def in_cuda_graph(tensor: Tensor) -> bool:
+    """Tell whether operations on a tensor run in a CUDA graph, see `cuda_graph`."""
+    return tensor.device.type == "cuda" and _becomes_graph.get()

@@ -12,7 +12,7 @@ from kdmri.config.entry import entry_point
 from kdmri.config.values import TEXT, Kinds, or_null, size
 from kdmri.console import console
 from kdmri.data.masks import MaskFile, mask_path
-from kdmri.errors import CheckpointError, ConfigurationError, StageConflictError
+from kdmri.errors import CheckpointError, ConfigurationError, DataError, StageConflictError
 from kdmri.experiment.claims import claim
 from kdmri.experiment.plan import Plan, make_plan
 from kdmri.experiment.stages import RECORD, Stage
@@ -70,16 +70,39 @@ def _stage(plan: Plan, original: Original, path: Path) -> Stage:
 
 
 def _slice_size(config: DictConfig) -> tuple[int, int]:
-    """Tell the size (H, W) of the slices that the network was trained on."""
+    """Tell the size (H, W) of the slices that the network was trained on.
+
+    Raises:
+        ConfigurationError: nothing tells it.
+        DataError: the mask file in use is none, or of another size.
+    """
+    told = config.slice_size or config.dataset.image_size
     mask = OmegaConf.select(config, "task.sampling.mask")
-    if mask is not None:
-        file = Path(mask.file) if mask.file else mask_path(mask.folder, mask.acceleration)
-        if file.is_file():
-            return MaskFile(file).size
-    size = config.slice_size or config.dataset.image_size or config.dataset.prepared_size
+    file = _mask_file(mask) if mask is not None else None
+    size = told or (file and file.size) or config.dataset.prepared_size
     if size is None:
-        raise ConfigurationError("slice_size: say how large the training's slices were, [H,W]")
-    return int(size[0]), int(size[1])
+        lines = f" (mask {file.path} is one of lines, which does not tell)" if file else ""
+        raise ConfigurationError(
+            f"slice_size: say how large the training's slices were, slice_size=[H,W]{lines}"
+        )
+    height, width = int(size[0]), int(size[1])
+    if file is not None:
+        try:
+            file((height, width))
+        except DataError as error:
+            if told is None:
+                raise
+            key = "slice_size" if config.slice_size else "dataset.image_size"
+            raise DataError(f"{error}; or correct {key}={list(told)}") from None
+    return height, width
+
+
+def _mask_file(mask: DictConfig) -> MaskFile | None:
+    """Return the mask file that training would use, None where the rule draws."""
+    if mask.file:
+        return MaskFile(Path(mask.file), option="task.mask_file")
+    path = mask_path(mask.folder, mask.acceleration)
+    return MaskFile(path) if path.is_file() else None
 
 
 def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int, int]) -> None:

@@ -50,6 +50,9 @@ def damage(path: Path, key: str, values: np.ndarray | None) -> None:
             file[key] = values
 
 
+COILS = "+sensitivities@dataset.sensitivities=espirit"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -166,6 +169,14 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("+optimizer.speed=3", "unexpected keyword argument 'speed'"),
         ("optimizer.lr=-1", "optimizer.lr=-1: must be a number above 0"),
         ("stage.run=[student,nothing]", "stage.run names nothing; defined are"),
+        (COILS, "dataset.channels=1: dataset.name=own is of several coils (dataset.sensitivities)"),
+        (f"{COILS} dataset.channels=2 dataset.image_size=[40,32]", "grid that was acquired; give"),
+        (
+            f"{COILS} dataset.channels=2 task.noise=0.1",
+            "task.noise=0.1: dataset.name=own is of sev",
+        ),
+        (f"{COILS} dataset.channels=2 task=super_resolution", "no other task takes k-space of sev"),
+        ("evaluation.baselines=[grappa]", "evaluation.baselines=['grappa']: must be a list of cg"),
     ],
 )
 def test_values_are_checked_before_data_is_read(

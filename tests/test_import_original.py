@@ -152,6 +152,42 @@ def test_imported_teacher_is_a_finished_stage_that_distillation_goes_on_from(
     assert "holds a stage already" in " ".join(again.err.split())
 
 
+LINES = (np.abs(np.fft.fftfreq(40) * 40) < 6).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words", "wanted"),
+    [
+        (LINES, ["slice_size=[48,40]"], [48, 40]),
+        (LINES[None], ["slice_size=[48,40]"], [48, 40]),
+        (LINES.reshape(1, 1, 40, 1), ["dataset.prepared_size=[48,40]"], [48, 40]),
+        (np.tile(LINES, (48, 1)), [], [48, 40]),
+        (LINES, [], "slice_size=[H,W] (mask us_masks/own/mask_4x.npy is one of lines"),
+        (np.tile(LINES, (48, 1)), ["slice_size=[50,40]"], "or correct slice_size=[50, 40]"),
+        (LINES[None, ::-1] * 2, ["slice_size=[48,40]"], "mask_4x.npy: holds other values than 0"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_size_of_slices_is_told_by_the_option_and_fits_the_mask(
+    run: Run, tmp_path: Path, mask: np.ndarray, words: list[str], wanted: list[int] | str
+) -> None:
+    path = tmp_path / "us_masks" / "own" / "mask_4x.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, mask)
+    file = save(tmp_path / "theirs.pt", PlainNetwork(5))
+    given = (f"checkpoint={file}", "dataset=own", "dataset.name=own", *words)
+    result = run("kdmri/import_original.py", *given)
+    if isinstance(wanted, str):
+        assert result.code == 2
+        assert wanted in " ".join(result.err.split())
+        return
+    assert result.code == 0, result.err
+    folder = tmp_path / "experiments" / "own" / "acc_4x" / "attention_imitation_teacher"
+    kept = torch.load(folder / "best_model.pt", weights_only=True)
+    assert kept["data"]["slice_size"] == wanted
+    assert (kept["task"]["sampling"]["mask"]["values"] == torch.from_numpy(LINES)).all()
+
+
 class Hostile:
     def __init__(self, mark: Path) -> None:
         self.mark = mark

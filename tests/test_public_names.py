@@ -25,7 +25,7 @@ def test_examples_in_docstrings_run(module: str) -> None:
 
 
 def test_modules_with_examples_are_found() -> None:
-    assert {"kdmri", "kdmri.data.masks", "kdmri.physics.fourier"} <= set(WITH_EXAMPLES)
+    assert {"kdmri", "kdmri.data.masks.lines", "kdmri.physics.fourier"} <= set(WITH_EXAMPLES)
 
 
 def test_every_public_name_is_there() -> None:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from kdmri.analysis.figures import Pane, SliceRow, save_comparison
 from kdmri.analysis.statistics import GapBootstrap, Resampling, gap_note, subject_notes
 from kdmri.analysis.tables import Table, with_deviation
+from kdmri.classical import Chosen
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.data.layout import Volume, read_reconstruction, subjects
@@ -51,10 +52,17 @@ class Comparison:
     """Measured methods of one data set and task."""
 
     def __init__(
-        self, config: DictConfig, data: MRIDataModule, methods: Sequence[MeasuredMethod]
+        self,
+        config: DictConfig,
+        data: MRIDataModule,
+        methods: Sequence[MeasuredMethod],
+        classical: Sequence[Chosen] = (),
     ) -> None:
-        """Take what was measured; nothing is written before `save`."""
-        self.methods = methods
+        """Take what was measured, and what makes images again of classical methods among it.
+
+        Nothing is written before `save`.
+        """
+        self.methods, self._classical = methods, classical
         self._config, self._data = config, data
 
     @cached_property
@@ -143,7 +151,9 @@ class Comparison:
         name = dataset.volumes[volume].name
         images = {
             k: magnitude(batch.shown(v))[0, 0].numpy()
-            for k, v in self._data.task.baselines(batch).items()
+            for k, v in (
+                self._data.task.baselines(batch) | {c.label: c(batch) for c in self._classical}
+            ).items()
         }
         target = magnitude(batch.shown(batch.target))[0, 0].numpy()
         panes = []

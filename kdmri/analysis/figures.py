@@ -54,7 +54,7 @@ def save_comparison(path: Path, rows: Sequence[SliceRow], title: str) -> None:
         for row, target in zip(rows, targets, strict=True)
     ]
     # The worst half percent of the zero-filled error map would leave the others black.
-    limit = float(np.percentile(np.stack([r for row in errors for r in row]), 99.5))
+    limit = float(np.percentile(np.concatenate([e.ravel() for row in errors for e in row]), 99.5))
 
     pane_width = 2.0
     pane_height = pane_width * height / width

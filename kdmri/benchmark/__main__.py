@@ -66,7 +66,7 @@ def _measure(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: 
             if work in CHAINS:
                 results[work] = {"suite": CHAINS[work]()}
             else:
-                results[work] = measure(plan, work, _arms(work, config.against))
+                results[work] = measure(plan, work, _arms(work, config.against, config.device))
             if config.json is not None:
                 _write(Path(config.json), machine, config, plan, results)
 
@@ -107,16 +107,23 @@ def _plan(config: DictConfig) -> Plan:
     return Plan(setting, config.rounds, config.warm_up, config.threads)
 
 
-def _arms(work: str, against: str | None) -> list[str]:
+def _arms(work: str, against: str | None, device: str) -> list[str]:
     """Say what is measured side by side.
 
     The bound of inference is a convolution, that of an evaluation its network, and that of a step
-    that reads files the same step without reading.
+    that reads files the same step without reading. A step on a GPU is measured without its CUDA
+    graph as well.
     """
     evaluation, files = work.endswith("evaluation"), work.endswith("files")
     bounded = evaluation or files or work.endswith("inference")
     compared = against is not None and not evaluation and not files
-    return ["suite", *(["reference"] if compared else []), *(["bound"] if bounded else [])]
+    graphs = device == "cuda" and "step" in work and not files
+    return [
+        "suite",
+        *(["uncaptured"] if graphs else []),
+        *(["reference"] if compared else []),
+        *(["bound"] if bounded else []),
+    ]
 
 
 def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
@@ -125,17 +132,23 @@ def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
     for column in ("suite, ms", "reference, ms", "ratio", "of the bound", "peak MiB"):
         table.add_column(column, justify="right", no_wrap=True)
     for work, arms in results.items():
-        suite, plain = arms["suite"], arms.get("reference")
-        memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
-        table.add_row(
-            work,
-            _time(work, suite),
-            _time(work, plain) if plain else "–",
-            f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
-            _of_the_bound(setting, work, arms),
-            " / ".join(memory),
-        )
+        table.add_row(work, *_row(setting, work, arms))
+        if "uncaptured" in arms:
+            others = {**arms, "suite": arms["uncaptured"]}
+            table.add_row(f"{work}, uncaptured", *_row(setting, work, others))
     return table
+
+
+def _row(setting: Setting, work: str, arms: Arms) -> list[str]:
+    suite, plain = arms["suite"], arms.get("reference")
+    memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
+    return [
+        _time(work, suite),
+        _time(work, plain) if plain else "–",
+        f"{_comparable(work, plain) / _comparable(work, suite):.2f}" if plain else "–",
+        _of_the_bound(setting, work, arms),
+        " / ".join(memory),
+    ]
 
 
 def _comparable(work: str, arm: Repetitions) -> float:

@@ -20,6 +20,7 @@ from kdmri.experiment.evaluate import reconstruct_and_measure
 from kdmri.metrics import VolumeMetrics
 from kdmri.training import Distillation, Supervised
 from kdmri.training.base import TrainingMethod
+from kdmri.training.captured import Capture
 from kdmri.training.distillation import LossWeights
 
 WEIGHTS = {"feature": (0.0, 0.0, 1.0), "kd": (0.5, 0.5, 0.0)}
@@ -104,7 +105,7 @@ class Peak(Work):
 class SuiteStep(Work):
     """A training step of the suite: undersampling, loss, gradients, Adam."""
 
-    def __init__(self, setting: Setting, stage: str, rest: str) -> None:
+    def __init__(self, setting: Setting, stage: str, rest: str, captured: bool = True) -> None:
         """Build the stage's method; `rest` may ask for flips, or for slices that are all new."""
         self._setting, self.slices = setting, setting.batch_size
         self._task, self._flips = setting.task, rest == "flips"
@@ -117,6 +118,8 @@ class SuiteStep(Work):
             self._all = self._all._replace(variant=None)
         elif stage in WEIGHTS:
             self._show_all()
+        if captured and setting.device == "cuda":
+            self.method.capture = Capture(self.method, quiet=True)
 
     def prepare(self) -> None:
         """Choose slices."""
@@ -267,7 +270,8 @@ def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:
 
     Args:
         setting: what it is done on.
-        arm: "suite", "reference", or "bound" for what the suite cannot be faster than.
+        arm: "suite", "reference", "bound" for what the suite cannot be faster than, or
+            "uncaptured" for a step on a GPU that starts each kernel by itself.
         work: such as "teacher inference" or "kd step, flips".
         folder: for files that it needs.
     """
@@ -283,6 +287,8 @@ def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:
         case "suite", "step":
             files = rest == "files"
             return FileStep(setting, role, folder) if files else SuiteStep(setting, role, rest)
+        case "uncaptured", "step":
+            return SuiteStep(setting, role, rest, captured=False)
         case "suite", "evaluation":
             return Evaluation(setting, role, folder)
         case "reference", "step":

@@ -51,6 +51,7 @@ CHECKS: Kinds = {
     "intermediate_supervision": number(least=0),
     "augmentation.masks": COUNT,
     "num_workers": whole(0),
+    "capture": one_of(True, False),
     "cache_gib": number("a number of GiB", least=0),
     "teacher_cache_gib": number("a number of GiB", least=0),
     "acceleration.factor": number(least=1),
@@ -73,6 +74,10 @@ CHECKS: Kinds = {
     ),
     **{f"loss.{term}": number(least=0) for term in ("reconstruction", "imitation", "attention")},
     "loss.fade": or_null(number(above=0, most=1)),
+    "evaluation.baselines": Kind(
+        lambda v: OmegaConf.is_list(v) and all(name in ("cg_sense", "bart_l1") for name in v),
+        "a list of cg_sense and bart_l1",
+    ),
     "evaluation.batch_size": COUNT,
     "evaluation.latency": whole(0),
     "evaluation.block": COUNT,
@@ -159,7 +164,26 @@ def check(config: DictConfig) -> None:
             f"stage.teacher_factor={factor}: its teacher must see more lines than the student, "
             f"which sees those of {config.acceleration.name}; give a smaller number"
         )
+    if config.dataset.get("sensitivities") is not None:
+        _check_coils(config)
     _check_lengths(config)
+
+
+def _check_coils(config: DictConfig) -> None:
+    """See that nothing is asked for that k-space of several coils does not go with."""
+    name = config.dataset.name
+    for key, wanted, reason in (
+        ("dataset.channels", 2, "the coils' combined image is complex"),
+        ("dataset.image_size", None, "masks belong on the grid that was acquired"),
+        ("task.noise", 0, "k-space has its own noise; augmentation=coils adds more"),
+        ("task.name", "reconstruction", "no other task takes k-space of several coils"),
+    ):
+        given = OmegaConf.select(config, key)
+        if given != wanted:
+            raise ConfigurationError(
+                f"{key}={given}: dataset.name={name} is of several coils (dataset.sensitivities), "
+                f"and {reason}; give {key}={'null' if wanted is None else wanted}"
+            )
 
 
 def _check_lengths(config: DictConfig) -> None:

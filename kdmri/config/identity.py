@@ -56,6 +56,7 @@ LEFT_OUT = (
     "dataset.suffix",
     "dataset.seen",
     "dataset.prepared_size",
+    "dataset.baselines",
 )
 """What is already part of the path, of another node, or says only where something lies."""
 

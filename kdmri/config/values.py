@@ -5,7 +5,7 @@ true or false in any file of `configs/` is a switch, one that has a number takes
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -215,10 +215,11 @@ def _of_files() -> dict[str, Kind]:
     groups = {group.partition("@")[0].partition("/")[0] for group in runtime.choices}
     found: dict[str, list[Any]] = defaultdict(list)
     for root in roots:
-        for key, value, path in shipped_values(root):
-            *folders, _ = path.relative_to(root).parts
-            if folders[0] in groups if folders else path.stem in primary:
-                found[key].append(value)
+        # A user's directory may hold anything besides; only what Hydra would look at is read.
+        paths = [root / f"{name}.yaml" for name in primary]
+        paths += [path for group in groups for path in (root / group).rglob("*.yaml")]
+        for key, value, _ in shipped_values(root, filter(Path.is_file, paths)):
+            found[key].append(value)
     kinds = {key: _kind(values) for key, values in found.items()}
     return {key: kind for key, kind in kinds.items() if kind is not None}
 
@@ -226,7 +227,7 @@ def _of_files() -> dict[str, Kind]:
 def _with_bases(name: str, roots: list[Path]) -> set[str]:
     """Return the name of a command's file and those of the files that it builds on."""
     files = [path for root in roots if (path := root / f"{name}.yaml").is_file()]
-    bases = [base for path in files[:1] for base in (_load(path) or {}).get("defaults", [])]
+    bases = [base for path in files[:1] for base in _load(path).get("defaults") or ()]
     names = [base for base in bases if isinstance(base, str) and base != "_self_"]
     return {name}.union(*(_with_bases(base, roots) for base in names))
 
@@ -245,20 +246,30 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and (value.startswith("${") or value == "???")
 
 
-def shipped_values(root: Path) -> Iterator[tuple[str, Any, Path]]:
+def shipped_values(
+    root: Path, paths: Iterable[Path] | None = None
+) -> Iterator[tuple[str, Any, Path]]:
     """Walk over a directory of configurations.
+
+    Args:
+        root: the directory.
+        paths: its files to read; all YAML files by default.
 
     Yields:
         Dotted key, value and file; the value of a key with keys below it is a dictionary.
+
+    Raises:
+        ConfigurationError: a file is no YAML of plain values.
     """
-    for path in sorted(root.rglob("*.yaml")):
+    for path in sorted(root.rglob("*.yaml") if paths is None else paths):
         parts = path.parent.relative_to(root).parts
         if "hydra" in parts:
             continue
+        values = _load(path)
         is_global = not parts or path.read_text().startswith("# @package _global_")
         group = "/".join(parts)
         for mount in ("",) if is_global else MOUNTS.get(group, (".".join(parts),)):
-            for key, value in _flat(_load(path) or {}, mount):
+            for key, value in _flat(values, mount):
                 yield key, value, path
 
 
@@ -271,8 +282,15 @@ def _flat(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
                 yield from _flat(value, name)
 
 
-def _load(path: Path) -> Any:
-    return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def _load(path: Path) -> dict[str, Any]:
+    """Read a file; what is no mapping, such as a list of another program, has no keys."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{path}: cannot be read as YAML ({reason})") from error
+    return values if isinstance(values, dict) else {}
 
 
 def _of_trainer() -> dict[str, Kind]:

@@ -73,7 +73,7 @@ def check_words(words: Iterable[str]) -> None:
             raise ConfigurationError(needs(word, extra, plugin))
         if plugin and not is_sweep:
             raise ConfigurationError(f"{word}: belongs to a sweep; add -m")
-        if key == "hydra.sweeper.storage":
+        if key.lstrip("+") == "hydra.sweeper.storage":
             _check_storage(word)
 
 
@@ -110,8 +110,13 @@ def _quoted(key: str, text: str) -> str:
 
 
 def _check_storage(word: str) -> None:
-    """See that Optuna can use the SQLAlchemy that is there; raises ConfigurationError."""
-    found = {name: importlib.metadata.version(name) for name in ("optuna", "sqlalchemy")}
+    """See that Optuna is there and can use the SQLAlchemy that is; raises ConfigurationError."""
+    found = {}
+    for name in ("optuna", "sqlalchemy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise ConfigurationError(needs(word, "optuna", name)) from error
     if found["optuna"].startswith("2.") and not found["sqlalchemy"].startswith("1."):
         raise ConfigurationError(
             f"{word}: Optuna {found['optuna']} cannot use SQLAlchemy {found['sqlalchemy']}; run: "

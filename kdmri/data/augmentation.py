@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdmri.data.batch import Slice
+from kdmri.data.batch import Coils, Slice
+from kdmri.data.coil_augmentation import measured_by_coils
 from kdmri.errors import ConfigurationError
 
 AXES = (-2, -1)
@@ -34,7 +35,18 @@ def flipped(slices: Slice, axes: Sequence[int] = AXES) -> Slice:
     if kspace is not None:
         kspace = torch.stack([_mirrored(k, along) for k, along in zip(kspace, wanted, strict=True)])
     variant = (drawn * torch.tensor([1, 2])).sum(dim=1).to(slices.volume)
-    return slices._replace(target=torch.stack(targets), kspace=kspace, variant=variant)
+    coils = None if slices.coils is None else _flipped_coils(slices.coils, wanted)
+    return slices._replace(target=torch.stack(targets), kspace=kspace, variant=variant, coils=coils)
+
+
+def _flipped_coils(coils: Coils, axes: Sequence[list[int]]) -> Coils:
+    """Mirror the coils of each slice along its axes, and the places of what was acquired."""
+    sensitivities = [s.flip(along) for s, along in zip(coils.sensitivities, axes, strict=True)]
+    acquired = [
+        a.flip(along).roll([1] * len(along), along) if along else a
+        for a, along in zip(coils.acquired, axes, strict=True)
+    ]
+    return coils._replace(sensitivities=torch.stack(sensitivities), acquired=torch.stack(acquired))
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class Affine:
 
         Returns:
             The same with new targets, zero outside what was seen, and without variants: what was
-            drawn never comes again.
+            drawn never comes again. Several coils stay where they are, and measure what moved.
         """
         target = slices.target
         changed = torch.rand(len(target)) < self.share
@@ -75,7 +87,8 @@ class Affine:
         if target.shape[1] == 1:
             images = images.clamp(min=0)  # magnitudes, which interpolation overshoots
         images = torch.where(changed.to(target.device)[:, None, None, None], images, target)
-        return slices._replace(target=images, variant=None)
+        moved = slices._replace(target=images, variant=None)
+        return moved if slices.coils is None else measured_by_coils(moved)
 
     def _drawn(self, count: int, _: int, height: int, width: int) -> Tensor:
         """Draw matrices (B, 2, 3) between normalised coordinates (x, y) of output and input."""

@@ -38,7 +38,7 @@ class Slice(NamedTuple):
     def to(self, device: torch.device, non_blocking: bool = False) -> "Slice":
         """Copy to a device."""
         moved: dict[str, Any] = {
-            name: field if field is None else field.to(device, non_blocking)
+            name: field if field is None else field.to(device, non_blocking=non_blocking)
             for name, field in self._asdict().items()
         }
         return Slice(**moved)
@@ -132,6 +132,10 @@ class Batch(NamedTuple):
             if name != "coils"
         }
         return Batch(**taken, coils=None if self.coils is None else self.coils.select(items))
+
+    def counted(self) -> int:
+        """Return the number of the items that count; where all do, no device is asked."""
+        return len(self.volume) if self.counts is None else int(self.counts.sum())
 
     @property
     def items(self) -> Tensor:

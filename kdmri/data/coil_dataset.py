@@ -46,7 +46,8 @@ class CoilDataset(Dataset[Slice]):
         self._files: dict[tuple[int, str], h5py.File] = {}
         index = [(v, s) for v, volume in enumerate(volumes) for s in range(volume.shape[2])]
         self._index = torch.tensor(index)
-        self._names = _as_numbers([volume.name for volume in volumes])
+        # Of files, since masks that fastMRI's tools draw are seeded by those.
+        self._names = _as_numbers([volume.kspace_path.name for volume in volumes])
         self._acquired = [
             torch.from_numpy(c.acquired.astype(np.float32))[None] for c in self._companions
         ]

@@ -242,18 +242,25 @@ class MRIDataModule(pl.LightningDataModule):
         )
 
     def _check_sampling(self, volumes: list[Volume], dataset: SliceDataset) -> None:
-        """Sample one slice, so that an unfit mask, or one of other k-space, is refused early."""
+        """Sample one slice, so that an unfit mask is refused early, and look at all stored k-space.
+
+        Of each volume that stores k-space its middle slice is compared with the mask.
+        """
         first = dataset[0]
         mask = self.task(collate([first])).mask[0]
         if first.kspace is None:
             return
-        outside = torch.linalg.vector_norm(first.kspace * (1 - mask))
-        if outside > 1e-3 * torch.linalg.vector_norm(first.kspace):
-            raise DataError(
-                f"{volumes[0].path}: {volumes[0].kspace_key} has samples outside the mask in use "
-                f"({mask.mean():.0%} measured); put the mask it was made with into us_masks, name "
-                "it with task.mask_file, or simulate with dataset.stored_kspace=false"
-            )
+        ends = np.cumsum([volume.shape[2] for volume in volumes])
+        for volume, end in zip(volumes, ends, strict=True):
+            kspace = dataset[int(end) - (volume.shape[2] + 1) // 2].kspace
+            assert kspace is not None
+            outside = torch.linalg.vector_norm(kspace * (1 - mask))
+            if outside > 1e-3 * torch.linalg.vector_norm(kspace):
+                raise DataError(
+                    f"{volume.path}: {volume.kspace_key} has samples outside the mask in use "
+                    f"({mask.mean():.0%} measured); put the mask it was made with into us_masks, "
+                    "name it with task.mask_file, or simulate with dataset.stored_kspace=false"
+                )
 
     def _check_augmentation(self, volumes: list[Volume], dataset: SliceDataset) -> None:
         """See what stored k-space allows: flips along the axes that are sampled whole, no more."""

@@ -246,15 +246,14 @@ class HeadWithCoils(HeadInSlabs):
         fitted = fit_centre(slab, self._size)
         phased = Simulation(phase=True, snr=None, seed=self.seed)
         name = f"{path.parent.name}_{path.stem}"
-        write_slices(
-            path, (self._seen(phased, fitted[:, :, n], name, n) for n in range(fitted.shape[2])),
-            attributes,
-        )  # fmt: skip
+        images = enumerate(np.moveaxis(fitted, -1, 0))
+        seen = (self._seen(phased, image, name, number) for number, image in images)
+        write_slices(path, seen, attributes)
 
     def _seen(
         self, phased: Simulation, image: np.ndarray, name: str, index: int
     ) -> dict[str, np.ndarray]:
-        """Return what the coils measure of a slice (H, W), and the image that they give together."""
+        """Return what the coils measure of a slice (H, W), and the image they give together."""
         number = crc32(f"{name}/{index}".encode())
         maps = draw_sensitivities(self._size, self.coils, [self.seed * 1_000_003 + number])[0]
         foreground = image[image > FOREGROUND]

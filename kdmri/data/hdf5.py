@@ -5,6 +5,8 @@ from pathlib import Path
 
 import h5py
 
+from kdmri.data.hdf5_heaps import check_heaps, check_lengths
+
 LARGE = 2**26
 """Bytes of an array from which on it is compared with what the file stores of it."""
 
@@ -24,16 +26,19 @@ def open_hdf5(path: Path) -> h5py.File:
 
     Raises:
         OSError: it is missing, truncated, damaged, or not HDF5.
-        ValueError: it refers to other files, or declares far more than it holds.
+        ValueError: it refers to other files, declares far more than it holds, or has a heap that
+            HDF5 never comes to the end of.
     """
     file = h5py.File(path, "r")
     try:
-        for name in _arrays(file):
-            array = file[name]
+        arrays = {name: file[name] for name in _arrays(file)}
+        check_heaps(file, list(arrays.values()))
+        for name, array in arrays.items():
             if array.external or array.is_virtual:
                 raise ValueError(
                     f"{name} lies in other files, which are not read; copy them into it"
                 )
+            check_lengths(array)
             held = array.id.get_storage_size()
             if array.nbytes > max(LARGE, LARGEST_RATIO * held):
                 raise ValueError(
@@ -53,32 +58,12 @@ def read_text(file: h5py.File, key: str) -> bytes | str:
     """Read a text from where a file keeps it, alone or in a list of one.
 
     Raises:
-        ValueError: it is something else, or longer than the file.
+        ValueError: it is something else.
     """
     stored = file.get(key)
     if not isinstance(stored, h5py.Dataset) or stored.size != 1 or stored.dtype.kind not in "OS":
         raise ValueError(f"{key} is not a text")
-    if _text_length(stored) > Path(file.filename).stat().st_size:
-        raise ValueError(f"{key} is damaged: it declares more text than the file holds")
     return stored[(0,) * stored.ndim]
-
-
-def _text_length(stored: h5py.Dataset) -> int:
-    """Tell how long a text says to be, for which HDF5 takes memory; 0 where it cannot be told.
-
-    A text of variable length is stored as its length, 4 bytes, and its place in the file.
-    """
-    place = None
-    if stored.dtype.kind == "O" and stored.id.get_create_plist().get_nfilters() == 0:
-        if stored.chunks is None:
-            place = stored.id.get_offset()
-        elif stored.id.get_num_chunks():
-            place = stored.id.get_chunk_info(0).byte_offset
-    if place is None:
-        return 0
-    with Path(stored.file.filename).open("rb") as raw:
-        raw.seek(place)
-        return int.from_bytes(raw.read(4), "little")
 
 
 def _arrays(group: h5py.Group, above: str = "", depth: int = 0) -> Iterator[str]:

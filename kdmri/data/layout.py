@@ -30,6 +30,7 @@ import numpy as np
 from kdmri.data.attributes import Attribute
 from kdmri.data.cropping import fit_centre
 from kdmri.data.hdf5 import DAMAGED, open_hdf5
+from kdmri.data.mask_convention import is_centred
 from kdmri.errors import DataError
 from kdmri.files import written_aside
 
@@ -138,9 +139,9 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
 def told_subject(path: Path) -> str | None:
     """Tell who was scanned where the file says it; None where it does not."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_volume(path) as file:
             return str(file.attrs[SUBJECT]) if SUBJECT in file.attrs else None
-    except (OSError, *DAMAGED):
+    except (OSError, *DAMAGED, DataError):
         return None  # what is wrong is said when it is read
 
 
@@ -358,6 +359,11 @@ def _kspace_factor(path: Path, image: h5py.Dataset, kspace: h5py.Dataset) -> flo
     order = [*range(image.shape[-1] // 2, image.shape[-1]), *range(image.shape[-1] // 2)]
     chosen = next((n for n in order if image.ndim == 2 or image[:, :, n].any()), 0)
     slices = [d[...] if d.ndim == 2 else d[:, :, chosen] for d in (image, kspace)]
+    if is_centred(slices[1]):  # its image has the same magnitude, where sizes are even
+        raise DataError(
+            f"{path}: {kspace.name[1:]} is strongest in the middle, but the zero frequency belongs "
+            "at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
+        )
     expected, transformed = slices[0], np.abs(np.fft.ifft2(slices[1], norm="ortho"))
     unnormalised = float(np.sqrt(np.prod(expected.shape)))
     for factor in (1.0, 1 / unnormalised, unnormalised):

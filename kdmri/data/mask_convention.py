@@ -1,4 +1,4 @@
-"""Where the zero frequency of a mask lies, told by where its samples are dense."""
+"""Where the zero frequency lies: of a mask where it is dense, of k-space where it is strong."""
 
 import numpy as np
 
@@ -28,6 +28,27 @@ def looks_shifted(mask: np.ndarray) -> bool:
     middle = [n // 2 for n in mask.shape]
     others = [(middle[0], middle[1]), (middle[0], 0), (0, middle[1])]
     return any(_differ(_density(mask, place), corner, float(mask.mean())) for place in others)
+
+
+def is_centred(kspace: np.ndarray) -> bool | None:
+    """Tell whether a slice of k-space (H, W) has its zero frequency in the middle, by its energy.
+
+    Returns:
+        Whether it is strong around N//2, or around index 0; None where it is around neither.
+    """
+    energy = np.abs(kspace).astype(np.float64) ** 2
+    if not np.isfinite(energy).all():
+        return None  # what is wrong is said when slices are checked
+    reach = [max(1, n // 8) for n in energy.shape]
+    around = []
+    for centre in ((0, 0), (energy.shape[0] // 2, energy.shape[1] // 2)):
+        moves = [r - c for r, c in zip(reach, centre, strict=True)]
+        turned = np.roll(energy, moves, axis=(0, 1))
+        around.append(float(turned[: 2 * reach[0] + 1, : 2 * reach[1] + 1].sum()))
+    corner, middle = around
+    if max(around) <= max(energy.sum() / 2, 5 * min(around)):
+        return None
+    return middle > corner
 
 
 def _has_central_run(lines: np.ndarray) -> bool:

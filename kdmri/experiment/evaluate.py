@@ -12,13 +12,14 @@ from torch import Tensor
 
 from kdmri.analysis.comparison import Comparison, MeasuredMethod, find_slices, report_line
 from kdmri.analysis.records import Measurements
+from kdmri.classical import METHODS, Chosen, choose
 from kdmri.config.identity import comparison_name
 from kdmri.console import console
 from kdmri.data import layout
-from kdmri.data.batch import Batch
+from kdmri.data.batch import Batch, collate
 from kdmri.data.build import build_datamodule
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.errors import CheckpointError
+from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.experiment.plan import Plan
 from kdmri.experiment.stages import Stage
 from kdmri.files import write_text
@@ -28,6 +29,9 @@ from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import magnitude, to_complex
 from kdmri.training.devices import first_device
+
+CHOSEN_ON = 6
+"""Selection slices, evenly spaced, on which classical methods choose their regularisation."""
 
 
 def check_slices(config: DictConfig) -> None:
@@ -82,14 +86,15 @@ def measure_stages(plan: Plan) -> Comparison | None:
         config.evaluation.batch_size,
         config.evaluation.detailed,
     )
-    measured = _measure_baselines(slices)
+    classical = _classical(slices, config)
+    measured = _measure_baselines(slices, classical)
     networks = {}
     for stage in stages:
         network = load_network(stage.checkpoint, network_settings(config[stage.network]))
         networks[stage.name] = network.to(slices.device).eval()
         measured.append(_measure_stage(slices, stage, network))
     _record(plan, slices, stages, networks, measured)
-    comparison = Comparison(config, slices.data, measured)
+    comparison = Comparison(config, slices.data, measured, classical)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
         last = stages[-1]
@@ -185,11 +190,40 @@ def _record(
 
 
 @torch.inference_mode()
-def _measure_baselines(slices: _Slices) -> list[MeasuredMethod]:
-    """Measure what the task offers without a network, such as the zero-filled image."""
+def _classical(slices: _Slices, config: DictConfig) -> list[Chosen]:
+    """Choose how classical methods regularise, on selection slices; say which cannot be used.
+
+    Raises:
+        ConfigurationError: the data set is of one coil.
+    """
+    names = list(config.evaluation.baselines)
+    if names and config.dataset.sensitivities is None:
+        raise ConfigurationError(
+            f"evaluation.baselines={names}: these are of several coils, and dataset="
+            f"{config.dataset.name} is of one; give evaluation.baselines=[]"
+        )
+    usable = []
+    for method in (METHODS[name] for name in names):
+        if method.missing is None:
+            usable.append(method)
+        else:
+            console().print(f"{method.label}: left out, {method.missing}", highlight=False)
+    if not usable:
+        return []
+    selection = slices.data.dataset("selection")
+    count = min(CHOSEN_ON, len(selection))
+    places = [(2 * number + 1) * len(selection) // (2 * count) for number in range(count)]
+    batches = [slices.data.task(collate([selection[place]]).to(slices.device)) for place in places]
+    return [choose(method, batches) for method in usable]
+
+
+@torch.inference_mode()
+def _measure_baselines(slices: _Slices, classical: Sequence[Chosen]) -> list[MeasuredMethod]:
+    """Measure what needs no network, such as the zero-filled image."""
     metrics: dict[str, VolumeMetrics] = {}
     for batch in slices.batches():
-        for label, image in slices.data.task.baselines(batch).items():
+        images = slices.data.task.baselines(batch) | {c.label: c(batch) for c in classical}
+        for label, image in images.items():
             if label not in metrics:
                 metrics[label] = slices.metrics()
             _update(metrics[label], image, batch)

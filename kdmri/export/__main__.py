@@ -142,9 +142,10 @@ def _export(
     precision, is_onnx = config.precision, config.format.name == "onnx"
     name = f"model.{config.format.ending}"
     path, plain = folder / name, folder / "float32.onnx"
-    network = Exportable(trained.network, axis, half=precision == "float16")
+    several = trained.estimate is not None
+    network = Exportable(trained.network, axis, precision == "float16", several)
     example = {
-        key: value if key in ("lines", "mask") else value.repeat(2, 1, 1, 1)
+        key: value if key in ("lines", "mask") else torch.cat((value, value))
         for key, value in as_inputs(network, batches[0]).items()
     }
     checked, rest = batches[: config.check_slices], batches[config.check_slices :]
@@ -154,7 +155,7 @@ def _export(
         write_torch(path, network, example)
         runners[f"torch.export {precision}"] = _torch_runner(read_torch(path), network)
     else:
-        whole = Exportable(trained.network, axis)
+        whole = Exportable(trained.network, axis, several_coils=several)
         write_onnx(plain, whole, example)
         runners["ONNX float32"] = _onnx_runner(plain, whole)
         sizes["ONNX float32"] = plain.stat().st_size
@@ -187,7 +188,8 @@ def _export(
 def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list[Batch]) -> None:
     """Run a file of somebody else beside the network; raises KdmriError where they differ."""
     path = Path(config.verify)
-    run = _onnx_runner(path, Exportable(trained.network, axis))
+    several = trained.estimate is not None
+    run = _onnx_runner(path, Exportable(trained.network, axis, several_coils=several))
     compared = compare_outputs(run, _network_runner(trained), batches)
     console().print(f"{path}: {compared.describe()}", highlight=False, soft_wrap=True)
     Bound(**config.bounds[config.precision]).check(compared, str(path))

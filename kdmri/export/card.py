@@ -10,7 +10,7 @@ from kdmri.data.batch import Batch
 from kdmri.export.checking import Agreement
 from kdmri.export.consistency import Exportable
 from kdmri.export.files import OPSET, SMALLEST
-from kdmri.models.stored import SCALING
+from kdmri.models.stored import SCALING, SCALING_OF_COILS
 from kdmri.models.trained import Trained
 from kdmri.physics import CentralKspace
 
@@ -31,11 +31,16 @@ def card(
     data = trained.facts.get("data", {})
     about = "magnitude" if channels == 1 else "real and imaginary part"
     axis, line = ("H", "row") if network.axis == 0 else ("W", "column")
+    several = trained.estimate is not None
+    coils = "coils, " if several else ""
+    what = "of the coils' combined image" if several else "what the task makes of k-space"
     lines = {
-        "image": f"float32 (B, {channels}, H, W), {about}: what the task makes of k-space",
-        "kspace": "float32 (B, 2, H, W), real and imaginary part, zero where not measured",
+        "image": f"float32 (B, {channels}, H, W), {about}: {what}",
+        "kspace": f"float32 (B, 2, {coils}H, W), real and imaginary part, zero where not measured",
         "lines": f"float32 ({axis},), 1 where a {line} of k-space is measured, else 0",
         "mask": "float32 (1, 1, H, W), 1 where k-space is measured, else 0",
+        "sensitivities": "float32 (B, 2, coils, H, W), real and imaginary part, of unit norm over "
+        f"the coils where there is signal, else 0; in training {trained.estimate}",
     }
     inputs = "\n".join(f"- `{key}`: {lines[key]}" for key in network.inputs)
     kind = (
@@ -55,19 +60,19 @@ def card(
 ## Inputs
 {inputs}
 
-B, H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, the zero
+B, {coils}H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, \
+the zero
 frequency at index (0, 0).
 
 ## Output
 - `reconstruction`: float32 (B, {channels}, H, W), {about}.
 
 ## Scaling
-In training {SCALING}. Divide input by that of the volume (or of its zero-filled images),
-multiply the output by it.
+{_scaling(several)}
 
 ## Use
 ```python
-{_usage(network, name, trained)}
+{_usage(network, name, trained, size)}
 ```
 
 ## Sampling
@@ -84,9 +89,19 @@ Trained on: {data.get("title", "not recorded in the checkpoint")}. Not a medical
 """
 
 
-def _usage(network: Exportable, name: str, trained: Trained) -> str:
+def _scaling(several_coils: bool) -> str:
+    if several_coils:
+        return f"In training {SCALING_OF_COILS}. Divide input by that, multiply the output by it."
+    return (
+        f"In training {SCALING}. Divide input by that of the volume (or of its zero-filled "
+        "images),\nmultiply the output by it."
+    )
+
+
+def _usage(network: Exportable, name: str, trained: Trained, size: tuple[int, int]) -> str:
     """Write a program that reconstructs one slice with the file."""
     onnx, channels = name.endswith(".onnx"), trained.channels
+    estimate = trained.estimate
     window = trained.task.window if isinstance(trained.task, CentralKspace) else None
     shown = "kspace" if window is None else "apodised(kspace)"
     magnitude = "np.abs(seen / scale)[None, None].astype(np.float32)"
@@ -96,6 +111,19 @@ def _usage(network: Exportable, name: str, trained: Trained) -> str:
         "lines": f"np.any(kspace, axis={1 - (network.axis or 0)}).astype(np.float32)",
         "mask": "(kspace != 0)[None, None].astype(np.float32)",
     }
+    shown_by: tuple[str, ...] = (
+        'kspace = np.load("kspace.npy")  # complex (H, W), one slice, zero where not measured',
+        f'seen = np.fft.ifft2({shown}, norm="ortho")',
+        "scale = np.abs(seen).max()  # better that of the whole volume",
+    )
+    if estimate is not None:
+        shown_by = _of_coils(estimate.used(trained.task.centre_of(size)))
+        other = (0, 2) if network.axis == 0 else (0, 1)
+        values |= {
+            "lines": f"np.any(kspace, axis={other}).astype(np.float32)",
+            "mask": "np.any(kspace, axis=0)[None, None].astype(np.float32)",
+            "sensitivities": "parts(sensitivities)",
+        }
     opened, run = (
         (f'network = onnxruntime.InferenceSession("{name}")', "network.run(None, inputs)[0]")
         if onnx
@@ -116,15 +144,30 @@ def _usage(network: Exportable, name: str, trained: Trained) -> str:
             "",
             "",
             *(() if window is None else _apodised(window)),
-            'kspace = np.load("kspace.npy")  # complex (H, W), one slice, zero where not measured',
-            f'seen = np.fft.ifft2({shown}, norm="ortho")',
-            "scale = np.abs(seen).max()  # better that of the whole volume",
+            *shown_by,
             "inputs = {",
             *(f'    "{key}": {values[key]},' for key in network.inputs),
             "}",
             opened,
             f"reconstruction = scale * {run}  # (1, {channels}, H, W)",
         )
+    )
+
+
+def _of_coils(centre: tuple[int, int]) -> tuple[str, ...]:
+    """Write how coils are combined, and how the scale is found from the centre (h, w)."""
+    ends = [(-(kept // 2), kept - kept // 2) for kept in centre]
+    return (
+        'kspace = np.load("kspace.npy")  # complex (coils, H, W), zero where not measured',
+        'sensitivities = np.load("sensitivities.npy")  # complex (coils, H, W)',
+        'seen = (sensitivities.conj() * np.fft.ifft2(kspace, norm="ortho")).sum(axis=0)',
+        "frequencies = [np.rint(n * np.fft.fftfreq(n)) for n in seen.shape]",
+        f"ends = {ends}  # of the fully sampled centre",
+        "rows, columns = (",
+        "    (first <= f) & (f < end) for f, (first, end) in zip(frequencies, ends)",
+        ")",
+        'low = np.fft.ifft2(kspace * np.outer(rows, columns), norm="ortho")',
+        "scale = np.sqrt((np.abs(low) ** 2).sum(axis=0)).max()  # better that of the whole volume",
     )
 
 

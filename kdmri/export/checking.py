@@ -87,7 +87,8 @@ def compare_outputs(run: Runner, reference: Runner, batches: Sequence[Batch]) ->
 
 
 def _psnr(output: np.ndarray, batch: Batch) -> float:
-    images = magnitude(torch.from_numpy(output).float()), magnitude(batch.target)
+    found = batch.shown(torch.from_numpy(output).float())
+    images = magnitude(found), magnitude(batch.shown(batch.target))
     error = float((images[0] - images[1]).double().square().mean())
     peak = float(batch.data_range)
     return 10 * float(np.log10(peak**2 / error)) if error else float("inf")

@@ -30,14 +30,28 @@ class SharedSamples:
     """What the consistency of every cascade shares during one call of the network.
 
     Attributes:
-        image: of the measured samples, F^-1 M y, each part (B, 1, H, W).
+        image: of the measured samples, F^-1 M y, each part (B, 1, H, W); of several coils combined.
         mask: float32 (1, 1, H, W), where the mask is not of whole lines.
         projection: P along the undersampled axis, each part (N, N), where it is.
+        sensitivities: of several coils, each part (B, coils, H, W).
     """
 
     image: Pair
     mask: Tensor
     projection: Pair
+    sensitivities: Pair
+
+    def combined(self, images: Pair) -> Pair:
+        """Combine coil images, each part (B, coils, H, W) to (B, 1, H, W)."""
+        real, imag = self.sensitivities
+        re = real * images.real + imag * images.imag
+        im = real * images.imag - imag * images.real
+        return Pair(re.sum(dim=1, keepdim=True), im.sum(dim=1, keepdim=True))
+
+    def expanded(self, image: Pair) -> Pair:
+        """Return what each coil sees of an image, each part (B, 1, H, W) to (B, coils, H, W)."""
+        real, imag = self.sensitivities
+        return Pair(real * image.real - imag * image.imag, real * image.imag + imag * image.real)
 
 
 class LineConsistency(nn.Module):
@@ -50,17 +64,12 @@ class LineConsistency(nn.Module):
 
     def forward(self, image: Tensor, *_: object) -> Tensor:
         """Replace the measured lines of an image (B, C, H, W); see `DataConsistency`."""
-        x, (real, imag) = image.float(), self._measured.projection
-        b = self._measured.image
+        x, matrix, b = image.float(), self._measured.projection, self._measured.image
         if x.shape[1] == 1:
-            return x + (b.real - self._along(real, x))
+            return x + (b.real - _along(self._axis, matrix.real, x))
         re, im = x[:, :1], x[:, 1:]
-        seen = self._along(real, re) - self._along(imag, im)
-        unseen = self._along(real, im) + self._along(imag, re)
-        return torch.cat((re + (b.real - seen), im + (b.imag - unseen)), dim=1)
-
-    def _along(self, matrix: Tensor, image: Tensor) -> Tensor:
-        return matrix @ image if self._axis == 0 else image @ matrix.T
+        seen = _projected(self._axis, matrix, Pair(re, im))
+        return torch.cat((re + (b.real - seen.real), im + (b.imag - seen.imag)), dim=1)
 
 
 class MaskConsistency(nn.Module):
@@ -73,13 +82,33 @@ class MaskConsistency(nn.Module):
 
     def forward(self, image: Tensor, *_: object) -> Tensor:
         """Replace the measured samples of an image (B, C, H, W); see `DataConsistency`."""
-        x, b, unknown = image.float(), self._measured.image, 1 - self._measured.mask
+        x, b = image.float(), self._measured.image
         imag = x[:, 1:] if x.shape[1] == 2 else torch.zeros_like(x)
-        kspace = transform(Pair(x[:, :1], imag), inverse=False)
-        rest = transform(Pair(unknown * kspace.real, unknown * kspace.imag), inverse=True)
+        rest = _unmeasured(Pair(x[:, :1], imag), self._measured.mask)
         if x.shape[1] == 1:
             return b.real + rest.real
         return torch.cat((b.real + rest.real, b.imag + rest.imag), dim=1)
+
+
+class CoilConsistency(nn.Module):
+    """Data consistency of an image that is combined from several coils."""
+
+    def __init__(self, measured: SharedSamples, axis: int | None) -> None:
+        """Take what the call fills, and the undersampled axis of whole lines, if they are that."""
+        super().__init__()
+        self._measured, self._axis = measured, axis
+
+    def forward(self, image: Tensor, *_: object) -> Tensor:
+        """Replace the measured samples of an image (B, 2, H, W); see `DataConsistency`."""
+        x, b = image.float(), self._measured.image
+        own = self._measured.expanded(Pair(x[:, :1], x[:, 1:]))
+        if self._axis is None:
+            rest = _unmeasured(own, self._measured.mask)
+        else:
+            seen = _projected(self._axis, self._measured.projection, own)
+            rest = Pair(own.real - seen.real, own.imag - seen.imag)
+        found = self._measured.combined(rest)
+        return torch.cat((b.real + found.real, b.imag + found.imag), dim=1)
 
 
 class HalfConvolution(Convolution):
@@ -97,6 +126,25 @@ class HalfConvolution(Convolution):
         return super().forward(image.half())
 
 
+def _along(axis: int, matrix: Tensor, image: Tensor) -> Tensor:
+    return matrix @ image if axis == 0 else image @ matrix.T
+
+
+def _projected(axis: int, matrix: Pair, image: Pair) -> Pair:
+    """Keep the measured lines of images alone."""
+    re, im = image
+    return Pair(
+        _along(axis, matrix.real, re) - _along(axis, matrix.imag, im),
+        _along(axis, matrix.real, im) + _along(axis, matrix.imag, re),
+    )
+
+
+def _unmeasured(image: Pair, mask: Tensor) -> Pair:
+    """Take the measured samples out of images."""
+    kspace, unknown = transform(image, inverse=False), 1 - mask
+    return transform(Pair(unknown * kspace.real, unknown * kspace.imag), inverse=True)
+
+
 def _has_other_weights(module: nn.Module) -> bool:
     own = next(module.parameters(recurse=False), None)
     return own is not None and not isinstance(module, HalfConvolution)
@@ -107,35 +155,41 @@ class Exportable(nn.Module):
 
     Called with `image` (B, C, H, W) alone where the network knows no k-space; else also with
     `kspace` (B, 2, H, W), real and imaginary part, and with `lines` (H,) or (W,), 1 where a row or
-    column is measured, or `mask` (1, 1, H, W). All have the zero frequency at index 0.
+    column is measured, or `mask` (1, 1, H, W). All have the zero frequency at index 0. A network
+    for several coils takes `kspace` (B, 2, coils, H, W), and `sensitivities` like it.
 
     Attributes:
         axis: undersampled axis, 0 or 1, of a mask of whole lines; None for any other mask.
+        several_coils: whether it is one for several coils.
     """
 
-    def __init__(self, network: CascadedNetwork, axis: int | None, half: bool = False) -> None:
+    def __init__(
+        self,
+        network: CascadedNetwork,
+        axis: int | None,
+        half: bool = False,
+        several_coils: bool = False,
+    ) -> None:
         """Copy a network and replace what ONNX does not know.
 
         Args:
             network: stays as it is.
             axis: undersampled axis of a mask of whole lines, 0 or 1; None for any other mask.
             half: 3x3 convolutions in half precision.
+            several_coils: whether its images are combined from several coils.
 
         Raises:
             ConfigurationError: there is none that could be.
         """
         super().__init__()
-        self._measured, self.axis = SharedSamples(), axis
+        self._measured, self.axis, self.several_coils = SharedSamples(), axis, several_coils
         self.network = copy.deepcopy(network)
         self.is_consistent = False
         for parent in list(self.network.modules()):
             for name, module in list(parent.named_children()):
                 if isinstance(module, DataConsistency):
                     self.is_consistent = True
-                    new: nn.Module = MaskConsistency(self._measured)
-                    if axis is not None:
-                        new = LineConsistency(self._measured, axis)
-                    setattr(parent, name, new)
+                    setattr(parent, name, self._without_complex(module))
                 elif half and isinstance(module, Convolution):
                     setattr(parent, name, HalfConvolution(module))
         if half and any(_has_other_weights(module) for module in self.network.modules()):
@@ -145,15 +199,31 @@ class Exportable(nn.Module):
             )
         self.eval()
 
+    def _without_complex(self, module: DataConsistency) -> nn.Module:
+        if module.weight is not None:
+            raise ConfigurationError(
+                "format: soft data consistency, whose step is learnt, is not exported"
+            )
+        if self.several_coils:
+            return CoilConsistency(self._measured, self.axis)
+        if self.axis is not None:
+            return LineConsistency(self._measured, self.axis)
+        return MaskConsistency(self._measured)
+
     @property
     def inputs(self) -> list[str]:
         """Names of the inputs in their order."""
         if not self.is_consistent:
             return ["image"]
-        return ["image", "kspace", "mask" if self.axis is None else "lines"]
+        inputs = ["image", "kspace", "mask" if self.axis is None else "lines"]
+        return [*inputs, "sensitivities"] if self.several_coils else inputs
 
     def forward(
-        self, image: Tensor, kspace: Tensor | None = None, mask: Tensor | None = None
+        self,
+        image: Tensor,
+        kspace: Tensor | None = None,
+        mask: Tensor | None = None,
+        sensitivities: Tensor | None = None,
     ) -> Tensor:
         """Reconstruct: float32 (B, C, H, W)."""
         if kspace is not None and mask is not None:
@@ -163,8 +233,13 @@ class Exportable(nn.Module):
                 self._measured.projection = projection(mask)
             samples = spread * kspace
             self._measured.mask = spread
-            parts = Pair(samples[:, :1], samples[:, 1:])
-            self._measured.image = transform(parts, inverse=True)
+            if sensitivities is None:
+                parts = Pair(samples[:, :1], samples[:, 1:])
+                self._measured.image = transform(parts, inverse=True)
+            else:
+                self._measured.sensitivities = Pair(sensitivities[:, 0], sensitivities[:, 1])
+                images = transform(Pair(samples[:, 0], samples[:, 1]), inverse=True)
+                self._measured.image = self._measured.combined(images)
         return self.network(image, image, image).float()
 
 

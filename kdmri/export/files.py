@@ -150,10 +150,15 @@ def _dynamic(network: Exportable, inputs: dict[str, Tensor]) -> dict[str, dict[i
     shapes: dict[str, dict[int, Any]] = {"image": {0: batch, 2: height, 3: width}}
     if "kspace" in inputs:
         shapes["kspace"] = {0: batch, 2: height, 3: width}
+    if "sensitivities" in inputs:
+        coils = torch.export.Dim("coils", min=1)
+        shapes["kspace"] = {0: batch, 2: coils, 3: height, 4: width}
     if "mask" in inputs:
         shapes["mask"] = {2: height, 3: width}
     if "lines" in inputs:
         shapes["mask"] = {0: height if network.axis == 0 else width}
+    if "sensitivities" in inputs:
+        shapes["sensitivities"] = dict(shapes["kspace"])
     return shapes
 
 

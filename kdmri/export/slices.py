@@ -14,6 +14,7 @@ from kdmri.data.readers.nifti import Nifti
 from kdmri.data.readers.slices import checked
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
+from kdmri.export.coil_slices import coil_slices, simulated
 from kdmri.export.consistency import Exportable
 from kdmri.models.trained import Trained
 from kdmri.reconstruct.survey import survey
@@ -44,7 +45,8 @@ def read_slices(volumes: list[SourceVolume], trained: Trained, count: int) -> li
 
     Slices lie evenly in their volumes, have the size of the training where the checkpoint
     tells it, and are scaled as in the training. A network for complex images gets magnitude
-    images with a smooth phase.
+    images with a smooth phase; one for several coils k-space of several coils as it is, or images
+    as simulated coils see them.
 
     Args:
         volumes: the first of them are used, as many as are needed.
@@ -60,6 +62,9 @@ def read_slices(volumes: list[SourceVolume], trained: Trained, count: int) -> li
     used = volumes[: max(1, min(len(volumes), count // 4))]
     batches: list[Batch] = []
     for volume in used:
+        if trained.estimate is not None and _has_coils(volume):
+            batches += coil_slices(volume, trained, trained.estimate, -(-count // len(used)))
+            continue
         found = survey(volume)
         if not found.has_target:
             raise DataError(f"{volume.files[0]}: is undersampled; slices must be fully sampled")
@@ -90,12 +95,19 @@ def head_slices(trained: Trained, count: int) -> list[Batch]:
     return read_slices(volumes, trained, count)
 
 
+def _has_coils(volume: SourceVolume) -> bool:
+    first = next(checked(volume), None)
+    return first is not None and first.kspace_coils is not None
+
+
 def _batch(trained: Trained, image: np.ndarray, number: int) -> Batch:
     parts = [image] if trained.channels == 1 else [image.real, image.imag]
     target = torch.from_numpy(np.stack(parts).astype(np.float32))[None]
     index = torch.tensor([number])
     largest = torch.tensor([float(np.abs(image).max())])
     with torch.inference_mode():
+        if trained.estimate is not None:
+            return simulated(trained, trained.estimate, torch.complex(*target[0]), number)
         return trained.task(Slice(target, None, largest, index, index))
 
 
@@ -110,10 +122,20 @@ def as_inputs(network: Exportable, batch: Batch) -> dict[str, Tensor]:
     """Return what an exported network takes of a batch, by name."""
     inputs = {"image": batch.image}
     if "kspace" in network.inputs:
-        inputs["kspace"] = torch.cat((batch.kspace.real, batch.kspace.imag), dim=1)
+        inputs["kspace"] = _parts(batch.kspace, network)
     if "mask" in network.inputs:
         inputs["mask"] = batch.mask
     if "lines" in network.inputs:
         axis = line_axis(batch.mask)
         inputs["lines"] = batch.mask[0, 0, :, 0] if axis == 0 else batch.mask[0, 0, 0]
+    if "sensitivities" in network.inputs:
+        assert batch.coils is not None
+        inputs["sensitivities"] = _parts(batch.coils.sensitivities, network)
     return {name: value.clone() for name, value in inputs.items()}
+
+
+def _parts(values: Tensor, network: Exportable) -> Tensor:
+    """Return real and imaginary part, (B, 2, H, W) or of several coils (B, 2, coils, H, W)."""
+    if network.several_coils:
+        return torch.stack((values.real, values.imag), dim=1)
+    return torch.cat((values.real, values.imag), dim=1)

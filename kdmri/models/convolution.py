@@ -1,4 +1,4 @@
-"""3x3 convolutions as a CPU runs them fast; elsewhere they are PyTorch's own."""
+"""3x3 convolutions as a CPU, and a CUDA graph, run them fast; elsewhere they are PyTorch's own."""
 
 from typing import Any
 
@@ -8,11 +8,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from kdmri.hardware import eager_on_cpu, has_avx2_at_best
+from kdmri.hardware import eager_on_cpu, has_avx2_at_best, in_cuda_graph
+from kdmri.models import narrow
 from kdmri.models.expansion import Expansion
 
 NARROW = 4
-"""So few output channels leave most of a convolution's vector lanes empty."""
+"""So few channels leave most of a convolution's vector lanes, or of a matrix unit, empty."""
 WIDE = 32
 """From so many channels on it pays to lay activations out anew for the gradient of a kernel."""
 
@@ -54,6 +55,8 @@ class Convolution(nn.Conv2d):
         """Convolve (B, inputs, H, W) to (B, outputs, H, W)."""
         if self.out_channels <= NARROW < self.in_channels and eager_on_cpu(image):
             return self._as_product(image)
+        if self._narrow and torch.is_grad_enabled() and in_cuda_graph(image):
+            return narrow.convolved(image, self.kernel, self.bias)
         if self._relaid(image):
             return _RelaidConvolution.apply(image, self.kernel, self.bias)
         return self._conv_forward(image, self.kernel, self.bias)
@@ -74,6 +77,11 @@ class Convolution(nn.Conv2d):
         spread = spread.view(len(image), -1, 3, 3, *image.shape[-2:])
         total = _Gathering.apply(spread)
         return total if self.bias is None else total + self.bias.view(1, -1, 1, 1)
+
+    @property
+    def _narrow(self) -> bool:
+        least, most = sorted((self.in_channels, self.out_channels))
+        return least <= NARROW < most
 
     def _relaid(self, image: Tensor) -> bool:
         wide = min(self.in_channels, self.out_channels) >= WIDE

@@ -21,6 +21,12 @@ WHERE = "; networks are in best_model.pt"
 SCALING = "the largest magnitude of each volume is 1"
 """How intensities were brought to what networks take."""
 
+SCALING_OF_COILS = (
+    "the largest root sum of squares of the coil images that the fully sampled centre of a "
+    "volume's k-space gives is 1"
+)
+"""The same of several coils."""
+
 
 def network_settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what builds a network (`_target_` and its arguments) of an architecture."""

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdmri.data.coils import Estimate
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models import CascadedNetwork, load_network
 from kdmri.models.stored import FORMAT, read_checkpoint
 from kdmri.physics import CartesianUndersampling, CentralKspace, DataConsistency, Task
-from kdmri.physics.stored import build_task
+from kdmri.physics.stored import build_estimate, build_task
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Trained:
         task: makes its input from a fully sampled slice.
         facts: what else the checkpoint tells, plain values; see `kdmri.training.facts`.
         mask_given: whether the user named the mask.
+        estimate: estimates the sensitivities of coils, where it was trained on several; else None.
     """
 
     path: Path
@@ -29,6 +31,7 @@ class Trained:
     task: Task
     facts: dict[str, Any] = field(default_factory=dict)
     mask_given: bool = False
+    estimate: Estimate | None = None
 
     @property
     def channels(self) -> int:
@@ -113,6 +116,14 @@ def open_checkpoint(
     network = load_network(path)
     network.eval()
     description = {k: v for k, v in facts.items() if k not in ("weights", "network")}
-    return Trained(
-        path, network, task, description | {"network": facts["network"]}, mask is not None
-    )
+    description["network"] = facts["network"]
+    return Trained(path, network, task, description, mask is not None, _estimate(path, facts))
+
+
+def _estimate(path: Path, facts: dict[str, Any]) -> Estimate | None:
+    settings = facts.get("sensitivities")
+    if settings is None:
+        return None
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path}: is damaged, its sensitivities are no settings")
+    return build_estimate(settings)

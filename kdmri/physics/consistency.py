@@ -14,7 +14,7 @@ class Measurement:
 
     With coil sensitivities S, what is imposed on a complex image x is S^H F^-1(M y + (1 - M) F S x)
     with the k-space y of all coils. Where S has unit norm, that is a step of size 1 along the
-    gradient of ||M F S x - y||^2 / 2. Under a mask of whole lines the transform along them cancels out.
+    gradient of ||M F S x - y||^2 / 2. Under a mask of whole lines the transform along them cancels.
 
     A real image of one coil needs no complex transform. With F the Fourier transform and M the
     mask, Re F^-1(M y + (1 - M) F x) = Re F^-1(M y) + K x with a real K: where the mask consists of

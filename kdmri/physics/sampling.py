@@ -10,7 +10,7 @@ from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.masks import DrawnLines, check_mask
 from kdmri.data.task import Task
 from kdmri.errors import ConfigurationError
-from kdmri.physics.coils import combine
+from kdmri.physics.coils import combine, root_sum_of_squares
 from kdmri.physics.espirit import calibration_size
 from kdmri.physics.fourier import ifft2, magnitude, to_channels
 from kdmri.physics.noise import SimulatedKspace
@@ -198,7 +198,10 @@ class CartesianUndersampling(Task):
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images that need no network, (B, C, H, W), by their label."""
-        return {"Zero-filled": batch.image}
+        if batch.coils is None:
+            return {"Zero-filled": batch.image}
+        combined = root_sum_of_squares(ifft2(batch.kspace))
+        return {"Zero-filled RSS": torch.cat((combined, torch.zeros_like(combined)), dim=1)}
 
     def describe(self, size: tuple[int, int], acquired: Tensor | None = None) -> str:
         """Say for a report which mask was used for slices of a size.

@@ -1,4 +1,4 @@
-"""Tasks in checkpoints: plain settings that say how an input is made from a target."""
+"""Tasks in checkpoints: plain settings that say how an input is made from what was measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,49 +7,42 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from kdmri.data.coils import Estimate
 from kdmri.data.masks import DrawnLines, MaskFile, choose
 from kdmri.data.task import Task
 from kdmri.errors import CheckpointError
+from kdmri.physics.espirit import Espirit
 from kdmri.physics.resolution import CentralKspace, Size
 from kdmri.physics.sampling import CartesianUndersampling
 
 UNDERSAMPLING = "kdmri.physics.CartesianUndersampling"
 RESOLUTION = "kdmri.physics.CentralKspace"
+ESTIMATE = "kdmri.physics.Espirit"
 RULES: dict[str, type[DrawnLines]] = {
-    f"{rule.__module__}.{rule.__qualname__}": rule for rule in get_args(DrawnLines)
+    f"kdmri.data.masks.{rule.__qualname__}": rule for rule in get_args(DrawnLines)
 }
 """Mask rules that a checkpoint may name; nothing else that it names is ever called."""
 
 
 @dataclass(frozen=True)
 class StoredMask:
-    """The mask that a network was trained with, and the rule for slices of another size.
+    """The mask file that a network was trained with, and the rule for slices of another size.
 
     Attributes:
-        rule: draws the mask of any size.
-        values: mask file of the training, uint8 (H, W), zero frequency at the corner; or None.
+        rule: draws the mask of any other size.
+        values: mask file of the training, uint8 (H, W), zero frequency at the corner.
         name: of that file.
     """
 
     rule: DrawnLines
-    values: np.ndarray | None = None
-    name: str = ""
+    values: np.ndarray
+    name: str
 
     def __call__(self, size: Size) -> np.ndarray:
         """Return the mask of a size (H, W): the file's where it fits, else the rule's."""
-        return self.rule(size) if self._drawn(size) else self._values
-
-    @property
-    def _values(self) -> np.ndarray:
-        assert self.values is not None
-        return self.values
-
-    def _drawn(self, size: Size) -> bool:
-        return self.values is None or self.values.shape != tuple(size)
+        return self.values if self.values.shape == tuple(size) else self.rule(size)
 
     def __str__(self) -> str:
-        if self.values is None:
-            return str(self.rule)
         height, width = self.values.shape
         return f"file {self.name} for slices of {height}x{width}, else {self.rule}"
 
@@ -100,12 +93,28 @@ def build_task(settings: Mapping[str, Any]) -> Task:
     raise CheckpointError(f"task {target}: known are {UNDERSAMPLING} and {RESOLUTION}")
 
 
-def _build_mask(stored: Mapping[str, Any]) -> StoredMask:
+def build_estimate(settings: Mapping[str, Any]) -> Estimate:
+    """Build what estimates sensitivities from plain settings, `dataset.sensitivities`.
+
+    Raises:
+        CheckpointError: they name something that is not kdmri's own, or cannot be used.
+    """
+    arguments = dict(settings)
+    target = arguments.pop("_target_", None)
+    if target != ESTIMATE:
+        raise CheckpointError(f"sensitivities {target}: known is {ESTIMATE}")
+    try:
+        return Espirit(**arguments)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"sensitivities {target}: {error}") from error
+
+
+def _build_mask(stored: Mapping[str, Any]) -> StoredMask | DrawnLines:
     rule = _build_rule(stored["rule"])
     values = stored["values"]
-    if values is not None:
-        values = values.numpy().astype(np.uint8)
-    return StoredMask(rule, values, str(stored["file"]))
+    if values is None:
+        return rule  # which may be asked for the mask of a volume
+    return StoredMask(rule, values.numpy().astype(np.uint8), str(stored["file"]))
 
 
 def _build_rule(stored: Mapping[str, Any]) -> DrawnLines:

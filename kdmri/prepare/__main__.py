@@ -140,6 +140,7 @@ def tell_subjects(planned: Plan) -> Iterator[str]:
         who = f"{len(names)} subject(s): {', '.join(names[:SHOWN])}{more}"
         yield f"{split}: {who if names else nobody}"
     yield from found.notes
+    yield from (f"note: {line}" for line in planned.manifest.changes(found.volumes))
 
 
 def _print_notes(done: list[Outcome]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
@@ -10,12 +11,16 @@ from typing import Any
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.naming import pseudonym
-from kdmri.data.readers.who import Found, shown
+from kdmri.data.readers.who import NAMED, Found, shown
 from kdmri.errors import DataError
 from kdmri.files import write_text
 
 NAME = "manifest.json"
 BLOCK = 2**20
+
+RULES = 2
+"""Number of the rules by which volumes are judged and read; a change that refuses or reads a scan
+otherwise raises it, so that volumes of before are made anew."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Entry:
         affine: rows of the (4, 4) that takes (row, column, slice, 1) to RAS+ mm; None where it is
             unknown, and in manifests of earlier versions.
         notes: what the user should know of it, sentences.
+        rules: `RULES` of the version that wrote it; manifests of earlier versions have none.
         coils: how many were `acquired` and are `virtual` now, and the share of `energy` that these
             keep; None where they were not compressed.
     """
@@ -48,6 +54,7 @@ class Entry:
     nan: float = 0.0
     affine: list[list[float]] | None = None
     notes: list[str] = field(default_factory=list)
+    rules: int = 1
     coils: dict[str, float] | None = None
 
 
@@ -110,9 +117,11 @@ class Manifest:
         """
         splits = {entry.subject: entry.split for entry in self.entries.values()}
         now: dict[str, str] = {}
-        for volume in found.volumes:
-            entry = self.entries.get(volume.name)
-            if entry is None:
+        by_name = {volume.name: volume for volume in found.volumes}
+        by_file = {place(path, source): v for v in found.volumes for path in v.files}
+        for name, entry in self.entries.items():
+            volume = by_name.get(name) or by_file.get(entry.sources[0]["file"])
+            if volume is None:
                 continue
             subject = pseudonym(volume.subject)
             split = now.setdefault(subject, splits.get(subject, entry.split))
@@ -132,12 +141,41 @@ class Manifest:
             "another name=... or move it away"
         )
 
+    def changes(self, volumes: Sequence[SourceVolume]) -> list[str]:
+        """Say in sentences what is there of earlier versions and of names that are gone."""
+        names = {volume.name for volume in volumes}
+        there = {n: e for n, e in self.entries.items() if (self.folder / e.file).is_file()}
+        old = [n for n, entry in there.items() if n in names and entry.rules != RULES]
+        gone = [there[n].file for n in sorted(there.keys() - names)]
+        sentences = []
+        if old:
+            sentences.append(
+                f"{self.folder}: {len(old)} volume(s) were judged by the rules of an earlier "
+                "version, and are made anew"
+            )
+        if gone:
+            more = f" and {len(gone) - NAMED} more" if len(gone) > NAMED else ""
+            sentences.append(
+                f"{self.folder}: {len(gone)} volume(s) are none of the source now, and stay: "
+                f"{', '.join(gone[:NAMED])}{more}; delete their files unless they are wanted"
+            )
+        return sentences
+
+    def earlier(self, name: str) -> Path | None:
+        """Return the h5 file that an earlier run made of a volume, None where there is none."""
+        entry = self.entries.get(name)
+        path = None if entry is None else self.folder / entry.file
+        return path if path and path.is_file() else None
+
     def holds(self, volume: SourceVolume) -> bool:
-        """Whether a volume is there, of its subject, made from its files as they are now."""
+        """Whether a volume is there, of its subject, made from its files as they are now.
+
+        One that was judged by the rules of another version is not.
+        """
         entry = self.entries.get(volume.name)
-        if entry is None or not (self.folder / entry.file).is_file():
+        if entry is None or self.earlier(volume.name) is None:
             return False
-        if entry.subject != pseudonym(volume.subject):
+        if entry.subject != pseudonym(volume.subject) or entry.rules != RULES:
             return False
         try:
             pairs = zip(entry.sources, volume.files, strict=True)

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,7 @@ from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, natural
 from kdmri.data.readers.slices import check_names
 from kdmri.data.readers.who import Found, find_subjects, shown
-from kdmri.errors import ConfigurationError, DataError
+from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.files import written_aside
 from kdmri.prepare.manifest import Entry, Manifest
 from kdmri.prepare.subjects import SPLITS, assign
@@ -153,10 +154,20 @@ def write(plan: Plan) -> Iterator[Outcome]:
 
     Raises:
         DataError: with `strict`, for the first file that cannot be used.
-        KdmriError: nothing can be written.
+        KdmriError: nothing can be written, or a process dies.
     """
     plan.manifest.record(plan.found.rule, plan.subjects())
-    yield from _outcomes(plan.preparation, plan.found.volumes, plan.splits, plan.manifest)
+    there = 0
+    try:
+        for outcome in _outcomes(plan.preparation, plan.found.volumes, plan.splits, plan.manifest):
+            there += outcome.entry is not None
+            yield outcome
+    except BrokenProcessPool as error:
+        raise KdmriError(
+            f"{plan.preparation.folder}: a process that writes volumes was ended from outside, or "
+            f"crashed; memory may be short, and processes=1 needs least. {there} of "
+            f"{len(plan.found.volumes)} volumes are there; the same command goes on with the others"
+        ) from error
 
 
 def find_volumes(preparation: Preparation) -> Found:
@@ -193,7 +204,9 @@ def _outcomes(
             except DataError as error:
                 if preparation.strict:
                     raise
-                yield Outcome(name, error=str(error))
+                stays = manifest.earlier(name)
+                kept = f"; {stays} of an earlier run stays, delete it if it is wrong"
+                yield Outcome(name, error=f"{error}{kept if stays else ''}")
                 continue
             manifest.add(name, entry)
             yield Outcome(name, entry)

@@ -18,7 +18,7 @@ from kdmri.data.readers.slices import checked
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.prepare.compression import CoilEnergy, Compression, check_coils, copied
-from kdmri.prepare.manifest import Entry, fingerprint
+from kdmri.prepare.manifest import RULES, Entry, fingerprint
 
 Size = tuple[int, int]
 
@@ -85,6 +85,7 @@ def write_prepared(
         affine=geometry.affine.tolist() if geometry is not None and geometry.oriented else None,
         nan=surveyed.nan,
         notes=surveyed.notes,
+        rules=RULES,
         coils=None
         if compression is None
         else {

@@ -52,7 +52,7 @@ def main(config: DictConfig) -> None:
     reader = find_reader(config.format, source)
     volumes = find_volumes(reader, source)
     print_notes(note for volume in volumes for note in volume.notes)
-    found = targets(output, config.write, reader, volumes)
+    found = targets(output, config.write, reader, volumes, trained.estimate is not None)
     check_free(found, config.overwrite)
 
     began, terminal = time.monotonic(), console()

@@ -1,7 +1,7 @@
 """From a volume's slices to batches for a network, at the network's scale and size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeGuard
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
+from kdmri.data.coils import centre_scale
 from kdmri.data.cropping import fit_centre_tensor
 from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.readers.base import SourceSlice, SourceVolume
@@ -17,6 +18,7 @@ from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, to_channels
+from kdmri.physics.espirit import calibration_size
 from kdmri.reconstruct.survey import DENSE, Survey, measured_kspace
 
 Size = tuple[int, int]
@@ -26,6 +28,8 @@ IN_RANGE = 1 + 1e-3
 
 REAL = 0.1
 """Largest asymmetry of the k-space of an image that counts as real."""
+
+COMBINED = "; coils were combined before, to the root sum of squares of their images"
 
 SMALLEST = 7
 """Pixels that the window of SSIM covers."""
@@ -52,6 +56,16 @@ class Feed:
     index: int = 0
 
     @property
+    def has_target(self) -> bool:
+        """Whether its images are fully sampled."""
+        return self.survey.has_target
+
+    @property
+    def count(self) -> int:
+        """Number of slices."""
+        return self.survey.count
+
+    @property
     def is_trial(self) -> bool:
         """Whether the input is made from fully sampled slices."""
         used = self.trained.task.takes_stored_kspace or not self.survey.has_target
@@ -74,8 +88,18 @@ class Feed:
         """Largest magnitude at the network's scale."""
         return self.survey.largest / self.scale
 
-    def describe(self) -> str:
-        """Say in a sentence how the network's input comes about."""
+    def notes(self, raw: bool) -> list[str]:
+        """Say in sentences how the network's input comes about, and what else is to be known.
+
+        Args:
+            raw: whether the reader combined images of coils before.
+        """
+        note = self._described() + (COMBINED if raw and not self.survey.is_complex else "")
+        if self.survey.nan:
+            note += f"; NaN, {self.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
+        return [note, *self.survey.notes]
+
+    def _described(self) -> str:
         if self.is_trial:
             both = self.survey.is_complex and self.trained.channels == 1
             sampled = self.trained.task.describe(self.padded or self.survey.size)
@@ -174,7 +198,7 @@ def feed(
         raise DataError(f"{file}: slices of {size} are larger than image_size={list(padded)}")
     if found.is_trial:
         trained.task.describe(padded or size)  # draws the mask, which may be of another size
-        return found
+        return _of_several_coils(found)
     if padded is not None:
         raise DataError(f"{file}: image_size cannot be applied to undersampled k-space")
     mask, known = found.mask().numpy()[0, 0], np.asarray(survey.mask)
@@ -205,7 +229,27 @@ def feed(
             f"{survey.asymmetry:.2f}, 0 is a real image); a network for magnitude images cannot be "
             "consistent with it: use one that was trained with dataset.channels=2"
         )
-    return found
+    return _of_several_coils(found)
+
+
+def _of_several_coils(one: Feed) -> Feed:
+    """Scale a volume of one coil as those of several were, where the network was trained on them.
+
+    Raises:
+        DataError: it has no signal at its centre.
+    """
+    estimate = one.trained.estimate
+    if estimate is None:
+        return one
+    known = one.trained.task.centre_of(one.padded or one.survey.size)
+    if not one.is_trial:
+        known = calibration_size(one.mask()[0, 0])
+    unscaled, centre = replace(one, scale=1.0), estimate.used(known)
+    batches = unscaled.batches(1, torch.device("cpu"))
+    scale = max(centre_scale(batch.kspace, centre) for batch in batches)
+    if not scale > 0:
+        raise DataError(f"{one.volume.files[0]}: its k-space has no signal at its centre")
+    return replace(one, scale=scale)
 
 
 def _is_central(task: object) -> TypeGuard[CentralKspace]:

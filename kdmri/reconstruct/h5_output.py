@@ -9,7 +9,7 @@ import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
 from kdmri.files import written_aside
-from kdmri.reconstruct.output import Begin, Result, Write
+from kdmri.reconstruct.output import Begin, Result, Write, magnitudes
 
 
 @contextmanager
@@ -38,6 +38,31 @@ def h5_output(path: Path, facts: Mapping[str, str]) -> Iterator[Begin]:
                         compression="lzf",
                     )
                 file["reconstruction"][number] = image
+
+            return write
+
+        yield begin
+
+
+@contextmanager
+def submission(path: Path, facts: Mapping[str, str]) -> Iterator[Begin]:
+    """Write `reconstruction` (S, H, W), magnitudes float32 in the units of the source.
+
+    It is what fastMRI's leaderboards and its tools take, such as `fastmri.evaluate`.
+
+    Args:
+        path: of the file.
+        facts: kept as attributes.
+    """
+    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+
+        def begin(result: Result) -> Write:
+            file.attrs.update({**facts, **geometry_attributes(result.volume.geometry)})
+            shape = (result.count, *result.size)
+            stored = file.create_dataset("reconstruction", shape, "f4", chunks=(1, *result.size))
+
+            def write(number: int, image: np.ndarray) -> None:
+                stored[number] = magnitudes(image) * np.float32(result.scale)
 
             return write
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from kdmri.data.readers.base import Reader
+from kdmri.data.readers.base import Reader, SourceVolume
+from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.hardware import all_digits
 from kdmri.metrics import VolumeMetrics
 from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
+from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
 from kdmri.reconstruct.feeding import Feed, feed
 from kdmri.reconstruct.output import Result
 from kdmri.reconstruct.survey import survey
@@ -19,8 +21,6 @@ from kdmri.reconstruct.writing import Target, opened
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a volume, how many of its slices are done, and how many there are."""
-
-COMBINED = "; coils were combined before, to the root sum of squares of their images"
 
 
 @dataclass
@@ -72,14 +72,10 @@ def reconstruct_volumes(
             with opened(target, reader, facts) as begin:
                 for volume in target.volumes:
                     index += 1
-                    one = feed(volume, survey(volume), trained, padded, index)
-                    write = begin(Result(volume, one.scale, one.survey.count, one.size))
+                    one = _fed(volume, trained, padded, index, batch_size, device)
+                    write = begin(Result(volume, one.scale, one.count, one.size))
                     _volume(one, write, batch_size, device, progress, part)
-                    combined = reader.raw and not one.survey.is_complex
-                    note = one.describe() + (COMBINED if combined else "")
-                    if one.survey.nan:
-                        note += f"; NaN, {one.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
-                    for description in (note, *one.survey.notes):
+                    for description in one.notes(reader.raw):
                         part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
             done.errors.append(str(error))
@@ -93,8 +89,25 @@ def reconstruct_volumes(
 
 @all_digits()
 @torch.inference_mode()
+def _fed(
+    volume: SourceVolume,
+    trained: Trained,
+    padded: tuple[int, int] | None,
+    index: int,
+    batch_size: int,
+    device: torch.device,
+) -> Feed | CoilFeed:
+    """Look at a volume, of several coils where the network and the volume are."""
+    first = next(checked(volume), None) if trained.estimate is not None else None
+    if trained.estimate is not None and first is not None and first.kspace_coils is not None:
+        return feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
+    return feed(volume, survey(volume), trained, padded, index)
+
+
+@all_digits()
+@torch.inference_mode()
 def _volume(
-    one: Feed,
+    one: Feed | CoilFeed,
     write: Callable[..., None],
     batch_size: int,
     device: torch.device,
@@ -102,7 +115,7 @@ def _volume(
     done: Done,
 ) -> None:
     """Reconstruct one volume."""
-    count, name = one.survey.count, one.volume.name
+    count, name = one.count, one.volume.name
     progress(name, 0, count)
     written = 0
     for batch in one.batches(batch_size, device):
@@ -112,7 +125,7 @@ def _volume(
                 f"{one.volume.files[0]}: the network ({one.trained.path}) makes NaN or infinite "
                 "values of it"
             )
-        if one.survey.has_target:
+        if one.has_target:
             images = {"Input": batch.image, "Reconstruction": output}
             for label, image in images.items():
                 metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))

@@ -9,7 +9,7 @@ from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
 from kdmri.data.readers.sampling_pattern import (
     NO_CENTRE,
     Measured,
-    by_chance,
+    differ,
     fault,
     measured,
     measured_by_mask,
@@ -103,7 +103,7 @@ class _Sampling:
         self._support: np.ndarray | None = None
         self._first: tuple[int, Measured] | None = None
         self._other: int | None = None
-        self._aliased = self._stored = self._bare = False
+        self._aliased = self._stored = self._bare = self._masked = False
 
     def add(self, item: SourceSlice, kspace: np.ndarray | None, number: int) -> Measured | None:
         """Look at a slice; gives what of its k-space was measured, None where that is unknown."""
@@ -113,7 +113,8 @@ class _Sampling:
             raise DataError(
                 f"{self._path}: its k-space is undersampled and of {len(item.kspace_coils)} coils: "
                 "a magnitude image combined from them has no k-space with that mask, so no network "
-                f"for one coil can be consistent with it (slice {number})"
+                f"for one coil can be consistent with it (slice {number}); give a checkpoint that "
+                "was trained on several coils (dataset=multicoil)"
             )
         if kspace is None:
             return None
@@ -135,16 +136,17 @@ class _Sampling:
         note = None if known else zero_filling(found)
         if note is not None:
             self.notes[note] = None
-        if item.mask is not None:
-            self._compare(found, number)
+        self._masked |= item.mask is not None
+        exact = item.mask is not None or item.kspace is not None
+        if exact or reason is not None:
+            self._compare(found, number, exact)
         return found
 
-    def _compare(self, found: Measured, number: int) -> None:
+    def _compare(self, found: Measured, number: int, exact: bool) -> None:
         """Note a slice that was sampled otherwise than the first."""
         if self._first is None:
             self._first = number, found
-        first = self._first[1].samples
-        if not by_chance(first ^ found.samples, int(first.sum())) and self._other is None:
+        if self._other is None and differ(self._first[1], found, exact):
             self._other = number
 
     def result(self) -> tuple[np.ndarray | None, bool]:
@@ -155,18 +157,18 @@ class _Sampling:
         """
         if self._support is None or not (self._aliased or self._stored):
             return None, True
+        if self._aliased and not self._masked and _is_full(self._support):
+            raise DataError(
+                f"{self._path}: the k-space of some of its images is undersampled, that of others "
+                "not; a network takes one mask a volume: give slices apart"
+            )
         if self._first is not None and self._other is not None:
             raise DataError(
                 f"{self._path}: its k-space is undersampled, slice {self._other} otherwise than "
                 f"slice {self._first[0]}; a network takes one mask a volume: give slices apart"
             )
-        if self._aliased and self._first is None and _is_full(self._support):
-            raise DataError(
-                f"{self._path}: the k-space of some of its images is undersampled, that of others "
-                "not; a network takes one mask a volume: give slices apart"
-            )
         support = np.fft.ifftshift(self._support)
-        description = self._first is not None and not self._stored
+        description = self._masked and not self._stored
         return (
             support.astype(np.uint8) if description else _mask(support)
         ), self._stored and not self._bare

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdmri.data.readers.base import Reader, SourceVolume
+from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.nifti import ENDINGS, Nifti, stem
 from kdmri.errors import ConfigurationError
-from kdmri.reconstruct.h5_output import h5_output
+from kdmri.reconstruct.h5_output import h5_output, submission
 from kdmri.reconstruct.nifti_output import nifti_like_source, nifti_of_slices
 from kdmri.reconstruct.output import Begin
 from kdmri.reconstruct.png_output import png_output
 
-KINDS = ("h5", "nifti", "png")
+KINDS = ("h5", "nifti", "png", "fastmri")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ class Target:
 
 
 def targets(
-    output: Path, kind: str | None, reader: Reader, volumes: list[SourceVolume]
+    output: Path,
+    kind: str | None,
+    reader: Reader,
+    volumes: list[SourceVolume],
+    several_coils: bool = False,
 ) -> list[Target]:
     """Say where each volume goes.
 
@@ -42,16 +47,21 @@ def targets(
             others.
         reader: of the volumes.
         volumes: to write.
+        several_coils: whether the network is one for several coils, of which an h5 file of a
+            fastMRI file is as its leaderboards take it, unless `kind` says otherwise.
 
     Raises:
         ConfigurationError: the ending, the kind and the number of volumes do not go together.
     """
     description = _kind_of(output)
-    if kind not in (None, *KINDS) or (kind and description and kind != description):
+    ending = "h5" if kind == "fastmri" else kind
+    if kind not in (None, *KINDS) or (kind and description and ending != description):
         raise ConfigurationError(
             f"write={kind}: must be one of {', '.join(KINDS)} and agree with output={output}"
         )
     kind = kind or description or ("nifti" if isinstance(reader, Nifti) else "h5")
+    if kind == "h5" and ending is None and several_coils and isinstance(reader, FastMRI):
+        kind = "fastmri"
     groups: list[list[SourceVolume]] = []
     for volume in volumes:
         together = kind == "nifti" and isinstance(reader, Nifti)
@@ -73,7 +83,7 @@ def targets(
             path = group[0].files[0]
             name = name.removesuffix("_frame01") + path.name.removeprefix(stem(path))
         else:
-            name += {"h5": ".h5", "nifti": ".nii.gz", "png": ""}[kind]
+            name += {"h5": ".h5", "fastmri": ".h5", "nifti": ".nii.gz", "png": ""}[kind]
         found.append(Target(output / name, kind, tuple(group)))
     return found
 
@@ -113,6 +123,8 @@ def opened(
     """
     if target.kind == "h5":
         return h5_output(target.path, facts)
+    if target.kind == "fastmri":
+        return submission(target.path, facts)
     if target.kind == "png":
         return png_output(target.path)
     if isinstance(reader, Nifti):

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,8 +16,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from kdmri.data.batch import Batch
 from kdmri.errors import DivergedError
 from kdmri.metrics import MAIN_METRICS, VolumeMetrics
-from kdmri.models import CascadedNetwork
+from kdmri.models import CascadedNetwork, Tap
 from kdmri.physics import magnitude
+from kdmri.training.captured import Capture, Function
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
@@ -28,7 +29,12 @@ class TrainingMethod(pl.LightningModule):
 
     Logs `train/*` from the steps, `val/l1` (mean absolute error, each slice weighted alike) and
     `val/psnr`, `val/ssim`, `val/nmse` (means over volumes) from the selection slices.
+
+    Attributes:
+        capture: replays from CUDA graphs what `run` is given; None runs it as it is.
     """
+
+    capture: Capture | None = None
 
     def __init__(
         self,
@@ -163,6 +169,32 @@ class TrainingMethod(pl.LightningModule):
             loss = loss + self._supervision * within
         return loss
 
+    def run(self, function: Function, settings: Hashable, batch: Batch) -> Sequence[Tensor]:
+        """Run a part of a training step, as a CUDA graph where that is chosen.
+
+        Args:
+            function: of image, k-space, mask and, for several coils, sensitivities, with all else
+                as `Capture` wants it.
+            settings: what it depends on besides.
+            batch: whose inputs it gets.
+        """
+        inputs = [given for given in batch.inputs if given is not None]
+        if self.capture is None:
+            return function(*inputs)
+        return self.capture(function, settings, inputs)
+
+    def observe(
+        self, batch: Batch, taps: tuple[Tap, ...], to_its_end: bool = True
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """Run the network in a training step, once; see `CascadedNetwork.observe`."""
+
+        def observed(*inputs: Tensor) -> list[Tensor]:
+            output, found = self.network.observe(*inputs, taps=taps, to_its_end=to_its_end)
+            return found if output is None else [output, *found]
+
+        values = list(self.run(observed, (taps, to_its_end), batch))
+        return (values[0], values[1:]) if to_its_end else (None, values)
+
     def forward(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, C, H, W)."""
         return self.network(*batch.inputs)
@@ -221,7 +253,7 @@ class TrainingMethod(pl.LightningModule):
             on_epoch=True,
             prog_bar=progress,
             # Lightning adds values up over processes, but takes the mean of their numbers of items.
-            batch_size=int(batch.items) * processes,
+            batch_size=batch.counted() * processes,
             sync_dist=True,
         )
 

@@ -135,9 +135,11 @@ class Distillation(TrainingMethod):
         taps = self.taps if self._compares_activations(weights) else ()
         inner = self.output_taps if weights.reconstruction else ()
         to_its_end = network is not None or bool(weights.reconstruction or self.weights.imitation)
-        student, found = (network or self.network).observe(
-            *batch.inputs, taps=(*taps, *inner), to_its_end=to_its_end
-        )
+        wanted = (*taps, *inner)
+        if network is None:
+            student, found = self.observe(batch, wanted, to_its_end)
+        else:
+            student, found = network.observe(*batch.inputs, taps=wanted, to_its_end=to_its_end)
         activations, behind = found[: len(taps)], found[len(taps) :]
         terms = {}
         if student is not None and weights.reconstruction:

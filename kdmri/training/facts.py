@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri.models.stored import FORMAT, SCALING
+from kdmri.models.stored import FORMAT, SCALING, SCALING_OF_COILS
 from kdmri.physics.stored import task_settings
 
 
@@ -18,6 +18,8 @@ def checkpoint_facts(config: DictConfig, stage: str, size: tuple[int, int]) -> d
     """
     sampling: Any = OmegaConf.to_container(config.task.sampling, resolve=True)
     dataset = config.dataset
+    estimate = dataset.sensitivities
+    several = estimate is not None
     return {
         "format": FORMAT,
         "stage": stage,
@@ -30,5 +32,7 @@ def checkpoint_facts(config: DictConfig, stage: str, size: tuple[int, int]) -> d
             "channels": dataset.channels,
             "slice_size": list(size),
         },
-        "scaling": SCALING,
+        "coils": several,
+        "sensitivities": OmegaConf.to_container(estimate, resolve=True) if several else None,
+        "scaling": SCALING_OF_COILS if several else SCALING,
     }

@@ -35,6 +35,7 @@ from kdmri.training.callbacks import (
     announce,
     is_time_over,
 )
+from kdmri.training.captured import chosen
 from kdmri.training.devices import check_tasks, described, on_gpu, world_size
 from kdmri.training.distillation import LossWeights
 from kdmri.training.facts import checkpoint_facts
@@ -127,6 +128,7 @@ def train(job: Job) -> None:
         trainer = _build_trainer(job, checkpoint)
     except (MisconfigurationException, TypeError) as error:
         raise ConfigurationError(f"trainer: {error}") from error
+    method.capture = chosen(config.capture, trainer, method)
     parameters = sum(p.numel() for p in network.folded().parameters())
     record = job.record | {"parameters": parameters}
     if trainer.is_global_zero:

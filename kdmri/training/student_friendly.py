@@ -59,8 +59,14 @@ class StudentFriendly(TrainingMethod):
             What each of the teacher's cascades gives, and the outputs of the branches, one less
             than the student has cascades, each (B, C, H, W).
         """
-        image, behind = batch.image, []
-        measurement = Measurement(*batch.inputs[1:])
+        values = list(self.run(self._outputs, "outputs", batch))
+        cascades = len(self.network.cascades)
+        return values[:cascades], values[cascades:]
+
+    def _outputs(
+        self, image: Tensor, kspace: Tensor, mask: Tensor, sensitivities: Tensor | None = None
+    ) -> list[Tensor]:
+        behind, measurement = [], Measurement(kspace, mask, sensitivities)
         for cascade in self.network.cascades:
             image = cascade.advance(image, measurement)
             behind.append(image)
@@ -69,7 +75,7 @@ class StudentFriendly(TrainingMethod):
             for cascade in self.student.cascades[number:]:
                 state = cascade.advance(state, measurement)
             branches.append(state)
-        return behind, branches
+        return [*behind, *branches]
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the sum of the three terms."""

@@ -11,7 +11,8 @@ class Supervised(TrainingMethod):
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean absolute error over pixels and channels, and that of inner cascades."""
-        found = self.network.features(*batch.inputs, taps=self.output_taps)
-        loss = self.supervised(*found, batch.target)
+        output, behind = self.observe(batch, self.output_taps)
+        assert output is not None
+        loss = self.supervised(output, behind, batch.target)
         self.log_loss("train/l1", loss.detach(), batch, progress=True)
         return loss

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from kdmri.benchmark.__main__ import _arms, _table
 from kdmri.benchmark.measuring import Plan, Repetitions
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import FileStep, SuiteStep, build
@@ -34,9 +35,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     runs: list[int] = []
     observe = CascadedNetwork.observe
 
-    def counting(self: CascadedNetwork, image: torch.Tensor, *rest: Any) -> Any:
+    def counting(self: CascadedNetwork, image: torch.Tensor, *rest: Any, **how: Any) -> Any:
         runs.append(len(image))
-        return observe(self, image, *rest)
+        return observe(self, image, *rest, **how)
 
     monkeypatch.setattr(CascadedNetwork, "observe", counting)
     return runs
@@ -94,6 +95,19 @@ def test_a_work_that_fails_leaves_what_was_measured_before_it(
     assert "student step" in result.out
     assert "500" in result.out
     assert "kd step" not in result.out
+
+
+def test_a_step_on_a_gpu_is_measured_without_its_graph_too(setting: Setting) -> None:
+    assert _arms("kd step", "reference", "cuda") == ["suite", "uncaptured", "reference"]
+    assert _arms("kd step", "reference", "cpu") == ["suite", "reference"]
+    assert "uncaptured" not in _arms("student inference", None, "cuda")
+    seconds = {"suite": 0.004, "uncaptured": 0.016, "reference": 0.008}
+    arms = {arm: Repetitions([value] * 3) for arm, value in seconds.items()}
+    table = _table("", setting, {"kd step": arms})
+    works, times, _, ratios = (list(column.cells) for column in table.columns[:4])
+    assert works == ["kd step", "kd step, uncaptured"]
+    assert [time.split()[0] for time in times] == ["4.0", "16.0"]
+    assert ratios == ["2.00", "0.50"]
 
 
 def test_operations_of_the_published_networks(setting: Setting) -> None:

@@ -110,6 +110,7 @@ def test_another_experiment_is_named_where_it_matters(
         "trainer.max_epochs=3",
         "paths.datasets=elsewhere",
         "num_workers=2",
+        "capture=false",
         "trainer=gpu",
         "logger=csv",
         "dataset.image_size=[64,64]",

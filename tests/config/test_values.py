@@ -154,6 +154,34 @@ def test_switches_of_a_users_own_files_are_checked(tmp_path: Path) -> None:
                 check_composed("mine", "", f"{key}=off")
 
 
+STRAY = {"list.yaml": "[1, 2]", "text.yaml": "words", "empty.yaml": "", "null.yaml": "null"}
+BROKEN = {"broken.yaml": "a: [", "tagged.yaml": "a: !!python/name:os.system", "bytes.yaml": "\x80"}
+
+
+def test_a_directory_of_ones_own_may_hold_other_yaml(run: Run, tmp_path: Path) -> None:
+    """Such as playbooks and pipelines, whatever they are; only folders of groups are looked at."""
+    for folder in ("", "ci", "datasets/deep"):
+        (tmp_path / "mine" / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in (STRAY | BROKEN).items():
+            (tmp_path / "mine" / folder / name).write_bytes(text.encode("latin-1"))
+    (tmp_path / "mine" / "logger").mkdir()
+    for name, text in STRAY.items():
+        (tmp_path / "mine" / "logger" / name).write_text(text)
+    result = run("train.py", "--config-dir=mine", "overwrite=off")
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert "overwrite=off: must be true or false" in result.err
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_choice_of_ones_own_is_named(run: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "mine" / "logger" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(BROKEN[name].encode("latin-1"))
+    result = run("train.py", "--config-dir=mine")
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert f"mine/logger/{name}: cannot be read as YAML (" in result.err
+
+
 def test_kinds_tell_true_from_one() -> None:
     assert whole(1).accepts(1)
     assert not whole(1).accepts(True)

@@ -139,3 +139,21 @@ def test_optuna_of_a_sweep_needs_a_sqlalchemy_that_it_knows(
         return
     with pytest.raises(ConfigurationError, match=r"Optuna 2\.10\.1 cannot use SQLAlchemy 2\.1\.9"):
         check_words(given)
+
+
+@pytest.mark.parametrize("missing", ["optuna", "sqlalchemy"])
+@pytest.mark.parametrize("key", ["hydra.sweeper.storage", "+hydra.sweeper.storage"])
+def test_a_storage_needs_optuna(monkeypatch: pytest.MonkeyPatch, missing: str, key: str) -> None:
+    def version(name: str) -> str:
+        if name == missing:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "2.10.1" if name == "optuna" else "1.4.54"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    word = f"{key}=sqlite:///trials.db"
+    with pytest.raises(ConfigurationError) as raised:
+        check_words(["-m", "seed=1,2", word])
+    assert str(raised.value).startswith(
+        f"{word}: needs {missing}, which is not installed; run: pip"
+    )
+    assert "'kdmri[optuna]'" in str(raised.value)

@@ -43,6 +43,20 @@ def test_points_in_kspace_cannot_be_mirrored(tmp_path: Path, anatomy: np.ndarray
         data.dataset("train")
 
 
+def test_each_file_of_stored_kspace_is_compared_with_the_mask(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """One of another mask among many would be trained on with samples that it does not have."""
+    mask, other = (GaussianLines(4, seed=seed)((48, 40)) for seed in (0, 7))
+    data = data_of(tmp_path, anatomy, mask)
+    path = tmp_path / "train" / "acc_4x" / "2.h5"
+    write_original(path, anatomy[:, :, 12:17], mask)
+    data.dataset("selection")
+    write_original(path, anatomy[:, :, 12:17], other)
+    with pytest.raises(DataError, match=r"2\.h5: kspace_volus_4x has samples outside the mask"):
+        data.dataset("train")
+
+
 def test_slices_that_a_transform_changed_never_come_again(own: Path) -> None:
     """Else a teacher would be asked what it made of another image."""
     task = CartesianUndersampling(GaussianLines(4))

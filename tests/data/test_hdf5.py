@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kdmri.data.hdf5 import open_hdf5, read_text
-from kdmri.data.layout import inspect, write_volume
+from kdmri.data.layout import inspect, subject, told_subject, write_volume
 from kdmri.errors import DataError
 
 
@@ -84,5 +84,50 @@ def test_text_that_says_to_be_longer_than_its_file_is_refused(tmp_path: Path) ->
     with path.open("r+b") as raw:
         raw.seek(place)
         raw.write((2**31).to_bytes(4, "little"))
-    with open_hdf5(path) as file, pytest.raises(ValueError, match="more text than the file holds"):
-        read_text(file, "xml")
+    with pytest.raises(ValueError, match="xml is damaged: it declares more text or data than"):
+        open_hdf5(path)
+
+
+def endless(path: Path) -> int:
+    """Make the free space of a heap as large as nothing, as a byte that flips may; its place."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"GCOL")
+    here = place + 16
+    while number := int.from_bytes(data[here : here + 2], "little"):
+        size = int.from_bytes(data[here + 8 : here + 16], "little")
+        assert number < 100
+        here += 16 + size + -size % 8
+    data[here + 8 : here + 16] = bytes(8)
+    path.write_bytes(data)
+    return place
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_heap_that_hdf5_never_comes_to_the_end_of_is_refused(tmp_path: Path, large: bool) -> None:
+    """HDF5 2.0.0 reads its text forever, and takes no signal meanwhile."""
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        if large:
+            noise = np.random.default_rng(0).random((64, 64, 8))
+            file.create_dataset("kspace", data=noise, chunks=(64, 64, 4))
+            file["image"] = noise
+        file["text"] = "of variable length"
+        file.attrs["subject"] = "p1"
+    with open_hdf5(path) as file:
+        assert read_text(file, "text") == b"of variable length"
+    place = endless(path)
+    with pytest.raises(ValueError, match=rf"damaged: its heap at byte {place} has no end"):
+        open_hdf5(path)
+    assert told_subject(path) is None
+    assert subject(path) == "scan.h5"
+
+
+def test_bytes_that_look_like_a_heap_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        for number, size in enumerate((0, 4096, 2**40)):
+            values = np.zeros(2**18, np.uint8)
+            values[:16] = [*b"GCOL\x01\x00\x00\x00", *size.to_bytes(8, "little")]
+            file[f"stored{number}"] = values
+    with open_hdf5(path) as file:
+        assert set(file) == {"stored0", "stored1", "stored2"}

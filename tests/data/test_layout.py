@@ -100,7 +100,11 @@ DAMAGES = {
     "integers": (replace("volfs", lambda v: v.astype(int)), "volfs has type int64"),
     "other slices": (replace("img_volus_4x", lambda v: v[:, :, 1:]), "they must be equal"),
     "scale": (replace("kspace_volus_4x", lambda v: 3 * v), "neither orthonormal nor scaled"),
-    "shift": (replace("kspace_volus_4x", np.fft.fftshift), "is the k-space shifted"),
+    "other order": (replace("kspace_volus_4x", lambda v: v[:, :, ::-1]), "is the k-space shifted"),
+    "centred": (
+        replace("kspace_volus_4x", lambda v: np.fft.fftshift(v, (0, 1))),
+        r"kspace_volus_4x is strongest in the middle.* numpy\.fft\.ifftshift",
+    ),
     "nan": (replace("volfs", with_nan), "volfs.* holds NaN or infinite values"),
     "zeros": (replace("volfs", np.zeros_like), "volfs is zero everywhere"),
 }

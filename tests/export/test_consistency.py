@@ -8,6 +8,7 @@ from kdmri.data.masks import GaussianLines
 from kdmri.errors import ConfigurationError
 from kdmri.export.consistency import Exportable, Pair, projection, transform
 from kdmri.models import DCCNN, UNet
+from tests.data.readers.coils import phased, sensitivities
 
 
 @pytest.mark.parametrize("size", [(48, 40), (37, 41)])
@@ -53,3 +54,29 @@ def test_exportable_equals_the_network(
 def test_network_of_other_layers_cannot_be_halved() -> None:
     with pytest.raises(ConfigurationError, match="UNet is not made of 3x3 convolutions alone"):
         Exportable(UNet(width=4, levels=2), axis=0, half=True)
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+@pytest.mark.parametrize("coils", [1, 5])
+def test_exportable_of_several_coils_equals_the_network(
+    anatomy: np.ndarray, axis: int | None, coils: int
+) -> None:
+    """Sensitivities that are zero in a corner, where there is no signal."""
+    network = DCCNN(3, 3, channels=2).eval()
+    rows = GaussianLines(4, axis=axis or 0)((48, 40))
+    mask = torch.from_numpy(rows if axis is not None else rows * GaussianLines(2, 1)((48, 40)))
+    mask = mask[None, None].float()
+    maps = torch.from_numpy(sensitivities(coils, (48, 40)))[None].repeat(2, 1, 1, 1)
+    maps[..., :9, :8] = 0
+    image = torch.from_numpy(phased(anatomy, slice(5, 7)))[:, None]
+    kspace = mask * torch.fft.fft2(maps * image, norm="ortho")
+    combined = (maps.conj() * torch.fft.ifft2(kspace, norm="ortho")).sum(1, keepdim=True)
+    parts = torch.cat((combined.real, combined.imag), dim=1)
+    lines = mask if axis is None else mask[0, 0, :, 0] if axis == 0 else mask[0, 0, 0]
+    exportable = Exportable(network, axis, several_coils=True)
+    pairs = [torch.stack((values.real, values.imag), dim=1) for values in (kspace, maps)]
+    with torch.no_grad():
+        found = exportable(parts, pairs[0], lines, pairs[1])
+        wanted = network(parts, kspace, mask, maps)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    assert exportable.inputs[-1] == "sensitivities"

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from kdmri.models import convolution as module
+from kdmri.models import narrow
 from kdmri.models.convolution import NARROW, WIDE, Convolution
 
 
@@ -34,6 +35,27 @@ def test_few_outputs_are_convolved_and_differentiated_exactly(
     parts = (image, convolution.weight, convolution.bias)
     wanted = torch.autograd.grad((expected * weight).sum(), parts)
     for one, other in zip(torch.autograd.grad((found * weight).sum(), parts), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("frozen", ["", "image", "weight", "bias"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 32), (32, 1), (2, 8), (8, 2), (4, 7), (7, 4)])
+def test_products_of_a_cuda_graph_are_the_same_convolution(
+    inputs: int, outputs: int, bias: bool, frozen: str
+) -> None:
+    convolution, image = layer(inputs, outputs, (7, 5), bias)
+    parts = {"image": image, "weight": convolution.weight, "bias": convolution.bias}
+    learnt = [part for name, part in parts.items() if part is not None and name != frozen]
+    if frozen and (part := parts[frozen]) is not None:
+        part.requires_grad_(False)
+    expected = F.conv2d(image, convolution.weight, convolution.bias, padding=1)
+    found = narrow.convolved(image, convolution.weight, convolution.bias)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    weight = torch.randn_like(expected)
+    wanted = torch.autograd.grad((F.relu(expected) * weight).sum(), learnt)
+    given = torch.autograd.grad((F.relu_(found) * weight).sum(), learnt)  # in place, as networks do
+    for one, other in zip(given, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from kdmri.data.layout import write_volume
 from kdmri.data.masks import GaussianLines
+from tests.conftest import write_original
 from tests.prepare.conftest import SCRIPT, Run
 
 
@@ -36,6 +37,20 @@ def test_check_says_what_is_wrong_with_each_file(prepare: Run, run: Run, folder:
         assert lines[path].endswith(f"good, {slices} slices of {height}x{width}")
     assert ("Slices of 2 sizes" in result.out) == (len({s[:2] for s in description.values()}) == 2)
     assert "10 files, 5 wrong" in result.out
+
+
+def test_check_tells_kspace_whose_zero_frequency_lies_in_the_middle(
+    run: Run, tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """Magnitudes of its images are right all the same."""
+    path = tmp_path / "x" / "train" / "acc_4x" / "1.h5"
+    write_original(path, anatomy[:, :, 4:6], GaussianLines(4)((48, 40)))
+    assert run(SCRIPT, f"check={tmp_path / 'x'}").code == 0
+    with h5py.File(path, "a") as file:
+        file["kspace_volus_4x"][...] = np.fft.fftshift(file["kspace_volus_4x"][...], (0, 1))
+    result = run(SCRIPT, f"check={tmp_path / 'x'}")
+    assert result.code == 2
+    assert "kspace_volus_4x is strongest in the middle" in result.out
 
 
 def test_check_tells_slices_of_several_sizes(run: Run, tmp_path: Path) -> None:

@@ -6,10 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
+import pytest
 
+from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
+from kdmri.data.readers.numpy_files import NumpyFiles
+from kdmri.data.simulation import Simulation
+from kdmri.errors import KdmriError
+from kdmri.prepare.pipeline import Outcome, Preparation, plan, write
+from kdmri.prepare.writing import Form
 from tests.conftest import ROOT
 from tests.prepare.conftest import Run, state
 
@@ -32,6 +41,43 @@ def test_file_that_was_written_but_not_noted_stays_in_no_other_split(
     assert found.pop("of_another_source.h5")
     assert found == before
     assert len(state(folder)) == 11
+
+
+@dataclass(frozen=True)
+class Deadly(Reader):
+    """Reads NumPy files, and is killed by one of them, as by a system that is out of memory."""
+
+    deadly: str
+
+    def volumes(self, source: Path) -> Iterator[SourceVolume]:
+        for volume in NumpyFiles(axis=0, kspace=False, centred=False).volumes(source):
+            is_deadly = volume.files[0].stem == self.deadly
+            yield replace(volume, slices=_kill) if is_deadly else volume
+
+
+def _kill() -> Iterator[SourceSlice]:
+    time.sleep(0.5)  # others are done
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield from ()
+
+
+def test_a_worker_that_dies_is_one_error_and_loses_nothing(source: Path, folder: Path) -> None:
+    def outcomes(deadly: str) -> Iterator[Outcome]:
+        form = Form(None, Simulation())
+        reader = Deadly(deadly)
+        return write(plan(Preparation(reader, source, folder, form, None, 0, 2, strict=False)))
+
+    done: list[str] = []
+    with pytest.raises(KdmriError) as raised:
+        done.extend(outcome.name for outcome in outcomes("eve_two"))  # as far as it comes
+    assert done
+    assert type(raised.value) is KdmriError, "nothing is wrong with any file"
+    assert f"{len(done)} of 10 volumes are there; the same command goes on" in str(raised.value)
+    settings = (folder / "manifest.json").read_text().replace("eve_two", "none")
+    (folder / "manifest.json").write_text(settings)
+    again = list(outcomes("none"))
+    assert {outcome.name for outcome in again if outcome.known} == set(done)
+    assert len(state(folder)) == len(again) == 10
 
 
 def as_user(tmp_path: Path, source: Path, **extra: object) -> list[str]:

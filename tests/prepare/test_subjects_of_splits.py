@@ -79,6 +79,8 @@ def as_earlier_version(folder: Path, **subjects: str) -> None:
     """Take out of a manifest what earlier versions did not have; volumes are of these subjects."""
     stored = manifest_of(folder)
     del stored["subjects"], stored["settings"]["subjects"]
+    for entry in stored["volumes"].values():
+        entry.pop("rules")
     for name, subject in subjects.items():
         stored["volumes"][name]["subject"] = pseudonym(subject)
     (folder / "manifest.json").write_text(json.dumps(stored))
@@ -86,16 +88,16 @@ def as_earlier_version(folder: Path, **subjects: str) -> None:
 
 def test_a_manifest_of_an_earlier_version_goes_on(prepare: Run, folder: Path, source: Path) -> None:
     assert prepare().code == 0
-    whole, before = manifest_of(folder), state(folder)
-    as_earlier_version(folder)
-    result = prepare()
-    assert result.code == 0, result.err
-    assert "0 volumes written" in result.out
-    assert (manifest_of(folder), state(folder)) == (whole, before)
+    whole = manifest_of(folder)
     as_earlier_version(folder, ann_ann_one="ann_one", ann_ann_two="ann_two")
     result = prepare()
-    assert "2 volumes written" in result.out, "of another subject now"
+    assert result.code == 0, result.err
+    assert "10 volume(s) were judged by the rules of an earlier version, and are made" in result.out
+    assert "10 volumes written" in result.out
     assert manifest_of(folder) == whole
+    result = prepare()
+    assert "0 volumes written" in result.out
+    assert "earlier version" not in result.out
     (written,) = folder.rglob("ann_ann_one.h5")
     with h5py.File(written) as file:
         assert file.attrs["subject"] == pseudonym("ann")
@@ -113,6 +115,49 @@ def test_a_person_whom_an_earlier_version_took_for_two_is_told(prepare: Run, fol
     assert result.code == 2
     assert "was prepared when subjects were told otherwise: ann has volumes in `" in result.err
     assert state(folder) == before
+
+
+def test_a_volume_that_earlier_rules_took_and_these_refuse_is_told(
+    prepare: Run, folder: Path, source: Path
+) -> None:
+    """Its file was made of the same bytes, so its fingerprint alone shows nothing."""
+    assert prepare().code == 0
+    as_earlier_version(folder)
+    path = source / "bob" / "bob_one.npy"
+    values = np.load(path)
+    np.save(path, values - values.mean())
+    stored = manifest_of(folder)
+    now = {"bytes": path.stat().st_size, "modified_ns": path.stat().st_mtime_ns}
+    stored["volumes"]["bob_bob_one"]["sources"][0].update(now)
+    (folder / "manifest.json").write_text(json.dumps(stored))
+    result = prepare()
+    assert result.code == 2
+    assert "9 volumes written" in result.out
+    assert "bob_one.npy: has values from -" in result.out
+    assert "bob_bob_one.h5 of an earlier run stays, delete it if it is wrong" in result.out
+
+
+def test_volumes_whose_names_are_gone_are_told(prepare: Run, folder: Path, source: Path) -> None:
+    assert prepare().code == 0
+    (source / "ann" / "ann_two.npy").unlink()
+    file = manifest_of(folder)["volumes"]["ann_ann_two"]["file"]
+    result = prepare()
+    assert f"1 volume(s) are none of the source now, and stay: {file}; delete" in result.out
+    (folder / file).unlink()
+    assert "none of the source now" not in prepare().out
+
+
+def test_a_scan_that_is_there_under_another_name_stays_in_its_split(
+    prepare: Run, folder: Path
+) -> None:
+    assert prepare().code == 0
+    stored = manifest_of(folder)
+    entry = stored["volumes"]["as_it_was_called"] = stored["volumes"].pop("ann_ann_one")
+    entry["split"] = next(s for s in ("test", "train") if s != entry["split"])
+    (folder / "manifest.json").write_text(json.dumps(stored))
+    result = prepare()
+    assert result.code == 2
+    assert "was prepared when subjects were told otherwise: ann has volumes in `" in result.err
 
 
 def test_a_label_map_of_an_earlier_version_is_told(

@@ -81,6 +81,7 @@ class SourceVolume:
         study: pseudonym of the visit, where the format tells.
         in_place: file whose k-space of several coils is read where it lies, never copied; see
             `kdmri.data.coils`.
+        broken: whether its header cannot be read; `slices` raises why.
     """
 
     name: str
@@ -96,6 +97,7 @@ class SourceVolume:
     nan: str | None = None
     study: str = ""
     in_place: Path | None = None
+    broken: bool = False
 
     @property
     def spacing(self) -> Spacing | None:
@@ -186,6 +188,10 @@ class Reader:
                 reason: give `unreadable` for it.
         """
 
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell from contents whether a volume is k-space, which no name makes a label map."""
+        return self.raw and not volume.broken
+
 
 def unreadable(path: Path, reason: object) -> SourceVolume:
     """Stand in for a file whose header cannot be read; its slices raise the reason.
@@ -200,4 +206,4 @@ def unreadable(path: Path, reason: object) -> SourceVolume:
     def slices() -> Iterator[SourceSlice]:
         raise DataError(f"{path}: {' '.join(str(reason).split())}")
 
-    return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices)
+    return SourceVolume(name=path.stem, subject="", files=(path,), slices=slices, broken=True)

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.data.readers.coil_slices import Wanted, coil_slice
-from kdmri.data.readers.kspace import centred_ifft, is_centred
+from kdmri.data.readers.kspace import centred_ifft
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.errors import ConfigurationError, DataError

@@ -1,5 +1,6 @@
 """Images in DICOM files: where they lie, what they show, and when."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -74,7 +75,8 @@ class Frame(NamedTuple):
         order: what orders images that nothing else tells apart; the InstanceNumber first.
         slope: takes stored values to those of the image, with `intercept`.
         intercept: see `slope`.
-        spacing: distances in mm between rows, between columns and between slices, as far as told.
+        spacing: distances in mm between rows, between columns and, where told, between slices;
+            empty where the former are not told.
         study: StudyInstanceUID.
     """
 
@@ -104,8 +106,10 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
         if NO_MAGNITUDE.intersection(several(scopes, "ComplexImageComponent") or kinds):
             continue
         numbers = partial(_numbers, scopes)
-        distance = numbers("SpacingBetweenSlices") or numbers("SliceThickness")
         pixel = numbers("PixelSpacing")
+        # A distance of zero, which some programs write for a single slice, tells nothing.
+        told = (numbers("SpacingBetweenSlices")[:1], numbers("SliceThickness")[:1])
+        distance = next((d for d in told if all(map(math.isfinite, d)) and any(d)), ())
         frame = Frame(
             path=path,
             number=number,
@@ -125,7 +129,7 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
             order=(numbers("InstanceNumber"), numbers("DimensionIndexValues"), number),
             slope=(numbers("RescaleSlope") or (1.0,))[0],
             intercept=(numbers("RescaleIntercept") or (0.0,))[0],
-            spacing=pixel + distance,
+            spacing=pixel + distance if len(pixel) == 2 else (),
             study=str(header.get("StudyInstanceUID") or ""),
         )
         frames.append(frame)

@@ -36,7 +36,7 @@ def geometry(frames: Sequence[Frame]) -> Geometry | None:
         position are not told it holds distances alone, and is None where these are not told.
     """
     found, spacing = places(frames), frames[0].spacing
-    if not np.isfinite(spacing).all() or len(spacing) < 2 or not all(spacing):
+    if not spacing or not all(np.isfinite(mm) and mm > 0 for mm in spacing[:2]):
         return None
     if found is None:
         if len(spacing) < 3:

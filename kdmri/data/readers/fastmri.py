@@ -102,6 +102,8 @@ def _slices(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
         alive = np.zeros(kspace.shape[1:-2], bool)
         for index in range(kspace.shape[0]):
             values = kspace[index]
+            if len(values) == 1 and values.ndim == 3:
+                values = _one_coil(values)
             found = measured(values)
             alive |= values.any(axis=(-2, -1))
             note = check_target(found, index, declared=_agrees(file, found))

@@ -124,6 +124,13 @@ class Ismrmrd(Reader):
         names = stored.dtype.names if isinstance(stored, h5py.Dataset) else None
         if not {"head", "data"} <= set(names or ()):
             raise ValueError(f"{self.group}/data holds no acquisitions")
+        if stored.chunks is not None:
+            there = stored.id.get_num_chunks() * stored.chunks[0]
+            if there < stored.size:  # the others would be made up, one by one
+                raise ValueError(
+                    f"{self.group}/data declares {stored.size} acquisitions, of which {there} are "
+                    "there"
+                )
         return stored
 
     def _encoding(self, path: Path) -> Encoding:

@@ -48,25 +48,3 @@ def crop_images(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Crop or zero-pad the last two axes (..., H, W) around their centre to (H', W')."""
     in_front = np.moveaxis(images, IN_PLANE, (0, 1))
     return np.moveaxis(fit_centre(in_front, size), (0, 1), IN_PLANE)
-
-
-def is_centred(kspace: np.ndarray) -> bool | None:
-    """Tell whether a slice of k-space (H, W) has its zero frequency in the middle, by its energy.
-
-    Returns:
-        Whether it is strong around N//2, or around index 0; None where it is around neither, or is
-        not finite.
-    """
-    energy = np.abs(kspace).astype(np.float64) ** 2
-    if not np.isfinite(energy).all():
-        return None  # what is wrong is said when slices are checked
-    reach = [max(1, n // 8) for n in energy.shape]
-    around = []
-    for centre in ((0, 0), (energy.shape[0] // 2, energy.shape[1] // 2)):
-        moves = [r - c for r, c in zip(reach, centre, strict=True)]
-        turned = np.roll(energy, moves, axis=(0, 1))
-        around.append(float(turned[: 2 * reach[0] + 1, : 2 * reach[1] + 1].sum()))
-    corner, middle = around
-    if max(around) <= max(energy.sum() / 2, 5 * min(around)):
-        return None
-    return middle > corner

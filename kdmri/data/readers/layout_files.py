@@ -10,9 +10,19 @@ import h5py
 import numpy as np
 
 from kdmri.data.attributes import read_geometry
-from kdmri.data.layout import COMPLEX_TARGET, SUBJECT, TARGET, Volume, inspect, reading
+from kdmri.data.coils import KSPACE as COILS
+from kdmri.data.coils import KSPACE_FILE, SENSITIVITIES, CoilVolume, inspect_coils, read_kspace
+from kdmri.data.layout import (
+    COMPLEX_TARGET,
+    SUBJECT,
+    TARGET,
+    Volume,
+    inspect,
+    open_volume,
+    reading,
+)
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
-from kdmri.data.readers.kspace import is_centred
 from kdmri.data.readers.naming import find, name_of, split_of
 from kdmri.errors import DataError
 
@@ -29,7 +39,7 @@ class LayoutFiles(Reader):
     (`kspace_volus_4x`) is given too; a file may then hold nothing else, in natural scale.
 
     Attributes:
-        undersampled: give stored k-space.
+        undersampled: give stored k-space, that of several coils included.
     """
 
     undersampled: bool = field(default=False, repr=False)
@@ -55,15 +65,27 @@ class LayoutFiles(Reader):
                 yield replace(broken, name=name, subject=subject, split=split)
                 continue
             slices = partial(_kspace_slices if kspace_only else _slices, volume)
+            if isinstance(volume, CoilVolume):
+                slices = partial(_coil_slices, volume)
             yield SourceVolume(
                 name, subject, (path,), slices, geometry, split, scaled=not kspace_only
             )
+
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell whether a file has stored k-space."""
+        if volume.broken:
+            return False
+        with reading(volume.files[0]) as file:
+            return any(key.startswith(KSPACE) for key in file)
 
     def _inspect(self, path: Path) -> tuple[Volume, bool]:
         """Describe a file, and tell whether it holds nothing but k-space."""
         with reading(path) as file:
             found = sorted(key.removeprefix(KSPACE) for key in file if key.startswith(KSPACE))
             has_target, is_complex = TARGET in file, COMPLEX_TARGET in file
+            has_coils = COILS in file or KSPACE_FILE in file.attrs
+        if self.undersampled and has_coils:
+            return inspect_coils(path), False
         if self.undersampled and len(found) > 1:
             raise DataError(f"{path}: holds k-space of several accelerations: {', '.join(found)}")
         if not self.undersampled or not found:
@@ -101,6 +123,18 @@ def _slices(volume: Volume) -> Iterator[SourceSlice]:
         if volume.kspace_key is not None:
             kspace = values[volume.kspace_key] * np.float32(volume.kspace_factor)
         yield SourceSlice(values[volume.target_key], kspace=kspace)
+
+
+def _coil_slices(volume: CoilVolume) -> Iterator[SourceSlice]:
+    """Yield images beside the k-space of several coils, as acquired, and stored sensitivities."""
+    with open_volume(volume.kspace_path) as source, open_volume(volume.path) as file:
+        for index in range(volume.shape[2]):
+            stored = file[SENSITIVITIES][..., index] if volume.has_sensitivities else None
+            yield SourceSlice(
+                file[TARGET][..., index].astype(np.float32, copy=False),
+                kspace_coils=read_kspace(source, volume, index),
+                sensitivities=None if stored is None else stored.astype(np.complex64, copy=False),
+            )
 
 
 def _kspace_slices(volume: Volume) -> Iterator[SourceSlice]:

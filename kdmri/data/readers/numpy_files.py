@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.coils import from_middle
+from kdmri.data.mask_convention import is_centred
 from kdmri.data.npy import open_npy
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.kspace import (
     IN_PLANE,
     centred_ifft2,
-    is_centred,
     root_sum_of_squares,
 )
-from kdmri.data.readers.naming import blaming, find, name_of, split_of
+from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
 from kdmri.errors import ConfigurationError
@@ -71,6 +71,13 @@ class NumpyFiles(Reader):
                 slices=partial(self._slices, path),
                 split=split_of(path, source),
             )
+
+    def holds_kspace(self, volume: SourceVolume) -> bool:
+        """Tell whether a file is read as k-space, and has its type."""
+        try:
+            return self.kspace and open_npy(volume.files[0]).dtype.kind == "c"
+        except UNREADABLE:
+            return False
 
     def _slices(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path):

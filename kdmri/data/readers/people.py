@@ -43,12 +43,17 @@ COUNTED = re.compile(
     r"(?:scan|series|img|image|im|vol|volume|file)?\d+|scan|series|img|image|im|vol"
 )
 YEAR = re.compile(r"(?:19|20)\d{2}")
+DATE = re.compile(
+    r"(?<!\d)(?:(?:19|20)\d{2}([-_.])[01]\d\1[0-3]\d|[0-3]\d([-_.])[0-3]\d\2(?:19|20)\d{2})(?!\d)"
+    r"(?:[-_.T ][0-2]\d([-_.:])[0-5]\d\3[0-5]\d(?!\d))?"
+)
+"""A date in three parts, year first or last, and the time of day behind it."""
 
 DATA_SET = re.compile(r"(?!sub|patient|pat|case|participant|volunteer)[a-z]{3,}\d+", re.I)
 """A token such as BraTS2021 or OAS1, which numbers nobody where every name has it."""
 
 LABEL_FOLDERS = re.compile(r"labels?(?:tr|ts|val)?|masks?|segmentations?|us_masks")
-LABELS = re.compile(r"[a-z]*masks?\d*|msk|dseg|probseg|labels?|segmentations?|groundtruth|pve")
+LABELS = re.compile(r"[a-z]*masks?\d*|dseg|probseg|labels?|segmentations?|groundtruth|pve")
 """Tokens that name a label map or mask wherever they stand."""
 
 LAST_LABELS = re.compile(r"[a-z]*seg|segm|segtri|gt|roi")
@@ -246,6 +251,7 @@ def _common(places: Sequence[Path]) -> set[str]:
 
 def _part(name: str, common: set[str], *, is_file: bool) -> Part | None:
     """Tell whom a name names; None where it names a contrast, a session or a group alone."""
+    name = DATE.sub(lambda date: " " * len(date[0]), name)
     kept, counts_next = [], False
     for match in TOKEN.finditer(name):
         token = match[0].lower()

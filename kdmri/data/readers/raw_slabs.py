@@ -187,7 +187,11 @@ def _judged(
         notes = [judge(plane, number, undersampled, exact=True) for plane in acquired.planes]
         if None in notes:
             acquired.rows()  # or the partitions have several masks
-        return None, None if None in notes else notes[-1]
+            return None, None
+        return None, "; ".join(dict.fromkeys(filter(None, notes)))
+    if all(fault(plane, exact=True) is None for plane in acquired.planes):
+        told = [check_target(plane, number, exact=True) for plane in acquired.planes]
+        return acquired.rows(), "; ".join(dict.fromkeys(filter(None, told)))
     for plane in acquired.planes:
         if fault(plane, exact=True) not in (None, NO_TARGET):
             check_target(plane, number)
@@ -200,4 +204,4 @@ def _of_one_coil(
     if rows is None:
         return SourceSlice(crop_images(images, slab.shape)[0], note=note)
     mask = np.broadcast_to(rows[:, None], images[0].shape).astype(np.uint8)
-    return SourceSlice(images[0], mask=mask)
+    return SourceSlice(images[0], mask=mask, note=note)

@@ -164,6 +164,22 @@ def by_chance(missing: np.ndarray, among: int, share: float = CHANCE) -> bool:
     return not any(_has_run(missing, axis) for axis in (0, 1))
 
 
+def differ(one: Measured, other: Measured, exact: bool) -> bool:
+    """Tell whether two slices were sampled otherwise.
+
+    Args:
+        one: what was measured of it.
+        other: what was measured of it.
+        exact: samples are zero where nothing was measured, and nowhere else. In k-space of images
+            what is weak at the edges is zero as well: only holes count, which the other has not.
+    """
+    missing = []
+    for found, beside in ((one, other), (other, one)):
+        inside, bordering = _holes(found)
+        missing.append(beside.sure & (~found.samples if exact else inside | bordering))
+    return not by_chance(missing[0] | missing[1], int(one.samples.sum()))
+
+
 def zero_filling(found: Measured) -> str | None:
     """Say by how much k-space was filled up with zeros beyond what was acquired, if by much.
 

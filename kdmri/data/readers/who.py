@@ -78,13 +78,16 @@ def find_subjects(reader: Reader, source: Path, option: str | None) -> Found:
 def images(reader: Reader, source: Path) -> tuple[Volumes, LeftOut]:
     """List the volumes of a source, and the files whose names say that they are no images.
 
+    Names do not count for a source that is itself a file, nor for k-space, which is no label map.
+
     Raises:
         DataError: nothing is left.
     """
     volumes: Volumes = []
     left_out: LeftOut = defaultdict(list)
     for volume in volumes_of(reader, source):
-        why = None if volume.subject else why_no_image(_place(volume, source))
+        told = volume.subject or source.is_file() or reader.holds_kspace(volume)
+        why = None if told else why_no_image(_place(volume, source))
         if why is None:
             volumes.append(volume)
         elif left_out[why][-1:] != [volume.files[0]]:  # once for all time points

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from pydicom.config import disable_value_validation
 
 from kdmri.data.geometry import Geometry
 from kdmri.data.readers.base import SourceVolume
@@ -187,6 +188,38 @@ def test_without_orientation_or_position_distances_remain(
     assert isinstance(geometry, Geometry)
     assert not geometry.oriented
     np.testing.assert_array_equal(geometry.affine, np.diag([1.5, 1.25, 2, 1]))
+
+
+@pytest.mark.parametrize("between", [0, None, "nan"])
+@pytest.mark.parametrize("thickness", [0, None, "nan"])
+def test_distances_that_tell_nothing_are_told_by_positions(
+    tmp_path: Path, stored: Stored, between: object, thickness: object
+) -> None:
+    """Converters write a thickness of 0 where they do not know it."""
+    told = {"SpacingBetweenSlices": between, "SliceThickness": thickness}
+    with disable_value_validation():
+        save_plane(tmp_path, stored[:, :, :3], PLANES["oblique"], STEP, **told)
+    (volume,) = volumes(tmp_path)
+    assert volume.geometry is not None
+    assert volume.geometry.oriented
+    assert volume.spacing == pytest.approx((1.5, 1.25, STEP), abs=1e-4)
+
+
+def test_a_single_slice_has_its_thickness_where_the_distance_is_zero(
+    tmp_path: Path, stored: Stored
+) -> None:
+    told = {"SpacingBetweenSlices": 0, "SliceThickness": 3}
+    save_plane(tmp_path, stored[:, :, :1], PLANES["oblique"], STEP, **told)
+    assert volumes(tmp_path)[0].spacing == pytest.approx((1.5, 1.25, 3))
+
+
+@pytest.mark.parametrize("pixel", [[1.5], [0, 1.5], [-1.5, 1.5], ["nan", 1.5]])
+def test_pixels_without_two_sizes_tell_no_geometry(
+    tmp_path: Path, stored: Stored, pixel: list[object]
+) -> None:
+    with disable_value_validation():
+        save_plane(tmp_path, stored[:, :, :3], PLANES["axial"], STEP, PixelSpacing=pixel)
+    assert volumes(tmp_path)[0].geometry is None
 
 
 def test_senseless_orientation_is_none(tmp_path: Path, stored: Stored) -> None:

@@ -107,6 +107,24 @@ def test_single_coil_gives_the_complex_image(
             np.testing.assert_allclose(np.abs(found), file["reconstruction_esc"], atol=1e-6)
 
 
+@pytest.mark.parametrize("undersampled", [False, True])
+def test_one_coil_with_an_axis_of_its_own_is_a_single_coil(
+    tmp_path: Path, anatomy: np.ndarray, undersampled: bool
+) -> None:
+    """Files of other projects in this layout: prepare and reconstruct take the complex image."""
+    images = oversampled(anatomy)
+    path = write(tmp_path / "a.h5", images)
+    with h5py.File(path, "a") as file:
+        kspace = file["kspace"][...]
+        del file["kspace"]
+        file["kspace"] = kspace[:, None]
+    (volume,) = FastMRI(keep_coils=True, undersampled=undersampled).volumes(tmp_path)
+    for item, image in zip(volume.slices(), images, strict=True):
+        assert item.kspace_coils is None
+        shown = item.image[volume.window(item.image.shape)]
+        np.testing.assert_allclose(shown, centre(image), atol=1e-6)
+
+
 def test_several_coils_give_their_root_sum_of_squares(tmp_path: Path, anatomy: np.ndarray) -> None:
     images = oversampled(anatomy)
     path = write(tmp_path / "multicoil_val" / "file1000002.h5", images, coils=4)

@@ -1,3 +1,4 @@
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.readers.who import find_subjects
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.reconstruct.survey import survey
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, sensitivities, truncate
 from tests.data.readers.ismrmrd_files import ROWS, SAMPLES, Scan, centre, header, oversampled
@@ -382,6 +384,32 @@ def test_both_phase_encodings_are_judged(
         stacked(only(tmp_path))
 
 
+@pytest.mark.parametrize("undersampled", [False, True])
+@pytest.mark.parametrize("coils", [1, 2])
+def test_zero_filling_of_each_plane_is_told(
+    tmp_path: Path, anatomy: np.ndarray, coils: int, undersampled: bool
+) -> None:
+    """Few partitions were acquired, or few samples of a readout; either alone is no less."""
+    few = {"partitions": ((2, 8), (0, SAMPLES)), "readout": ((0, 10), (20, 60))}
+    wanted = {
+        "partitions": r"^\S.* central 6x48 of 10x48",
+        "readout": r"^\S.* central 48x40 of 48x80",
+    }
+    kspace = np.repeat(centred_fft2(oversampled(anatomy, 5))[:, None], coils, axis=1)
+    xml = header(coils, (SAMPLES, ROWS, 10), (40, 48, 10), centres=(ROWS // 2, 5))
+    for name, (slabs, columns) in few.items():
+        with Scan(tmp_path / name / "scan.h5", xml) as scan:
+            for slab in range(*slabs):
+                for row in range(ROWS):
+                    line = np.zeros((coils, SAMPLES), complex)
+                    line[:, slice(*columns)] = kspace[slab % 5, :, row, slice(*columns)]
+                    scan.line(line, row=row, kspace_encode_step_2=slab)
+        volume = only(tmp_path / name, undersampled=undersampled)
+        assert re.search(wanted[name], str(next(volume.slices()).note))
+        assert re.search(wanted[name], survey(volume).notes[0])
+        assert survey(volume).has_target
+
+
 def test_damaged_files_do_not_stop_good_ones(tmp_path: Path, anatomy: np.ndarray) -> None:
     images = oversampled(anatomy, 1)
     headers = {
@@ -406,6 +434,39 @@ def test_damaged_files_do_not_stop_good_ones(tmp_path: Path, anatomy: np.ndarray
     for volume, reason in zip(broken, reasons, strict=True):
         with pytest.raises(DataError, match=rf"{volume.name}\.h5: .*{reason}"):
             next(volume.slices())
+
+
+def test_acquisitions_that_are_not_there_are_no_zeros(tmp_path: Path, anatomy: np.ndarray) -> None:
+    path = tmp_path / "scan.h5"
+    with Scan(path, header()) as scan:
+        scan.image(centred_fft2(oversampled(anatomy, 1)))
+    with h5py.File(path, "a") as file:
+        count = len(file["dataset/data"])
+        file["dataset/data"].resize((100_000,))
+    message = rf"scan\.h5: dataset/data declares 100000 acquisitions, of which {count} are there"
+    with pytest.raises(DataError, match=message):
+        stacked(only(tmp_path))
+
+
+@pytest.mark.parametrize("number", [0, 30])
+def test_a_line_that_is_longer_than_its_file_takes_no_memory(
+    tmp_path: Path, anatomy: np.ndarray, number: int
+) -> None:
+    """HDF5 would take 16 GiB for it, and find then that it is not there."""
+    path = tmp_path / "scan.h5"
+    with Scan(path, header()) as scan:
+        scan.image(centred_fft2(oversampled(anatomy, 1)))
+    with h5py.File(path) as file:
+        stored = file["dataset/data"].id
+        part = stored.get_type().get_member_offset(2)
+        place = stored.get_chunk_info(number).byte_offset + part
+    data = bytearray(path.read_bytes())
+    assert int.from_bytes(data[place : place + 4], "little") == 2 * SAMPLES
+    data[place : place + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    message = r"scan\.h5: dataset/data is damaged: it declares more text or data than the file"
+    with pytest.raises(DataError, match=message):
+        stacked(only(tmp_path))
 
 
 def test_file_is_opened_for_reading_only(tmp_path: Path, anatomy: np.ndarray) -> None:

@@ -1,16 +1,21 @@
 """Who is a subject where the user, the format and the names each may tell."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from kdmri.data.readers.dicom import Dicom
+from kdmri.data.readers.ismrmrd import Ismrmrd
+from kdmri.data.readers.layout_files import LayoutFiles
 from kdmri.data.readers.naming import pseudonym
 from kdmri.data.readers.numpy_files import NumpyFiles
-from kdmri.data.readers.who import Found, describe, find_subjects, shown
+from kdmri.data.readers.who import Found, describe, find_subjects, images, shown
 from kdmri.errors import ConfigurationError, DataError
 from tests.data.readers.dicom_files import image, save, save_series
+from tests.data.readers.ismrmrd_files import SAMPLES, Scan, header
 
 IMAGES = NumpyFiles(axis=0, kspace=False, centred=False)
 
@@ -80,11 +85,45 @@ def test_label_maps_are_left_out_and_named(tmp_path: Path) -> None:
     assert describe(description.left_out, source) == (
         "label maps or masks: 5 (p1/a_mask.npy, p2/a_mask.npy, p3/a_mask.npy and 2 more)"
     )
-    for only in (source / "p2", source / "p2" / "a_mask.npy"):
-        with pytest.raises(
-            DataError, match=r"holds no images, by their names: label maps or masks: 1"
-        ):
-            find_subjects(IMAGES, only, None)
+    with pytest.raises(DataError, match=r"holds no images, by their names: label maps or masks: 1"):
+        find_subjects(IMAGES, source / "p2", None)
+
+
+def test_a_file_that_is_given_itself_is_taken_whatever_its_name_says(tmp_path: Path) -> None:
+    source = study(tmp_path, "p1/knee_roi.npy")
+    (volume,) = find_subjects(IMAGES, source / "p1" / "knee_roi.npy", None).volumes
+    assert volume.files == (source / "p1" / "knee_roi.npy",)
+
+
+@pytest.mark.parametrize("name", ["msk_p1", "p1_gt", "p1_roi", "p1_noseg", "mask/p1"])
+def test_no_name_makes_k_space_a_label_map(tmp_path: Path, name: str) -> None:
+    """Musculoskeletal scans are called msk, those that a network is compared with gt."""
+    path = tmp_path / f"{name}.npy"
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, np.ones((2, 4, 4), np.complex64))
+    np.save(tmp_path / "sampling_mask.npy", np.ones((4, 4), np.uint8))
+    found = find_subjects(replace(IMAGES, kspace=True), tmp_path, None)
+    assert [v.files for v in found.volumes] == [(path,)]
+    assert list(found.left_out.values()) == [[tmp_path / "sampling_mask.npy"]]
+
+
+def test_no_name_makes_raw_files_label_maps(tmp_path: Path) -> None:
+    """Files that hold no k-space go by their names; ISMRMRD's header tells, and keys of h5 do."""
+    scan, zero_filled = tmp_path / "mrd" / "p1_gt.h5", tmp_path / "h5" / "p1_gt.h5"
+    scan.parent.mkdir()
+    with Scan(scan, header()) as lines:
+        lines.line(np.ones((1, SAMPLES)))
+    for number, reader in enumerate((Ismrmrd(), LayoutFiles(undersampled=True))):
+        path = (scan, zero_filled)[number]
+        path.parent.mkdir(exist_ok=True)
+        with h5py.File(path, "a") as file:
+            file["kspace_volus_4x"] = np.ones((4, 4, 4), np.complex64)
+        other = path.with_name("p1_mask.h5")
+        with h5py.File(other, "w") as file:
+            file["mask"] = np.ones((4, 4), np.uint8)
+        volumes, left_out = images(reader, path.parent)
+        assert [v.files for v in volumes] == [(path,)]
+        assert list(left_out.values()) == [[other]]
 
 
 def test_a_subject_that_only_contents_name_is_shown_by_its_pseudonym(tmp_path: Path) -> None:

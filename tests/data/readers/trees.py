@@ -119,7 +119,15 @@ TREES: dict[str, Tree] = {
     "flat, contrast first": each(["001", "002"], "T1_{}.nii", "T2_{}.nii"),
     "flat, sessions behind": each(["p1", "p2"], "{}_v1.nii", "{}_v2.nii", "{}_run-03.nii"),
     "flat, dates": each(["p1", "p2"], "20190103_{}.nii", "20190207_{}.nii"),
+    "flat, dates in parts": each(["anna", "bert"], "2021-03-04_{}.nii", "{}_2022-01-01.nii"),
+    "flat, dates with days first": each(["anna", "bert"], "04.03.2021_{}.nii", "01.02.2022-{}.nii"),
+    "flat, dates and times": each(
+        ["p1", "p2"], "2021-03-04_08-20-30_{}.nii", "2021_03_04T09:10:11_{}.nii", "{}.nii"
+    ),
+    "folders of dates outside": each(["anna", "b7"], "2021-03-04/{}/1.nii", "2022-01-01/{}.nii"),
+    "folders of dates inside": each(["anna", "b7"], "{}/2021-03-04/t1.nii", "{}/2022-01-01/t1.nii"),
     "flat, one person's slices": each(["study"], "slice_001.npy", "slice_002.npy", "T1.npy"),
+    "flat, musculoskeletal": each(["msk_001", "msk_002"], "{}_PD.nii"),
     "splits with persons below": {
         "p1": ["train/p1/t1.nii", "train/p1/t2.nii"],
         "p2": ["validation/p2/t1.nii"],

@@ -1,0 +1,84 @@
+"""BART's compressed sensing, where the program is installed (Uecker et al. 2015)."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdmri.classical.method import ClassicalMethod
+from kdmri.data.batch import Batch
+from kdmri.errors import KdmriError
+from kdmri.physics import ifft2
+
+ITERATIONS = 60
+
+
+class BartWavelets(ClassicalMethod):
+    """Runs `bart pics -S -l1`: parallel imaging with sparse wavelets, by FISTA.
+
+    Its k-space has the zero frequency in the middle and its images their origin there; with -S
+    they are not divided by a number of its own.
+    """
+
+    label = "BART l1-wavelet"
+    weights = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
+
+    @property
+    def missing(self) -> str | None:
+        """The program, where it is not found."""
+        if shutil.which("bart") is None:
+            return "the program bart is not found (Debian: apt-get install bart)"
+        return None
+
+    def __call__(self, batch: Batch, weight: float) -> Tensor:
+        """Reconstruct; see `ClassicalMethod`.
+
+        Raises:
+            KdmriError: the program fails.
+        """
+        assert batch.coils is not None
+        maps = batch.coils.sensitivities.cpu().numpy()
+        coil_images = ifft2(batch.kspace).cpu().numpy()
+        masks = np.broadcast_to(batch.mask.cpu().numpy(), (len(maps), 1, *maps.shape[-2:]))
+        images = [
+            _pics(_to_kspace(i), s, np.fft.fftshift(m), weight)
+            for i, s, m in zip(coil_images, maps, masks[:, 0], strict=True)
+        ]
+        found = np.stack([np.stack((image.real, image.imag)) for image in images])
+        return torch.from_numpy(found).to(batch.image)
+
+
+def _to_kspace(coil_images: np.ndarray) -> np.ndarray:
+    """Transform images (..., H, W) as displayed to k-space with everything in the middle."""
+    axes = (-2, -1)
+    kspace = np.fft.fft2(np.fft.ifftshift(coil_images, axes), norm="ortho")
+    return np.fft.fftshift(kspace, axes)
+
+
+def _pics(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray, weight: float) -> np.ndarray:
+    """Reconstruct a slice (coils, H, W), zero frequency in the middle, to complex64 (H, W)."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        _write(place / "kspace", np.moveaxis(mask * kspace, 0, -1)[:, :, None])
+        _write(place / "maps", np.moveaxis(maps, 0, -1)[:, :, None])
+        _write(place / "mask", mask.astype(np.complex64))
+        options = f"-S -l1 -r {weight:g} -i {ITERATIONS} -p mask"
+        command = ["bart", "pics", *options.split(), "kspace", "maps", "image"]
+        run = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+        if run.returncode:
+            reason = " ".join((run.stderr or run.stdout).split())
+            raise KdmriError(f"{' '.join(command)}: failed ({reason})")
+        values = np.fromfile(place / "image.cfl", np.complex64)
+    return values.reshape(mask.shape, order="F")
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    """Write BART's pair of files: sizes of the dimensions, then values, the first one fastest."""
+    sizes = " ".join(map(str, values.shape))
+    Path(f"{path}.hdr").write_text(f"# Dimensions{os.linesep}{sizes}{os.linesep}")
+    values.astype(np.complex64).ravel(order="F").tofile(f"{path}.cfl")

@@ -1,0 +1,54 @@
+"""A classical reconstruction whose regularisation was chosen on slices that are not measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdmri.classical.method import ClassicalMethod
+from kdmri.data.batch import Batch
+from kdmri.physics import magnitude
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method and the weight that it is used with.
+
+    Attributes:
+        method: the reconstruction.
+        weight: of its regularisation.
+    """
+
+    method: ClassicalMethod
+    weight: float
+
+    @property
+    def label(self) -> str:
+        """Its name in tables, with the weight."""
+        return f"{self.method.label} ({self.weight:g})"
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Reconstruct a batch: float32 (B, 2, H, W)."""
+        return self.method(batch, self.weight)
+
+
+def choose(method: ClassicalMethod, batches: Sequence[Batch]) -> Chosen:
+    """Choose the weight that gives the highest PSNR, mean over slices.
+
+    Args:
+        method: to choose for.
+        batches: of selection slices, at least one.
+    """
+    losses = {weight: _loss(method, batches, weight) for weight in method.weights}
+    return Chosen(method, min(losses, key=losses.__getitem__))
+
+
+def _loss(method: ClassicalMethod, batches: Sequence[Batch], weight: float) -> float:
+    """Mean logarithm of the error relative to the data range, over slices."""
+    logs = []
+    for batch in batches:
+        found, target = (magnitude(batch.shown(i)) for i in (method(batch, weight), batch.target))
+        relative = (found - target).square().mean(dim=(1, 2, 3)) / batch.data_range**2
+        logs.append(relative.clamp_min(torch.finfo(relative.dtype).tiny).log())
+    return float(torch.cat(logs).mean())

@@ -1,0 +1,276 @@
+"""From a volume of several coils to batches for a network, with sensitivities, at its scale."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdmri.data.batch import Batch, Coils, Slice
+from kdmri.data.coils import Estimate, centre_scale
+from kdmri.data.readers.base import SourceSlice, SourceVolume
+from kdmri.data.readers.sampling_pattern import by_chance
+from kdmri.data.readers.slices import checked
+from kdmri.errors import DataError
+from kdmri.models.trained import Trained
+from kdmri.physics import CartesianUndersampling, ifft2, to_channels
+from kdmri.physics.coils import combine
+from kdmri.physics.espirit import calibration_size
+from kdmri.reconstruct.coil_survey import CoilSurvey, coils_of, sampled, survey_coils
+
+Size = tuple[int, int]
+
+KEPT_BYTES = 2**30
+"""Sensitivities of a volume are estimated once if they need no more than this."""
+
+
+class Chunk(NamedTuple):
+    """Some slices of a volume on the device, in the file's units.
+
+    Attributes:
+        first: number of the first slice.
+        kspace: complex64 (B, coils, H, W), zero frequency at the corner.
+        mask: 1 where measured, float32 (B, 1, H, W).
+        reference: k-space that sensitivities are found from, complex64 (B, coils, H, W).
+        stored: sensitivities of the file, complex64 (B, coils, H, W), or None.
+    """
+
+    first: int
+    kspace: Tensor
+    mask: Tensor
+    reference: Tensor
+    stored: Tensor | None
+
+
+@dataclass(frozen=True)
+class CoilFeed:
+    """A volume of several coils as a network takes it; see `kdmri.reconstruct.feeding.Feed`.
+
+    Attributes:
+        volume: where it comes from.
+        survey: what it is.
+        trained: the network and its task.
+        estimate: of sensitivities that the file does not have.
+        centre: (h, w) of the fully sampled centre that they are found from.
+        scale: what its values are divided by, the largest root sum of squares of the images that
+            the centre alone gives.
+        largest: largest magnitude of the combined images as they are shown, in the file's units;
+            0 where they are undersampled.
+        index: of the volume, for metrics.
+    """
+
+    volume: SourceVolume
+    survey: CoilSurvey
+    trained: Trained
+    estimate: Estimate
+    centre: Size
+    scale: float = 1.0
+    largest: float = 0.0
+    index: int = 0
+    _kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the input is made from fully sampled slices."""
+        return self.survey.is_full
+
+    @property
+    def size(self) -> Size:
+        """Size (H, W) of reconstructed slices as they are shown."""
+        return self.survey.shown
+
+    @property
+    def count(self) -> int:
+        """Number of slices."""
+        return self.survey.count
+
+    def notes(self, raw: bool) -> list[str]:
+        """Say in sentences how the network's input comes about, and what else is to be known."""
+        return [self._described(), *self.survey.notes]
+
+    def _described(self) -> str:
+        height, width = self.centre
+        origin = (
+            "sensitivities of the file"
+            if self.survey.has_sensitivities
+            else f"sensitivities estimated from {height}x{width} samples ({self.estimate})"
+        )
+        coils = f"coils: {self.survey.coils}, {origin}"
+        if self.survey.is_full:
+            acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
+            sampling = self.trained.task.describe(self.survey.size, acquired)
+            return (
+                f"a trial: fully sampled slices are undersampled here ({sampling}); {coils}; "
+                "compared with the combined images"
+            )
+        mask, grid = self._given_mask(), self.survey.acquired
+        told = "detected" if mask is None else "given"
+        samples = self.survey.samples if mask is None else int((grid * mask).sum())
+        return (
+            f"undersampled k-space as it is, mask {told}: {samples:,} of {grid.size:,} samples "
+            f"({grid.size / samples:.2f}x); {coils}"
+        )
+
+    def batches(self, size: int, device: torch.device) -> Iterator[Batch]:
+        """Read the volume once more, `size` slices at a time.
+
+        Yields:
+            Batches on the device. `target` is (B, 2, H, W), and means nothing where the volume is
+            undersampled.
+        """
+        for chunk in self._chunks(size, device):
+            sensitivities = self._sensitivities(chunk)
+            slices = self._slices(chunk, sensitivities)
+            if self.survey.is_full:
+                yield self.trained.task(slices)
+                continue
+            kspace = chunk.kspace / self.scale
+            image = to_channels(combine(ifft2(kspace), sensitivities), self.trained.channels)
+            yield self.trained.task.batch(slices, image, kspace, chunk.mask)
+
+    def shown(self, images: Tensor) -> Tensor:
+        """Cut images (B, C, H, W) to what is shown."""
+        window = replace(self.volume, shown=self.survey.shown).window(self.survey.size)
+        return images[(..., *window)]
+
+    def measured(self, size: int, device: torch.device) -> "CoilFeed":
+        """Find scale and largest magnitude, from a pass over all slices, `size` at a time."""
+        scale = largest = 0.0
+        for chunk in self._chunks(size, device):
+            scale = max(scale, centre_scale(chunk.reference, self.centre))
+            if self.survey.is_full:
+                images = combine(ifft2(chunk.kspace), self._sensitivities(chunk))
+                largest = max(largest, float(self.shown(images).abs().max()))
+        if not scale > 0 or (self.survey.is_full and not largest > 0):
+            raise DataError(f"{self.volume.files[0]}: its k-space has no signal at its centre")
+        return replace(self, scale=scale, largest=largest)
+
+    def _slices(self, chunk: Chunk, sensitivities: Tensor) -> Slice:
+        device, count = chunk.kspace.device, len(chunk.kspace)
+        target = to_channels(combine(ifft2(chunk.kspace), sensitivities), self.trained.channels)
+        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32)).to(device)
+        name = torch.tensor([ord(c) for c in self.volume.files[0].name])
+        return Slice(
+            target=target / self.scale,
+            kspace=chunk.kspace / self.scale,
+            data_range=torch.full((count,), self.largest / self.scale, device=device),
+            volume=torch.full((count,), self.index, device=device),
+            slice=torch.arange(chunk.first, chunk.first + count, device=device),
+            coils=Coils(
+                sensitivities,
+                acquired.expand(count, 1, *self.survey.size),
+                name.expand(count, -1),
+                self.survey.shown,
+            ),
+        )
+
+    def _sensitivities(self, chunk: Chunk) -> Tensor:
+        """Return sensitivities, complex64 (B, coils, H, W): the file's, or estimated once."""
+        if chunk.stored is not None:
+            return chunk.stored
+        numbers = range(chunk.first, chunk.first + len(chunk.kspace))
+        if not all(number in self._kept for number in numbers):
+            found = estimated(chunk.reference, self.centre, self.estimate, self.volume.files[0])
+            if self.survey.count * 8 * int(np.prod(found.shape[1:])) > KEPT_BYTES:
+                return found
+            self._kept.update(zip(numbers, found.cpu(), strict=True))
+        return torch.stack([self._kept[number] for number in numbers]).to(chunk.kspace.device)
+
+    def _chunks(self, size: int, device: torch.device) -> Iterator[Chunk]:
+        items, given, number = checked(self.volume), self._given_mask(), 0
+        first: SourceSlice | None = None
+        while chunk := list(islice(items, size)):
+            first = first or chunk[0]
+            found = [
+                self._one(item, coils_of(item, first, number + n, self.volume.files[0]), given)
+                for n, item in enumerate(chunk)
+            ]
+            kspace, mask, reference = (
+                torch.from_numpy(np.stack(part)).to(device) for part in zip(*found, strict=True)
+            )
+            stored = [item.sensitivities for item in chunk if item.sensitivities is not None]
+            known = torch.from_numpy(np.stack(stored)).to(device) if stored else None
+            yield Chunk(number, kspace, mask[:, None], reference, known)
+            number += len(chunk)
+
+    def _one(
+        self, item: SourceSlice, kspace: np.ndarray, given: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return k-space, mask, and the k-space of reference of a slice."""
+        mask = sampled(item)
+        kspace = np.where(mask, kspace, np.complex64(0))
+        reference = kspace
+        if item.calibration is not None:
+            reference = np.where(item.calibration != 0, item.calibration, kspace)
+        if given is not None:
+            mask = mask & (given > 0)
+            kspace = np.where(mask, kspace, np.complex64(0))
+        return kspace, mask.astype(np.float32), reference
+
+    def _given_mask(self) -> np.ndarray | None:
+        """Return the user's mask of undersampled k-space, uint8 (H, W), if there is one."""
+        task = self.trained.task
+        if self.survey.is_full or not self.trained.mask_given:
+            return None
+        assert isinstance(task, CartesianUndersampling)
+        return task.mask(self.survey.size)[0, 0].numpy().astype(np.uint8)
+
+
+def feed_coils(
+    volume: SourceVolume,
+    trained: Trained,
+    estimate: Estimate,
+    padded: Size | None,
+    index: int,
+    batch_size: int = 1,
+    device: torch.device | str = "cpu",
+) -> CoilFeed:
+    """Survey a volume of several coils, find its scale as in training, and check it.
+
+    Args:
+        volume: to read.
+        trained: the network and its task.
+        estimate: of sensitivities.
+        padded: refused: k-space is taken as it was acquired.
+        index: of the volume, for metrics.
+        batch_size: slices whose sensitivities are estimated together.
+        device: where they are.
+
+    Raises:
+        DataError: the network cannot take it; says why and what to do.
+    """
+    file = volume.files[0]
+    if padded is not None:
+        raise DataError(f"{file}: image_size cannot be applied to k-space of several coils")
+    found = survey_coils(volume)
+    if found.is_full:
+        centre = trained.task.centre_of(found.size)
+    else:
+        centre = calibration_size(torch.from_numpy(found.reference))
+    one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
+    given = one._given_mask()
+    if given is not None and not by_chance(given > found.acquired, int(given.sum())):
+        raise DataError(
+            f"{file}: mask={trained.task.describe(found.size)} names samples that are zero in this "
+            "file"
+        )
+    return one.measured(batch_size, torch.device(device))
+
+
+def estimated(kspace: Tensor, centre: Size, estimate: Estimate, file: Path) -> Tensor:
+    """Estimate sensitivities.
+
+    Raises:
+        DataError: the fully sampled centre is too small.
+    """
+    try:
+        return estimate(kspace, centre)
+    except ValueError as error:
+        raise DataError(
+            f"{file}: {error}; it needs fully sampled lines "
+            "around the zero frequency (calibration lines), or sensitivities in the file"
+        ) from error

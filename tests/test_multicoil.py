@@ -1,0 +1,134 @@
+"""Several coils by the commands that train on one: from files of k-space to tables."""
+
+import csv
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from kdmri.data.coils import FOLDER, KSPACE, SENSITIVITIES
+from kdmri.data.layout import TARGET, write_slices
+from tests.conftest import ROOT, Result
+from tests.data.readers.coils import phased, sensitivities
+from tests.killing import finish, kill_after_first_save, weights_of
+
+Run = Callable[..., Result]
+TINY = (f"--config-dir={ROOT / 'tests' / 'configs'}", "experiment=tiny")
+OWN = (*TINY, "dataset=multicoil", "dataset.name=coils", "dataset.mask.centre_fraction=0.25")
+HEAD = (*TINY, "dataset=mni_multicoil", "dataset.build.size=[40,36]", "dataset.build.coils=4")
+
+
+@pytest.fixture
+def coils(tmp_path: Path, anatomy: np.ndarray) -> Path:
+    """Volumes of two sizes and of three and five coils, one of them with sensitivities."""
+    folder = tmp_path / "datasets" / "coils"
+    rows = slice(0, 44)
+    for name, first, last, cut, count, known in (
+        ("train/a", 4, 8, rows, 3, True),
+        ("train/b", 9, 12, slice(None), 5, False),
+        ("validation/c", 13, 15, slice(None), 5, False),
+        ("test/d", 20, 23, slice(None), 5, False),
+        ("test/e", 25, 27, rows, 3, False),
+    ):
+        images = phased(anatomy, slice(first, last))[:, cut]
+        maps = sensitivities(count, images.shape[1:])
+        noise = np.random.default_rng(first).normal(size=(2, len(images), *maps.shape))
+        kspace = np.fft.fft2(images[:, None] * maps, norm="ortho")
+        kspace = (kspace + 0.005 * (noise[0] + 1j * noise[1])).astype(np.complex64)
+        slices = (
+            {
+                TARGET: np.abs(image[2:-2]).astype(np.float32),  # what is shown
+                KSPACE: k,
+                **({SENSITIVITIES: maps} if known else {}),
+            }
+            for image, k in zip(images, kspace, strict=True)
+        )
+        write_slices(folder / f"{name}.h5", slices, {})
+    return folder
+
+
+def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coils: Path) -> None:
+    result = run("train.py", *OWN, "augmentation=flips_and_masks")
+    assert result.code == 0, result.err
+    text = " ".join(result.out.split())
+    for words in ("Zero-filled RSS", "CG-SENSE", "Student + KD", "drawn by the name of each"):
+        assert words in text
+    (folder,) = (tmp_path / "experiments" / "coils" / "acc_4x").glob("tiny_comparison*")
+    (kept,) = (coils / FOLDER).iterdir()
+    assert {p.relative_to(kept).as_posix() for p in kept.rglob("*.h5")} == {
+        *(f"train/{name}.h5" for name in "ab"), "validation/c.h5", "test/d.h5", "test/e.h5"
+    }  # fmt: skip
+    with (folder / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["stage"] in ("teacher", "kd")]
+    assert len(rows) == 4
+    for row in rows:
+        stage = folder.parent / folder.name.replace("comparison", row["stage"])
+        with h5py.File(stage / "results" / f"{row['volume']}.h5") as file:
+            images = np.abs(file["reconstruction"][...])
+        target = shown_target(kept / "test" / f"{row['volume']}.h5", images.shape[1:])
+        largest = target.max()
+        psnr = peak_signal_noise_ratio(target, images, data_range=largest)
+        pairs = zip(target, images, strict=True)
+        ssim = np.mean([structural_similarity(a, b, data_range=largest) for a, b in pairs])
+        assert float(row["psnr"]) == pytest.approx(psnr, abs=1e-3)
+        assert float(row["ssim"]) == pytest.approx(ssim, abs=1e-4)
+    again = run("train.py", *OWN, "augmentation=flips_and_masks")
+    assert again.out.count("done before") == 5
+
+
+def shown_target(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Read the combined image that evaluation measures by, (S, h, w), at the network's scale."""
+    with h5py.File(path) as file:
+        image = np.abs(file["target"][...]) / file.attrs["scale"]
+    rows, columns = ((n - m) // 2 for n, m in zip(image.shape[1:], size, strict=True))
+    return image[:, rows : rows + size[0], columns : columns + size[1]]
+
+
+def test_embedded_head_with_a_privileged_teacher_and_other_stages(run: Run, tmp_path: Path) -> None:
+    slabs = "dataset.build.slabs=[[train,1],[test,1],[validation,1]]"
+    small = (*HEAD, "dataset.mask.centre_fraction=0.3", slabs)
+    few = ("+trainer.limit_train_batches=3", "evaluation.detailed=false", "evaluation.baselines=[]")
+    for words in (
+        ("stage=privileged",),
+        ("stage=all_joint", "loss=joint", "stage.run=[teacher,joint]"),
+        ("stage=sft",),
+    ):
+        result = run("train.py", *small, *few, *words)
+        assert result.code == 0, result.err
+        assert "4 simulated coils" in result.out
+
+
+def test_killed_training_goes_on_bit_for_bit(tmp_path: Path, coils: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path
+    shutil.copytree(tmp_path / "datasets", whole / "datasets")
+    settings = "stage=student trainer.max_epochs=8 augmentation.masks=100"
+    args = [sys.executable, str(ROOT / "train.py"), *OWN, *settings.split()]
+    name = "tiny_student_augmentation.masks-100_dataset.mask.centre_fraction-0.25"
+    below = Path("experiments/coils/acc_4x") / name
+    for folder in (cut, whole):
+        call = {"args": args, "cwd": folder, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+        if folder == cut:
+            kill_after_first_save(call, folder / below)
+        finish(call)
+    resumed, straight = (weights_of(folder / below) for folder in (cut, whole))
+    for key, value in resumed.items():
+        assert torch.equal(value, straight[key]), key
+
+
+@pytest.mark.usefixtures("coils")
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    words = ("stage=student", "batch_size=3", "+optimizer.eps=0.01", "evaluation.baselines=[]")
+    below = tmp_path / "experiments" / "coils" / "acc_4x"
+    for name, trainer in (("one", ()), ("two", ("trainer=ddp", "trainer.accelerator=cpu"))):
+        args = [sys.executable, str(ROOT / "train.py"), *OWN, *words, *trainer, f"name={name}"]
+        finish({"args": args, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}})
+    one, two = (weights_of(next(below.glob(f"{name}_student*"))) for name in ("one", "two"))
+    for key, value in two.items():
+        torch.testing.assert_close(value, one[key], rtol=1e-4, atol=1e-6)
