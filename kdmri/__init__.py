@@ -16,7 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kdmri.data.masks import EquispacedLines, GaussianLines, MaskFile, UniformLines
+    from kdmri.data.masks import (
+        EquispacedLines,
+        GaussianLines,
+        MaskFile,
+        OffsetLines,
+        PoissonDisc,
+        RegularLines,
+        UniformLines,
+    )
     from kdmri.models import build_network, load_network
     from kdmri.models.trained import Trained, open_checkpoint
     from kdmri.physics import fft2, ifft2, magnitude, to_channels, to_complex
@@ -25,6 +33,9 @@ __all__ = [
     "EquispacedLines",
     "GaussianLines",
     "MaskFile",
+    "OffsetLines",
+    "PoissonDisc",
+    "RegularLines",
     "Trained",
     "UniformLines",
     "build_network",
@@ -38,7 +49,15 @@ __all__ = [
 ]
 
 _PLACES = {
-    "kdmri.data.masks": ("EquispacedLines", "GaussianLines", "MaskFile", "UniformLines"),
+    "kdmri.data.masks": (
+        "EquispacedLines",
+        "GaussianLines",
+        "MaskFile",
+        "OffsetLines",
+        "PoissonDisc",
+        "RegularLines",
+        "UniformLines",
+    ),
     "kdmri.models.trained": ("Trained", "open_checkpoint"),
     "kdmri.models": ("build_network", "load_network"),
     "kdmri.physics": ("fft2", "ifft2", "magnitude", "to_channels", "to_complex"),

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kdmri.data.interpolation import cubic_matrix
+
 WIRE = 0.05
 """Thickness of the wire, which limits the field beside it."""
 
 SEGMENTS = 24
 """Straight pieces that a loop is made of."""
 
-COARSE = 32
+COARSE = 24
 """Points along each axis at which the field is computed; it is interpolated between them."""
 
 
@@ -106,16 +108,19 @@ def draw_sensitivities(
         complex64 (B, coils, H, W), smooth, each with a phase of its own; sum_c |S_c|^2 = 1.
 
     Raises:
-        ValueError: fewer coils than one.
+        ValueError: fewer coils than one, or an image of fewer than 4 pixels along an axis.
     """
-    if coils < 1:
-        raise ValueError(f"{coils} coils: at least 1 is needed")
+    if coils < 1 or min(size) < 4:
+        raise ValueError(f"{coils} coils, {size[0]}x{size[1]} pixels: 1 and 4x4 are the least")
     loops = Loops.draw(coils, seeds)
     points = min(COARSE, size[0]), min(COARSE, size[1])
     middle, length = loops.wires(size)
     field = _field(middle.to(device), length.to(device), size, points)
     field = field * torch.polar(loops.gain, loops.phase).to(device)[..., None, None]
-    rows, columns = (_cubic(n, count, device) for n, count in zip(points, size, strict=True))
+    rows, columns = (
+        cubic_matrix(torch.linspace(0, n - 1, count, device=device), n, periodic=False)
+        for n, count in zip(points, size, strict=True)
+    )
     parts = rows @ torch.stack((field.real, field.imag)) @ columns.T
     real, imaginary = parts * parts.square().sum(dim=(0, 2), keepdim=True).rsqrt()
     return torch.complex(real, imaginary)
@@ -175,11 +180,3 @@ def _field(
     constant, other, slope = (weights @ inverse).unflatten(3, points).unbind(dim=2)
     real, imaginary = constant - y[:, None] * slope, x * slope - other
     return torch.complex(real, -imaginary)
-
-
-def _cubic(points: int, count: int, device: torch.device | str) -> Tensor:
-    """Return the matrix (count, points) of cubic interpolation, first and last points kept."""
-    unit = torch.eye(points, device=device)[None, None]
-    return torch.nn.functional.interpolate(
-        unit, (count, points), mode="bicubic", align_corners=True
-    )[0, 0]

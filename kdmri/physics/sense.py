@@ -1,4 +1,4 @@
-"""CG-SENSE: the image of several coils by least squares (Pruessmann et al. 2001)."""
+"""Iterative SENSE: the image of least squares from the k-space of several coils."""
 
 import torch
 from torch import Tensor
@@ -7,6 +7,7 @@ from kdmri.physics.coils import combine, expand
 from kdmri.physics.fourier import fft2, ifft2
 
 
+@torch.no_grad()
 def conjugate_gradient_sense(
     kspace: Tensor,
     mask: Tensor,
@@ -14,41 +15,46 @@ def conjugate_gradient_sense(
     iterations: int = 30,
     regularisation: float = 0.0,
 ) -> Tensor:
-    """Minimise ||M F S x - y||^2 + regularisation ||x||^2 by conjugate gradients from zero.
+    """Solve (A^H A + r I) x = A^H y by conjugate gradients, A = M F S (Pruessmann et al. 2001).
 
-    Each item of the batch has steps of its own, and the CPU never waits for a GPU. With more
-    iterations noise grows where the regularisation is small.
+    It starts from 0. Each item of the batch has step sizes of its own; nothing waits for the
+    device.
 
     Args:
-        kspace: measured samples, complex64 (B, coils, H, W), orthonormal, zero frequency at the
-            corner.
-        mask: 1 where measured, float32 (1 or B, 1, H, W).
-        sensitivities: complex64 (B, coils, H, W).
-        iterations: at least 1.
-        regularisation: weight, at least 0.
+        kspace: complex64 (B, coils, H, W), orthonormal, zero frequency at the corner; what the
+            mask does not measure is not read, also where it is NaN.
+        mask: 1 where measured, else 0; float32 (1 or B, 1, H, W).
+        sensitivities: complex64 (B, coils, H, W), of unit norm over the coils or 0.
+        iterations: at most; an item whose residual is 0 stays as it is.
+        regularisation: r, at least 0. With unit sensitivities A^H A has eigenvalues up to 1.
 
     Returns:
         complex64 (B, 1, H, W).
     """
-
-    def normal(image: Tensor) -> Tensor:
-        measured = mask * fft2(expand(image, sensitivities))
-        return combine(ifft2(measured), sensitivities) + regularisation * image
-
-    residual = combine(ifft2(mask * kspace), sensitivities)
-    image, direction = torch.zeros_like(residual), residual
-    energy = _energy(residual, residual)
-    tiny = torch.finfo(energy.dtype).tiny
+    measured = torch.where(mask > 0, kspace, torch.zeros((), dtype=kspace.dtype).to(kspace.device))
+    residual = combine(ifft2(measured), sensitivities)
+    image, direction, power = torch.zeros_like(residual), residual, _power(residual)
     for _ in range(iterations):
-        image_of_it = normal(direction)
-        step = energy / _energy(direction, image_of_it).clamp_min(tiny)
+        seen = combine(ifft2(mask * fft2(expand(direction, sensitivities))), sensitivities)
+        seen = seen + regularisation * direction
+        step = _ratio(power, _product(direction, seen))
         image = image + step * direction
-        residual = residual - step * image_of_it
-        before, energy = energy, _energy(residual, residual)
-        direction = residual + energy / before.clamp_min(tiny) * direction
+        residual = residual - step * seen
+        before, power = power, _power(residual)
+        direction = residual + _ratio(power, before) * direction
     return image
 
 
-def _energy(one: Tensor, other: Tensor) -> Tensor:
-    """Real part of the scalar product of each item, (B, 1, 1, 1)."""
-    return (one.conj() * other).real.sum(dim=(1, 2, 3), keepdim=True)
+def _power(image: Tensor) -> Tensor:
+    return _product(image, image)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the real part of the inner product of each item, float32 (B, 1, 1, 1)."""
+    product = left.real * right.real + left.imag * right.imag
+    return product.sum(dim=(1, 2, 3), keepdim=True)
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Divide, with 0 where both have vanished."""
+    return torch.where(below > 0, above / below, 0)

@@ -8,6 +8,7 @@ from kdmri.data.masks import GaussianLines
 from kdmri.errors import ConfigurationError
 from kdmri.export.consistency import Exportable, Pair, projection, transform
 from kdmri.models import DCCNN, UNet
+from kdmri.physics import DataConsistency
 from tests.data.readers.coils import phased, sensitivities
 
 
@@ -80,3 +81,10 @@ def test_exportable_of_several_coils_equals_the_network(
         wanted = network(parts, kspace, mask, maps)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     assert exportable.inputs[-1] == "sensitivities"
+
+
+def test_learnt_steps_of_data_consistency_are_refused() -> None:
+    network = DCCNN(2, 3, channels=2)
+    network.cascades[1].consistency = DataConsistency(soft=True)
+    with pytest.raises(ConfigurationError, match="soft data consistency"):
+        Exportable(network, axis=0, several_coils=True)

@@ -188,14 +188,19 @@ def _judged(
         if None in notes:
             acquired.rows()  # or the partitions have several masks
             return None, None
-        return None, "; ".join(dict.fromkeys(filter(None, notes)))
+        return None, _joined(notes)
     if all(fault(plane, exact=True) is None for plane in acquired.planes):
-        told = [check_target(plane, number, exact=True) for plane in acquired.planes]
-        return acquired.rows(), "; ".join(dict.fromkeys(filter(None, told)))
+        notes = [check_target(plane, number, exact=True) for plane in acquired.planes]
+        return acquired.rows(), _joined(notes)
     for plane in acquired.planes:
         if fault(plane, exact=True) not in (None, NO_TARGET):
             check_target(plane, number)
     return acquired.rows(), None
+
+
+def _joined(notes: Iterable[str | None]) -> str:
+    """Say each note once."""
+    return "; ".join(dict.fromkeys(filter(None, notes)))
 
 
 def _of_one_coil(
