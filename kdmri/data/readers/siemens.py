@@ -65,6 +65,7 @@ class Siemens(Reader):
                 continue
             for chosen in _images(twix):
                 heads = twix.image.heads[_of(twix.image.heads, chosen)]
+                heads["slice_dir"] = 0  # orders slices; alone it is no orientation
                 size = _size(twix)
                 partitions = twix.encoding.encoded.matrix[2] > 1
                 images = shown_samples(twix.encoding, 2) if partitions else 1

@@ -261,6 +261,17 @@ def test_what_does_not_belong_together_is_told_and_the_way_out(
             first(tmp_path, **options)
 
 
+def test_lines_of_no_coil_are_told(tmp_path: Path, anatomy: np.ndarray) -> None:
+    path = tmp_path / "bad.h5"
+    write(path, centred_fft2(coil_images(anatomy)), range(ROWS))
+    with h5py.File(path, "a") as file:
+        stored = file["dataset/data"][()]
+        stored["head"]["active_channels"] = 0
+        file["dataset/data"][...] = stored
+    with pytest.raises(DataError, match=r"bad\.h5: its lines are of no coil"):
+        first(path, keep_coils=True)
+
+
 @pytest.mark.skipif(
     shutil.which("ismrmrd_recon_cartesian_2d") is None, reason="needs the program of ismrmrd-tools"
 )

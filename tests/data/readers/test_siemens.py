@@ -82,6 +82,7 @@ def test_slices_come_back_at_their_scale_in_the_order_of_positions(
     assert detect(tmp_path) == "siemens"
     volume = only(tmp_path, keep_coils=True)
     assert volume.spacing == pytest.approx((5.0, 5.0, 6.0))
+    assert volume.notes == ()
     items = list(volume.slices())
     assert len(items) == 3
     for item, expected in zip(items, centre(images), strict=True):
