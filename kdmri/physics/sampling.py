@@ -18,6 +18,9 @@ from kdmri.physics.noise import SimulatedKspace
 KEPT_MASKS = 256
 """So many are kept for use again; each may be a MiB."""
 
+COMPARED = 32
+"""Masks of a rule that tell what all of its masks share."""
+
 
 class CartesianUndersampling(Task):
     """Retrospective undersampling of fully sampled slices by one mask for each image size.
@@ -68,6 +71,7 @@ class CartesianUndersampling(Task):
         self._more = None if more is None else CartesianUndersampling(more)
         self._by_volume = by_volume and isinstance(mask, DrawnLines)
         self._masks: dict[tuple[object, ...], Tensor] = {}
+        self._centres: dict[tuple[int, int], tuple[int, int]] = {}
 
     def mask(
         self,
@@ -193,8 +197,17 @@ class CartesianUndersampling(Task):
         return batch._replace(image=_zero_filled(kspace, target.shape[1]), kspace=kspace, mask=mask)
 
     def centre_of(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the size (h, w) of the fully sampled centre of a mask of k-space (H, W)."""
-        return calibration_size(self.mask(size)[0, 0])
+        """Return the size (h, w) of the fully sampled centre of a mask of k-space (H, W).
+
+        Where each volume has a mask of its own, it is what the masks share: lines beside the centre
+        that one of them has by chance were not measured of other volumes.
+        """
+        if size not in self._centres:
+            shared = self.mask(size)[0, 0]
+            for number in range(1, COMPARED if self._by_volume else 1):
+                shared = shared * self.mask(size, number=number)[0, 0]
+            self._centres[size] = calibration_size(shared)
+        return self._centres[size]
 
     def baselines(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images that need no network, (B, C, H, W), by their label."""

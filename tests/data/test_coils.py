@@ -1,5 +1,6 @@
 """Volumes of several coils: their files, what is computed beside them, and batches of them."""
 
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -12,9 +13,9 @@ from kdmri.data import coils
 from kdmri.data.attributes import Attribute
 from kdmri.data.batch import Slice, collate
 from kdmri.data.coil_dataset import CoilDataset
-from kdmri.data.coils import Size, companion, inspect_coils, read_kspace
+from kdmri.data.coils import Size, central, companion, inspect_coils, read_kspace
 from kdmri.data.layout import TARGET, write_slices
-from kdmri.data.masks import EquispacedLines, UniformLines
+from kdmri.data.masks import EquispacedLines, GaussianLines, RegularLines, UniformLines
 from kdmri.data.readers.kspace import centred_ifft2, root_sum_of_squares, uncentred_kspace
 from kdmri.data.sampler import SliceBatches
 from kdmri.errors import DataError
@@ -186,6 +187,21 @@ def test_masks_by_name_do_not_depend_on_order_and_those_of_training_differ(
     torch.manual_seed(0)
     drawn = task.training_batch(collate([volumes[place] for place in range(4)])).mask
     assert len({mask.numpy().tobytes() for mask in drawn}) == 4, "each slice has its own"
+
+
+def test_calibration_reads_no_line_that_a_volume_has_not() -> None:
+    rules = (
+        GaussianLines(4, axis=1, centre_lines=6),
+        RegularLines(2),
+        EquispacedLines(8, centre_fraction=0.04),
+    )
+    for rule, size in product(rules, ((48, 40), (256, 256))):
+        task = CartesianUndersampling(rule, by_volume=True)
+        full = central(torch.ones(size), task.centre_of(size))
+        for number in range(20):
+            name = tuple(map(ord, f"file{number}.h5"))
+            missed = full * (1 - task.mask(size, name=name)[0, 0])
+            assert not missed.any(), (rule, name)
 
 
 def test_teacher_that_sees_more_sees_what_was_measured(tmp_path: Path, anatomy: np.ndarray) -> None:
