@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kdmri.data.batch import Coils, Slice, collate
-from kdmri.data.coils import SENSITIVITIES, CoilVolume, Companion, read_kspace
+from kdmri.data.coils import SENSITIVITIES, CoilVolume, Companion, read_kspace, read_sensitivities
 from kdmri.data.layout import open_volume
 from kdmri.data.sampler import places
 
@@ -127,14 +127,14 @@ class CoilDataset(Dataset[Slice]):
         kspace = read_kspace(self._open(volume.kspace_path), volume, index) / scale
         beside = self._open(companion.path)
         if volume.has_sensitivities:
-            sensitivities = self._open(volume.path)[SENSITIVITIES][..., index]
+            sensitivities = read_sensitivities(self._open(volume.path), volume, index)
         else:
             sensitivities = beside[SENSITIVITIES][index]
         target = beside["target"][index] / scale
         parts = np.stack((target.real, target.imag))
         return (
             torch.from_numpy(kspace),
-            torch.from_numpy(sensitivities.astype(np.complex64, copy=False)),
+            torch.from_numpy(sensitivities),
             torch.from_numpy(parts),
         )
 

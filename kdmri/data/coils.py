@@ -6,7 +6,8 @@ A file of the layout (`kdmri.data.layout`) of several coils has its target `volf
   corner, of coil images as displayed; of H' and W' the middle H and W are shown;
 - or, instead, the attribute `kspace_file`: a fastMRI file that is read in place, whose `kspace` is
   complex64 (S, coils, H', W') with the zero frequency in the middle;
-- `sensitivities`: complex64 (coils, H', W', S), where the source has them.
+- `sensitivities`: complex64 (coils, H', W', S), where the source has them; they are brought to unit
+  norm over the coils when they are read.
 
 Sensitivities that no file has are estimated, and kept with the image that they combine to in a
 folder beside the splits, `sensitivities/HxW/...`, one file a volume.
@@ -81,6 +82,11 @@ class CoilVolume(Volume):
     def kspace_path(self) -> Path:
         """The file that holds k-space."""
         return self.source or self.path
+
+
+def holds_coils(file: h5py.File) -> bool:
+    """Tell whether an open file of the layout holds k-space of several coils, or says where."""
+    return KSPACE in file or KSPACE_FILE in file.attrs
 
 
 def inspect_coils(path: Path) -> CoilVolume:
@@ -160,16 +166,51 @@ def read_kspace(file: h5py.File, volume: CoilVolume, index: int) -> np.ndarray:
         DataError: the file is damaged, or the slice holds NaN or infinite values.
     """
     assert volume.kspace_key is not None
-    place = f"{volume.kspace_path}: {volume.kspace_key}, slice {index}"
+    values = _read(file, volume.kspace_path, volume.kspace_key, index, first=bool(volume.source))
+    return from_middle(values) if volume.source else values
+
+
+def read_sensitivities(file: h5py.File, volume: CoilVolume, index: int) -> np.ndarray:
+    """Read the stored sensitivities of a slice.
+
+    Args:
+        file: `volume.path`, open.
+        volume: what `inspect_coils` gave.
+        index: of the slice.
+
+    Returns:
+        complex64 (coils, H, W), of unit norm over the coils where they are not zero.
+
+    Raises:
+        DataError: the file is damaged, or the slice holds NaN or infinite values.
+    """
+    return unit_norm(_read(file, volume.path, SENSITIVITIES, index))
+
+
+def unit_norm(sensitivities: np.ndarray) -> np.ndarray:
+    """Bring sensitivities (coils, H, W) to unit norm over the coils where they are not zero.
+
+    Data consistency takes them to have it: with others the true image would not agree with its own
+    k-space.
+
+    Returns:
+        complex64, same shape.
+    """
+    norm = np.linalg.norm(sensitivities, axis=0)
+    return (sensitivities / np.where(norm > 0, norm, 1)).astype(np.complex64)
+
+
+def _read(file: h5py.File, path: Path, key: str, index: int, first: bool = False) -> np.ndarray:
+    """Read a slice, complex64, along the first or the last axis of an array."""
+    place = f"{path}: {key}, slice {index}"
     try:
-        stored = file[volume.kspace_key]
-        values = stored[index] if volume.source else stored[..., index]
+        stored = file[key]
+        values = np.asarray(stored[index] if first else stored[..., index])
     except (OSError, *DAMAGED) as error:
         raise DataError(f"{place}: unreadable ({error})") from error
     if not np.isfinite(values).all():
         raise DataError(f"{place} holds NaN or infinite values")
-    values = values.astype(np.complex64, copy=False)
-    return from_middle(values) if volume.source else values
+    return values.astype(np.complex64, copy=False)
 
 
 def from_middle(kspace: np.ndarray) -> np.ndarray:
@@ -265,8 +306,8 @@ def _compute(
             kspace = torch.from_numpy(stored).to(device)
             scale = max(scale, centre_scale(kspace, centre))
             if kept is None:
-                given = np.moveaxis(own[SENSITIVITIES][..., first:last], -1, 0)
-                sensitivities = torch.from_numpy(given.astype(np.complex64)).to(device)
+                given = [read_sensitivities(own, volume, n) for n in range(first, last)]
+                sensitivities = torch.from_numpy(np.stack(given)).to(device)
             else:
                 sensitivities = _estimated(volume, kspace, centre, estimate)
                 kept[first:last] = sensitivities.cpu().numpy()

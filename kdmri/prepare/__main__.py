@@ -171,7 +171,7 @@ def report_check(folder: Path) -> int:
         counted = ", ".join(f"{size} ({count} files)" for size, count in sizes.most_common())
         terminal.print(
             f"Slices of {len(sizes)} sizes, {counted}: train with dataset.image_size=[H,W], "
-            "which crops or pads them",
+            "which crops or pads images; k-space of several coils stays as it is",
             highlight=False,
         )
     return wrong

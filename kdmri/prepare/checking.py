@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdmri.data.coils import FOLDER
+from kdmri.data.coils import FOLDER, holds_coils, inspect_coils, read_kspace, read_sensitivities
 from kdmri.data.layout import (
     COMPLEX_TARGET,
     FULL,
@@ -52,6 +52,9 @@ def _check_file(path: Path) -> tuple[int, int, int]:
     acceleration = parent.removeprefix(UNDERSAMPLED) if parent.startswith(UNDERSAMPLED) else None
     with reading(path) as file:
         has_magnitude, has_complex = TARGET in file, COMPLEX_TARGET in file
+        has_coils = holds_coils(file)
+    if has_coils:
+        _check_coils(path)
     alone = has_complex and not has_magnitude  # enough for dataset.channels=2
     volume = inspect(path, 2 if alone else 1, acceleration)
     target, both = volume.target_key, has_complex and has_magnitude
@@ -78,6 +81,16 @@ def _check_file(path: Path) -> tuple[int, int, int]:
     if largest > 1 + 1e-3:
         raise DataError(f"{path}: {target} reaches {largest:g}; volumes are scaled to [0, 1]")
     return volume.shape
+
+
+def _check_coils(path: Path) -> None:
+    """Read the k-space of several coils, and the sensitivities beside it."""
+    volume = inspect_coils(path)
+    with reading(volume.kspace_path) as source, reading(path) as own:
+        for index in range(volume.shape[2]):
+            read_kspace(source, volume, index)
+            if volume.has_sensitivities:
+                read_sensitivities(own, volume, index)
 
 
 def _check_sampling(path: Path, image: np.ndarray, index: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import h5py
 import numpy as np
 
-from kdmri.data.coils import from_middle
+from kdmri.data.coils import from_middle, unit_norm
 from kdmri.data.hdf5 import open_hdf5
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming
@@ -33,9 +33,7 @@ class Compression:
 
     def of_sensitivities(self, sensitivities: np.ndarray) -> np.ndarray:
         """Combine sensitivities alike; they have unit norm over the virtual coils again."""
-        combined = self(sensitivities)
-        norm = np.linalg.norm(combined, axis=0)
-        return combined / np.where(norm > 0, norm, 1).astype(np.float32)
+        return unit_norm(self(sensitivities))
 
 
 class CoilEnergy:

@@ -20,6 +20,7 @@ from kdmri.data.readers.kspace import centred_ifft2, root_sum_of_squares, uncent
 from kdmri.data.sampler import SliceBatches
 from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, ifft2, to_complex
+from kdmri.physics.consistency import Measurement
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 
 
@@ -187,6 +188,28 @@ def test_masks_by_name_do_not_depend_on_order_and_those_of_training_differ(
     torch.manual_seed(0)
     drawn = task.training_batch(collate([volumes[place] for place in range(4)])).mask
     assert len({mask.numpy().tobytes() for mask in drawn}) == 4, "each slice has its own"
+
+
+@pytest.mark.parametrize("gain", [0.5, 3.0])
+def test_stored_sensitivities_have_unit_norm(
+    tmp_path: Path, anatomy: np.ndarray, gain: float
+) -> None:
+    """With others the true image would not agree with what was measured of it."""
+    write(tmp_path / "train" / "a.h5", phased(anatomy, slice(10, 12)))
+    with h5py.File(tmp_path / "train" / "a.h5", "r+") as file:
+        file[coils.SENSITIVITIES][...] *= gain
+    batch = CartesianUndersampling(EquispacedLines(4))(collate([dataset(tmp_path, "a")[0]]))
+    assert batch.coils is not None
+    measurement = Measurement(batch.kspace, batch.mask, batch.coils.sensitivities)
+    torch.testing.assert_close(measurement.impose(batch.target), batch.target, rtol=0, atol=1e-5)
+
+
+def test_stored_sensitivities_of_nan_are_refused(tmp_path: Path, anatomy: np.ndarray) -> None:
+    write(tmp_path / "train" / "a.h5", phased(anatomy, slice(10, 12)))
+    with h5py.File(tmp_path / "train" / "a.h5", "r+") as file:
+        file[coils.SENSITIVITIES][0, 3, 4, 1] = np.nan
+    with pytest.raises(DataError, match=r"a\.h5: sensitivities, slice 1 holds NaN"):
+        dataset(tmp_path, "a")
 
 
 def test_calibration_reads_no_line_that_a_volume_has_not() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kdmri.data.layout import write_volume
+from kdmri.data.coils import FOLDER, KSPACE, SENSITIVITIES
+from kdmri.data.layout import TARGET, write_slices, write_volume
 from kdmri.data.masks import GaussianLines
 from tests.conftest import write_original
+from tests.data.readers.coils import phased, sensitivities
 from tests.prepare.conftest import SCRIPT, Run
 
 
@@ -59,6 +61,30 @@ def test_check_tells_slices_of_several_sizes(run: Run, tmp_path: Path) -> None:
     result = run(SCRIPT, f"check={tmp_path / 'x'}")
     assert result.code == 0
     assert "Slices of 2 sizes, 12x64 (2 files), 12x48 (1 files)" in result.out
+
+
+def test_what_coils_measured_is_read_to_its_last_value(
+    run: Run, tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """K-space and stored sensitivities; what training keeps beside the splits is not checked."""
+    folder, images = tmp_path / "x" / "train", phased(anatomy, slice(10, 13))
+    maps = sensitivities(3, (48, 40))
+    for name in "abc":
+        slices = (
+            {TARGET: np.abs(i).astype(np.float32), KSPACE: maps * i, SENSITIVITIES: maps}
+            for i in images
+        )
+        write_slices(folder / f"{name}.h5", slices, {})
+    write_volume(tmp_path / "x" / FOLDER / "espirit" / "train" / "a.h5", anatomy, {})
+    assert "3 files, 0 wrong" in run(SCRIPT, f"check={tmp_path / 'x'}").out
+    for name, key in (("a", KSPACE), ("b", SENSITIVITIES)):
+        with h5py.File(folder / f"{name}.h5", "a") as file:
+            file[key][0, 3, 3, 2] = np.nan
+    result = run(SCRIPT, f"check={tmp_path / 'x'}")
+    assert result.code == 2
+    assert "a.h5: kspace_coils, slice 2 holds NaN or infinite values" in result.out
+    assert "b.h5: sensitivities, slice 2 holds NaN or infinite values" in result.out
+    assert "3 files, 2 wrong" in result.out
 
 
 def test_complex_images_are_enough(run: Run, tmp_path: Path) -> None:

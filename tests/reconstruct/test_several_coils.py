@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kdmri.data.coils import companion, inspect_coils
 from kdmri.data.masks import EquispacedLines
 from kdmri.physics.espirit import Espirit
 from tests.conftest import ROOT
@@ -233,3 +234,15 @@ def test_trained_checkpoint_alone_reconstructs_as_evaluate_does(
     report = (trained / "report.txt").read_text()
     mean = next(line for line in result.out.splitlines() if "mean of 2: reconstruction" in line)
     assert f"PSNR = {float(mean.split()[4]):.1f}"[:9] in report.replace(" =  ", " = ")
+
+
+def test_what_training_keeps_beside_the_splits_is_no_scan(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    folder = tmp_path / "datasets" / "brain"
+    write_layout(folder / "test" / "a.h5", kspace(anatomy))
+    volume = inspect_coils(folder / "test" / "a.h5")
+    companion(volume, folder, (24, 10), Espirit(kernel=4))
+    result = reconstruct(checkpoint=checkpoint(**TRAINED), input=folder, output="out")
+    assert result.code == 0, result.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test_a.h5"]

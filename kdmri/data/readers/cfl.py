@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from kdmri.data.coils import unit_norm
 from kdmri.data.mask_convention import is_centred
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadable
 from kdmri.data.readers.coil_slices import Wanted, coil_slice
@@ -154,8 +155,7 @@ def _of_shape(maps: np.ndarray | None, shape: tuple[int, ...], path: Path) -> np
     if maps is None or maps.shape != shape:
         found = "fewer slices" if maps is None else f"(coils, H, W) {maps.shape}"
         raise DataError(f"{path}: sensitivities have {found}, k-space {shape}; they must be equal")
-    norm = np.linalg.norm(maps, axis=0)
-    return (maps / np.where(norm > 0, norm, 1)).astype(np.complex64)
+    return unit_norm(maps)
 
 
 def _map(path: Path) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdmri.data.coils import from_middle
+from kdmri.data.coils import from_middle, unit_norm
 from kdmri.data.readers.base import SourceSlice
 from kdmri.data.readers.kspace import centred_ifft2, crop_images, root_sum_of_squares
 from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
@@ -60,7 +60,7 @@ def coil_slice(
     return SourceSlice(
         image,
         kspace_coils=from_middle(kspace.astype(np.complex64, copy=False)),
-        sensitivities=sensitivities,
+        sensitivities=None if sensitivities is None else unit_norm(sensitivities),
         mask=mask,
         note=note,
     )

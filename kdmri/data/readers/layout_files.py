@@ -10,8 +10,14 @@ import h5py
 import numpy as np
 
 from kdmri.data.attributes import read_geometry
-from kdmri.data.coils import KSPACE as COILS
-from kdmri.data.coils import KSPACE_FILE, SENSITIVITIES, CoilVolume, inspect_coils, read_kspace
+from kdmri.data.coils import (
+    FOLDER,
+    CoilVolume,
+    holds_coils,
+    inspect_coils,
+    read_kspace,
+    read_sensitivities,
+)
 from kdmri.data.layout import (
     COMPLEX_TARGET,
     SUBJECT,
@@ -52,7 +58,7 @@ class LayoutFiles(Reader):
         folders tell (`kdmri.data.readers.who`). A file called by a number alone is a subject of its
         own: data sets of the layout number their files anew in each split.
         """
-        for path in find(source, (".h5",), "h5 files of the layout"):
+        for path in _without_companions(find(source, (".h5",), "h5 files of the layout"), source):
             name, split = name_of(path, source), split_of(path, source)
             subject = name if path.stem.isdecimal() else ""
             try:
@@ -83,7 +89,7 @@ class LayoutFiles(Reader):
         with reading(path) as file:
             found = sorted(key.removeprefix(KSPACE) for key in file if key.startswith(KSPACE))
             has_target, is_complex = TARGET in file, COMPLEX_TARGET in file
-            has_coils = COILS in file or KSPACE_FILE in file.attrs
+            has_coils = holds_coils(file)
         if self.undersampled and has_coils:
             return inspect_coils(path), False
         if self.undersampled and len(found) > 1:
@@ -102,6 +108,12 @@ class LayoutFiles(Reader):
         if has_target:
             return inspect(path, channels=1, acceleration=found[0]), False
         return _bare_kspace(path, f"{KSPACE}{found[0]}"), True
+
+
+def _without_companions(paths: list[Path], source: Path) -> list[Path]:
+    """Leave out what training keeps beside the splits, which is no volume of the data set."""
+    kept = [path for path in paths if FOLDER not in path.relative_to(source).parts[:-1]]
+    return kept or paths
 
 
 def _bare_kspace(path: Path, key: str) -> Volume:
@@ -129,11 +141,11 @@ def _coil_slices(volume: CoilVolume) -> Iterator[SourceSlice]:
     """Yield images beside the k-space of several coils, as acquired, and stored sensitivities."""
     with open_volume(volume.kspace_path) as source, open_volume(volume.path) as file:
         for index in range(volume.shape[2]):
-            stored = file[SENSITIVITIES][..., index] if volume.has_sensitivities else None
+            stored = read_sensitivities(file, volume, index) if volume.has_sensitivities else None
             yield SourceSlice(
                 file[TARGET][..., index].astype(np.float32, copy=False),
                 kspace_coils=read_kspace(source, volume, index),
-                sensitivities=None if stored is None else stored.astype(np.complex64, copy=False),
+                sensitivities=stored,
             )
 
 
