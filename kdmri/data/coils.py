@@ -304,7 +304,7 @@ def _compute(
             stored = np.stack([read_kspace(source, volume, n) for n in range(first, last)])
             acquired |= (stored != 0).any(axis=(0, 1)).astype(np.uint8)
             kspace = torch.from_numpy(stored).to(device)
-            scale = max(scale, centre_scale(kspace, centre))
+            scale = float(np.maximum(scale, centre_scale(kspace, centre)))
             if kept is None:
                 given = [read_sensitivities(own, volume, n) for n in range(first, last)]
                 sensitivities = torch.from_numpy(np.stack(given)).to(device)
@@ -315,8 +315,8 @@ def _compute(
             combined = (sensitivities.conj() * images).sum(dim=1).cpu().numpy()
             target[first:last] = combined
             seen = fit_centre(np.moveaxis(np.abs(combined), 0, -1), volume.shown)
-            largest = max(largest, float(seen.max()))
-    if not (scale > 0 and largest > 0):
+            largest = float(np.maximum(largest, seen.max()))  # which keeps NaN, as max does not
+    if not (0 < scale < np.inf and 0 < largest < np.inf):
         raise DataError(
             f"{volume.kspace_path}: its k-space is zero, or has no signal at its centre"
         )

@@ -71,16 +71,15 @@ def read_slices(volumes: list[SourceVolume], trained: Trained, count: int) -> li
         bright = [
             number
             for number, item in enumerate(checked(volume))
-            if np.abs(item.image).max() >= DARK * found.largest
+            if np.abs(_fitted(volume, item.image, size)).max() >= DARK * found.largest
         ]
         share = min(len(bright), -(-count // len(used)))
         places = {bright[n] for n in np.rint(np.linspace(0, len(bright) - 1, share)).astype(int)}
         for number, item in enumerate(checked(volume)):
             if number not in places:
                 continue
-            image = item.image[volume.window(item.image.shape)] / np.float32(found.largest)
+            image = _fitted(volume, item.image, size) / np.float32(found.largest)
             size = size or image.shape
-            image = fit_centre(image, size)
             if trained.channels == 1:
                 image = np.maximum(image, 0) if np.isrealobj(image) else np.abs(image)
             elif np.isrealobj(image):
@@ -98,6 +97,12 @@ def head_slices(trained: Trained, count: int) -> list[Batch]:
 def _has_coils(volume: SourceVolume) -> bool:
     first = next(checked(volume), None)
     return first is not None and first.kspace_coils is not None
+
+
+def _fitted(volume: SourceVolume, image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """Cut an image (H, W) to what its volume shows, and bring it to a size, if any."""
+    shown = image[volume.window(image.shape)]
+    return shown if size is None else fit_centre(shown, size)
 
 
 def _batch(trained: Trained, image: np.ndarray, number: int) -> Batch:

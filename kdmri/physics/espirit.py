@@ -24,6 +24,9 @@ GRID = 64
 SQUARINGS, ITERATIONS = 3, 12
 """Of the power iteration: W to the power of 8, applied 12 times, so powers of up to 104."""
 
+NOTHING = 1e-4
+"""Trace of W, the sum of eigenvalues up to 1, below which a point has no signal."""
+
 
 def calibration_size(mask: Tensor) -> Size:
     """Find the fully sampled centre of a mask.
@@ -155,7 +158,7 @@ def _signal_space(patches: Tensor, threshold: float) -> Tensor:
     values, vectors = torch.linalg.eigh(patches @ patches.mH if wide else patches.mH @ patches)
     largest = values[:, -1:]  # they are ascending
     kept = (values > threshold**2 * largest) & (largest > 0)
-    most = int(kept.sum(dim=1).max())
+    most = max(1, int(kept.sum(dim=1).max()))  # one of zeros where no slice has signal
     start = values.shape[1] - most
     values, vectors, kept = values[:, start:], vectors[:, :, start:], kept[:, start:]
     if wide:
@@ -209,9 +212,11 @@ def _eigenvectors(operator: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         eigenvalue is simple, also where v^H r is 0; eigenvalues, float32 (B, h, w).
     """
     tiny = torch.finfo(torch.float32).tiny
-    power = operator
-    for step in range(SQUARINGS + 1):  # of unit trace its entries neither vanish nor grow
-        power = power @ power if step else power
+    trace = operator.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)
+    # Where there is no signal, rounding alone makes the trace, which may be below 0.
+    power = operator * torch.where(trace > NOTHING, trace.reciprocal(), 0)[..., None, None]
+    for _ in range(SQUARINGS):  # of unit trace its entries neither vanish nor grow
+        power = power @ power
         trace = power.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)
         power = power * trace.clamp_min(tiny).reciprocal()[..., None, None]
     strongest = power.diagonal(dim1=-2, dim2=-1).real.argmax(dim=-1)

@@ -103,6 +103,27 @@ def test_nothing_comes_of_an_empty_slice_or_a_dead_coil() -> None:
     assert overlap(found[1:, left], true)[inside].min() > 0.99
 
 
+def test_an_empty_slice_alone_has_no_sensitivities() -> None:
+    """As a volume of one slice, or where slices are estimated one by one."""
+    kspace = torch.zeros(1, 3, 64, 48, dtype=torch.complex64)
+    assert not estimate_sensitivities(kspace, (24, 12)).any()
+
+
+@pytest.mark.parametrize("coils", [1, 8])
+@pytest.mark.parametrize("pixels", [1, 3, 20])
+def test_slices_with_hardly_any_signal_give_numbers(coils: int, pixels: int) -> None:
+    """As those at the end of a volume: where there is none, rounding makes eigenvalues below 0."""
+    image = torch.zeros(1, 1, 44, 40, dtype=torch.complex64)
+    places = torch.randperm(44 * 40, generator=torch.Generator().manual_seed(pixels))[:pixels]
+    image.view(-1)[places] = 1
+    kspace = fft2(draw_sensitivities((44, 40), coils, [pixels]) * image)
+    for centre in ((24, 24), (24, 10), (24, 6)):
+        found = estimate_sensitivities(kspace, centre)
+        norm = torch.linalg.vector_norm(found, dim=1)
+        assert torch.isfinite(norm).all(), centre
+        torch.testing.assert_close(norm, (norm > 0).float(), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("centre", [(5, 24), (24, 0), (24, 49)])
 def test_centre_that_is_too_small_is_refused(centre: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"centre of k-space is {centre[0]}x{centre[1]} of 64x48"):
