@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from kdmri.data.masks import EquispacedLines
+from kdmri.export.slices import head_slices
 from kdmri.models import load_network
+from kdmri.models.trained import open_checkpoint
 from tests.data.readers.coils import phased, sensitivities
 from tests.export.test_export import QUICK, Run, run_card
 from tests.reconstruct.coils import TRAINED, kspace, scale_of, write_layout
@@ -100,3 +102,13 @@ def test_undersampled_slices_are_refused(
     result = export(checkpoint=checkpoint(**TRAINED), output="out", slices="scan.h5")
     assert result.code == 2
     assert "scan.h5: is undersampled; slices must be fully sampled" in result.err
+
+
+def test_slices_of_the_head_show_something_at_the_size_of_the_training(
+    checkpoint: Callable[..., Path],
+) -> None:
+    """Its ends are bright, but not in the middle, which is all that a small size shows."""
+    trained = open_checkpoint(checkpoint(**TRAINED, data={"slice_size": [44, 40]}))
+    batches = head_slices(trained, 24)
+    assert len(batches) == 24
+    assert all(batch.data_range > 0.1 for batch in batches)
