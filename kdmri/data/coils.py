@@ -26,6 +26,8 @@ from torch import Tensor
 
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import DAMAGED, TARGET, Volume, open_volume, reading
+from kdmri.data.mask_convention import is_centred
+from kdmri.data.sampling_pattern import fault, measured
 from kdmri.errors import DataError
 from kdmri.files import written_aside
 
@@ -109,16 +111,18 @@ def inspect_coils(path: Path) -> CoilVolume:
                 f"{path}: has no {KSPACE}; prepare it with format.keep_coils=true, or train on its "
                 "images with dataset=own"
             )
-        shapes = {
-            key: file[key].shape if file[key].dtype.kind == "c" else file[key].dtype
-            for key in (KSPACE, SENSITIVITIES)
-            if key in file
-        }
-        coils, *size, count = file[KSPACE].shape if file[KSPACE].ndim == 4 else (0, 0, 0, 0)
+        shapes = {key: _shape(file[key]) for key in (KSPACE, SENSITIVITIES) if key in file}
+        shape = shapes[KSPACE]
+        coils, *size, count = shape if isinstance(shape, tuple) else (0, 0, 0, 0)
         if coils < 1 or count != slices or len(set(shapes.values())) > 1:
             raise DataError(
                 f"{path}: {', '.join(f'{k} is {s}' for k, s in shapes.items())}; each must be "
                 f"complex (coils, H, W, {slices}), as many slices as {TARGET} has"
+            )
+        if height > size[0] or width > size[1]:
+            raise DataError(
+                f"{path}: {TARGET} is {height}x{width}, larger than its k-space, "
+                f"{size[0]}x{size[1]}: it must be the middle of the coils' images"
             )
         return CoilVolume(
             path,
@@ -129,6 +133,15 @@ def inspect_coils(path: Path) -> CoilVolume:
             shown=(height, width),
             has_sensitivities=SENSITIVITIES in file,
         )
+
+
+def _shape(stored: h5py.Dataset | h5py.Group) -> tuple[int, ...] | str:
+    """Return the shape of a complex array of four axes; of anything else, say what it is."""
+    if not isinstance(stored, h5py.Dataset):
+        return "a group"
+    if stored.ndim != 4 or stored.dtype.kind != "c":
+        return f"{stored.dtype} of shape {stored.shape}"
+    return stored.shape
 
 
 def _in_place(path: Path, source: Path, shown: Size, slices: int) -> CoilVolume:
@@ -302,6 +315,8 @@ def _compute(
         for first in range(0, slices, step):
             last = min(slices, first + step)
             stored = np.stack([read_kspace(source, volume, n) for n in range(first, last)])
+            for number, kspace_of_slice in enumerate(stored, start=first):
+                _check_sampling(volume, kspace_of_slice, number)
             acquired |= (stored != 0).any(axis=(0, 1)).astype(np.uint8)
             kspace = torch.from_numpy(stored).to(device)
             scale = float(np.maximum(scale, centre_scale(kspace, centre)))
@@ -321,6 +336,23 @@ def _compute(
             f"{volume.kspace_path}: its k-space is zero, or has no signal at its centre"
         )
     return scale, largest, acquired
+
+
+def _check_sampling(volume: CoilVolume, kspace: np.ndarray, number: int) -> None:
+    """See that a slice (coils, H, W) is a target, and that its zero frequency is at the corner.
+
+    Raises:
+        DataError: it is none.
+    """
+    if is_centred(np.linalg.norm(kspace, axis=0)):
+        raise DataError(
+            f"{volume.kspace_path}: {volume.kspace_key}, slice {number} is strongest in the "
+            "middle, but the zero frequency belongs at index (0, 0); it has to be shifted with "
+            "numpy.fft.ifftshift"
+        )
+    reason = fault(measured(kspace, centred=False))
+    if reason is not None:
+        raise DataError(f"{volume.kspace_path}: {reason} (slice {number})")
 
 
 def _estimated(volume: CoilVolume, kspace: Tensor, centre: Size, estimate: Estimate) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kdmri.data.interpolation import cubic_matrix
+from kdmri.errors import ConfigurationError
 
 Size = tuple[int, int]
 
@@ -75,6 +76,20 @@ class Espirit:
     kernel: int = 6
     threshold: float = 0.02
     crop: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Check the numbers, of which a text or NaN is none."""
+        if not 1 <= self.kernel <= self.calibration:
+            raise ConfigurationError(
+                f"dataset.sensitivities.kernel={self.kernel}: must be at least 1 and at most "
+                f"calibration, {self.calibration}"
+            )
+        for name in ("threshold", "crop"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"dataset.sensitivities.{name}={getattr(self, name)}: must be at least 0 and "
+                    "below 1"
+                )
 
     def used(self, centre: Size) -> Size:
         """Return how much (h, w) of a fully sampled centre is used."""

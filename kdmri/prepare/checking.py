@@ -17,7 +17,7 @@ from kdmri.data.layout import (
     read_slice,
     reading,
 )
-from kdmri.data.readers.sampling_pattern import fault, measured_in_image
+from kdmri.data.sampling_pattern import fault, measured_in_image
 from kdmri.errors import DataError
 
 UNDERSAMPLED = "acc_"

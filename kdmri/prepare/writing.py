@@ -13,8 +13,8 @@ from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, pseudonym
-from kdmri.data.readers.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.readers.slices import checked
+from kdmri.data.sampling_pattern import check_target, measured_by_mask, measured_in_image
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.prepare.compression import CoilEnergy, Compression, check_coils, copied

@@ -13,8 +13,8 @@ from torch import Tensor
 from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coils import Estimate, centre_scale
 from kdmri.data.readers.base import SourceSlice, SourceVolume
-from kdmri.data.readers.sampling_pattern import by_chance
 from kdmri.data.readers.slices import checked
+from kdmri.data.sampling_pattern import by_chance
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, ifft2, to_channels

@@ -7,7 +7,8 @@ import numpy as np
 
 from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.readers.base import SourceSlice, SourceVolume
-from kdmri.data.readers.sampling_pattern import (
+from kdmri.data.readers.slices import checked
+from kdmri.data.sampling_pattern import (
     NO_CENTRE,
     Measured,
     fault,
@@ -15,7 +16,6 @@ from kdmri.data.readers.sampling_pattern import (
     measured_by_mask,
     zero_filling,
 )
-from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 
 Size = tuple[int, int]

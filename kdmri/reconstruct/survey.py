@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
-from kdmri.data.readers.sampling_pattern import (
+from kdmri.data.readers.slices import checked
+from kdmri.data.sampling_pattern import (
     NO_CENTRE,
     Measured,
     differ,
@@ -16,7 +17,6 @@ from kdmri.data.readers.sampling_pattern import (
     measured_in_image,
     zero_filling,
 )
-from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 
 DENSE = 0.9

@@ -1,5 +1,7 @@
 """Volumes of several coils: their files, what is computed beside them, and batches of them."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from kdmri.data.sampler import SliceBatches
 from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, ifft2, to_complex
 from kdmri.physics.consistency import Measurement
+from kdmri.physics.espirit import Espirit
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 
 
@@ -288,6 +291,47 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, anatomy: np.ndarray) 
     write(path, 0 * images)
     with pytest.raises(DataError, match=r"a\.h5: its k-space is zero"):
         dataset(tmp_path, "a")
+
+
+def undersampled(kspace: np.ndarray) -> np.ndarray:
+    return kspace * (np.arange(40) % 3 == 0)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "told"),
+    [
+        (coils.KSPACE, undersampled, "undersampled: no target can be made of it .slice 0"),
+        (coils.KSPACE, partial(np.fft.fftshift, axes=(1, 2)), "strongest in the middle"),
+        (coils.KSPACE, np.real, "kspace_coils is float32 of shape"),
+        (coils.KSPACE, lambda k: k[0], "kspace_coils is complex64 of shape"),
+        (TARGET, lambda t: np.pad(t, ((9, 9), (0, 0), (0, 0))), "66x40, larger than its k-space"),
+    ],
+)
+def test_kspace_that_is_no_target_is_refused(
+    tmp_path: Path,
+    anatomy: np.ndarray,
+    key: str,
+    change: Callable[[np.ndarray], np.ndarray],
+    told: str,
+) -> None:
+    """Files of one's own, which no reader has judged."""
+    path = tmp_path / "train" / "a.h5"
+    write(path, phased(anatomy, slice(10, 12)), known=False)
+    with h5py.File(path, "a") as file:
+        values = change(file[key][...])
+        del file[key]
+        file[key] = values
+    with pytest.raises(DataError, match=rf"a\.h5: .*{told}"):
+        companion(inspect_coils(path), tmp_path, (12, 12), Espirit())
+
+
+def test_groups_are_no_kspace(tmp_path: Path, anatomy: np.ndarray) -> None:
+    path = tmp_path / "train" / "a.h5"
+    write(path, phased(anatomy, slice(10, 12)), known=False)
+    with h5py.File(path, "a") as file:
+        file.create_group(coils.SENSITIVITIES)
+    with pytest.raises(DataError, match=r"a\.h5: .*sensitivities is a group"):
+        inspect_coils(path)
 
 
 def test_root_sum_of_squares_is_the_magnitude_of_the_combined(anatomy: np.ndarray) -> None:

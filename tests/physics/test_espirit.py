@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from scipy.ndimage import zoom
 
 from kdmri.data.embedded import find_mni
 from kdmri.data.simulated_coils import draw_phase, draw_sensitivities
-from kdmri.errors import DataError
+from kdmri.errors import ConfigurationError, DataError
 from kdmri.physics import espirit, fft2, ifft2
 from kdmri.physics.coils import combine, expand, root_sum_of_squares
 from kdmri.physics.espirit import Espirit, calibration_size, estimate_sensitivities
@@ -128,6 +129,14 @@ def test_slices_with_hardly_any_signal_give_numbers(coils: int, pixels: int) -> 
 def test_centre_that_is_too_small_is_refused(centre: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"centre of k-space is {centre[0]}x{centre[1]} of 64x48"):
         estimate_sensitivities(torch.zeros(1, 2, 64, 48, dtype=torch.complex64), centre)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kernel": 0}, {"calibration": 5}, {"crop": 2.0}, {"threshold": float("nan")}]
+)
+def test_settings_that_find_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"dataset\.sensitivities\."):
+        Espirit(**wrong)
 
 
 def test_centre_of_masks() -> None:

@@ -17,7 +17,7 @@ from kdmri.data.readers.kspace import root_sum_of_squares
 from kdmri.data.readers.naming import UNREADABLE, blaming, natural, split_of
 from kdmri.data.readers.nifti import nifti_volumes
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import check_target, corner_mask, judge, measured
+from kdmri.data.sampling_pattern import check_target, corner_mask, judge, measured
 from kdmri.errors import DataError
 
 IMAGE = re.compile(r"(CC\d+)(?:_[a-z]+_\d+_\d+_[MF])?\.nii(?:\.gz)?")

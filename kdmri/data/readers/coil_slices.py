@@ -7,7 +7,7 @@ import numpy as np
 from kdmri.data.coils import from_middle, unit_norm
 from kdmri.data.readers.base import SourceSlice
 from kdmri.data.readers.kspace import centred_ifft2, crop_images, root_sum_of_squares
-from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
+from kdmri.data.sampling_pattern import corner_mask, judge, measured
 
 
 class Wanted(NamedTuple):

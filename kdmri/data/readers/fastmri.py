@@ -17,7 +17,8 @@ from kdmri.data.readers.kspace import centred_ifft2, root_sum_of_squares
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_header import IncompleteHeaderError, parse_header, voxel_size
-from kdmri.data.readers.sampling_pattern import (
+from kdmri.data.readers.slices import dead_coils
+from kdmri.data.sampling_pattern import (
     Measured,
     check_target,
     corner_mask,
@@ -25,7 +26,6 @@ from kdmri.data.readers.sampling_pattern import (
     measured,
     whole_lines,
 )
-from kdmri.data.readers.slices import dead_coils
 
 RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
 

@@ -18,7 +18,7 @@ from kdmri.data.readers.kspace import (
 )
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
-from kdmri.data.readers.sampling_pattern import corner_mask, judge, measured
+from kdmri.data.sampling_pattern import corner_mask, judge, measured
 from kdmri.errors import ConfigurationError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kdmri.data.readers.kspace import centred_ifft, crop_images
 from kdmri.data.readers.raw_header import Encoding
-from kdmri.data.readers.sampling_pattern import Measured, fault
+from kdmri.data.sampling_pattern import Measured, fault
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from kdmri.data.readers.kspace import (
 )
 from kdmri.data.readers.raw_header import Encoding
 from kdmri.data.readers.raw_lines import Acquired, fill
-from kdmri.data.readers.sampling_pattern import NO_TARGET, check_target, fault, judge
+from kdmri.data.sampling_pattern import NO_TARGET, check_target, fault, judge
 
 BLOCK = 256
 """Acquisitions that are read at once."""
