@@ -36,6 +36,8 @@ FOLDER = "sensitivities"
 Size = tuple[int, int]
 AT_ONCE = 2**28
 """Bytes of k-space for which sensitivities are estimated at once."""
+RULES = 2
+"""Of what is computed: a higher number makes all of it anew, as an earlier version made it."""
 
 
 class Estimate(Protocol):
@@ -280,7 +282,7 @@ def companion(volume: CoilVolume, folder: Path, centre: Size, estimate: Estimate
     """
     below = volume.path.relative_to(folder)
     path = folder / FOLDER / f"{estimate}_{centre[0]}x{centre[1]}" / below
-    made_of = json.dumps([_fingerprint(p) for p in (volume.path, volume.kspace_path)])
+    made_of = json.dumps([RULES, *(_fingerprint(p) for p in (volume.path, volume.kspace_path))])
     if path.is_file():
         with reading(path) as file:
             if file.attrs.get("made_of") == made_of:

@@ -138,6 +138,20 @@ def test_companion_is_kept_until_the_file_changes(tmp_path: Path, anatomy: np.nd
     assert renewed.scale == pytest.approx(3 * first.scale)
 
 
+def test_companion_of_an_earlier_version_is_made_anew(
+    tmp_path: Path, anatomy: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "train" / "a.h5"
+    write(path, phased(anatomy, slice(10, 12)))
+    monkeypatch.setattr(coils, "RULES", coils.RULES - 1)
+    first = companion(inspect_coils(path), tmp_path, (8, 8), Known())
+    with h5py.File(first.path, "a") as file:
+        file.attrs["scale"] = 7.0
+    assert companion(inspect_coils(path), tmp_path, (8, 8), Known()).scale == 7
+    monkeypatch.undo()
+    assert companion(inspect_coils(path), tmp_path, (8, 8), Known()).scale == first.scale
+
+
 def test_lines_that_were_never_acquired_count_nowhere(tmp_path: Path, anatomy: np.ndarray) -> None:
     images = phased(anatomy, slice(10, 12))
     kspace = write(tmp_path / "train" / "a.h5", images)
