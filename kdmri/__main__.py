@@ -22,7 +22,10 @@ COMMANDS = {
     "report": ("kdmri.report.__main__", "one HTML page of all experiments, with a viewer"),
     "compare": ("kdmri.compare", "compare methods: paired differences with intervals"),
     "collect": ("kdmri.collect", "one table of all that was measured"),
-    "import": ("kdmri.import_original", "make a stage of a checkpoint of the original project"),
+    "import": (
+        "kdmri.import_original",
+        "make a stage of a checkpoint of the original project, or of fastMRI's VarNet",
+    ),
     "benchmark": ("kdmri.benchmark.__main__", "time the suite beside a plain implementation"),
     "recovery": ("kdmri.benchmark.recovery", "kill trainings at random moments and resume them"),
 }

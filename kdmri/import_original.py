@@ -1,10 +1,11 @@
-"""Take over a checkpoint of the original project: `kdmri import --help`."""
+"""Take over a checkpoint of another project: `kdmri import --help`."""
 
 import json
 import shlex
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri.config.checks import CHECKS as TRAINING
@@ -18,6 +19,7 @@ from kdmri.experiment.plan import Plan, make_plan
 from kdmri.experiment.stages import RECORD, Stage
 from kdmri.files import write_text, written_aside
 from kdmri.launch.command import command_line
+from kdmri.models.fastmri_weights import read_fastmri
 from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
 from kdmri.training.facts import checkpoint_facts
@@ -29,14 +31,20 @@ CHECKS: Kinds = {
     "slice_size": or_null(size(1)),
 }
 
+READERS = {"original": read_original, "fastmri": read_fastmri}
+"""What reads a checkpoint, by the choice of `format`."""
+
 
 @entry_point("import_original", CHECKS)
 def main(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     if config.checkpoint is None:
         raise ConfigurationError("checkpoint: name the file, checkpoint=.../best_model.pt")
-    path = Path(config.checkpoint)
-    original = read_original(path)
+    path, choice = Path(config.checkpoint), HydraConfig.get().runtime.choices["format"]
+    if choice not in READERS:
+        raise ConfigurationError(f"format={choice}: networks are read of {', '.join(READERS)}")
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "format"])
+    original = READERS[choice](path)
     stage = _stage(make_plan(config), original, path)
     size = _slice_size(config)
     with claim(stage.directory, stage.name, wait=False):

@@ -181,6 +181,11 @@ class Exportable(nn.Module):
         Raises:
             ConfigurationError: there is none that could be.
         """
+        if network.state != CascadedNetwork.state:
+            raise ConfigurationError(
+                f"format: {type(network).__name__} is not exported, its cascades hand on "
+                f"{network.state}, not images; distil it into a DCCNN, which is"
+            )
         super().__init__()
         self._measured, self.axis, self.several_coils = SharedSamples(), axis, several_coils
         self.network = copy.deepcopy(network)

@@ -8,6 +8,7 @@ from kdmri.models.cascaded import Cascade, CascadedNetwork, Tap
 from kdmri.models.dc_cnn import DCCNN
 from kdmri.models.stored import build_network, load_network, network_settings
 from kdmri.models.unet import UNet
+from kdmri.models.varnet import VarNet
 from kdmri.models.vdsr import VDSR
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CascadedNetwork",
     "Tap",
     "UNet",
+    "VarNet",
     "build_network",
     "load_network",
     "network_settings",

@@ -4,7 +4,7 @@ import copy
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -59,14 +59,22 @@ class Cascade(nn.Module):
 
         Yields:
             What can be tapped: `convolutions` activations, each (B, channels, H, W); then the
-            output, float32 (B, C, H, W).
+            output, float32 (B, C, H, W), or whatever state the network hands on, see
+            `CascadedNetwork.begin`.
         """
 
 
 class CascadedNetwork(nn.Module):
-    """A network that is the fold of its `cascades`; each can go on from the output of any other."""
+    """A network that is the fold of its `cascades`; each can go on from the output of any other.
+
+    Attributes:
+        cascades: in their order.
+        state: what they hand on, in words; those of two networks can go on from each other where
+            it is the same.
+    """
 
     cascades: Sequence[Cascade]
+    state: ClassVar[str] = "images"
 
     def __init__(self, cascades: Sequence[Cascade], channels: int) -> None:
         """Take the cascades in their order.
@@ -78,6 +86,26 @@ class CascadedNetwork(nn.Module):
         super().__init__()
         self.channels = channels
         self.cascades = nn.ModuleList(cascades)  # type: ignore[assignment]
+
+    def begin(self, image: Tensor, measurement: Measurement) -> tuple[Tensor, Measurement]:
+        """Return what the first cascade goes on from, and what all of them correct it by.
+
+        Most networks hand on images and take the measurement as it is.
+
+        Args:
+            image: the network's input, float32 (B, C, H, W).
+            measurement: as it was made.
+        """
+        return image, measurement
+
+    def finish(self, state: Tensor, measurement: Measurement) -> Tensor:
+        """Return the image, float32 (B, C, H, W), of what a cascade handed on.
+
+        Args:
+            state: output of a cascade.
+            measurement: as it was made.
+        """
+        return state
 
     def folded(self) -> Self:
         """Copy the network as it is used, without parameters that only training needs."""
@@ -159,9 +187,10 @@ class CascadedNetwork(nn.Module):
             The reconstruction, float32 (B, C, H, W).
         """
         measurement = Measurement(kspace, mask, sensitivities)
+        state, known = self.begin(image, measurement)
         for cascade in self.cascades:
-            image = cascade.advance(image, measurement)
-        return image
+            state = cascade.advance(state, known)
+        return self.finish(state, measurement)
 
     def features(
         self,
@@ -186,11 +215,11 @@ class CascadedNetwork(nn.Module):
         """
         taps = self.middle_taps if taps is None else taps
         found: dict[Tap, Tensor] = {}
-        output = image
-        for tap, output in self._steps(image, Measurement(kspace, mask, sensitivities)):
+        measurement, state = Measurement(kspace, mask, sensitivities), image
+        for tap, state in self._steps(image, measurement):
             if tap in taps:
-                found[tap] = output
-        return output, [found[tap] for tap in taps]
+                found[tap] = self._tapped(tap, state, measurement)
+        return self.finish(state, measurement), [found[tap] for tap in taps]
 
     def observe(
         self,
@@ -219,19 +248,26 @@ class CascadedNetwork(nn.Module):
     ) -> list[Tensor]:
         """Return the tapped activations alone; what lies behind the last tap is not computed."""
         found: dict[Tap, Tensor] = {}
-        steps = self._steps(image, Measurement(kspace, mask, sensitivities))
+        measurement = Measurement(kspace, mask, sensitivities)
+        steps = self._steps(image, measurement)
         while len(found) < len(set(taps)):
             tap, activation = next(steps)
             if tap in taps:
-                found[tap] = activation
+                found[tap] = self._tapped(tap, activation, measurement)
         return [found[tap] for tap in taps]
 
     def _steps(self, image: Tensor, measurement: Measurement) -> Iterator[tuple[Tap, Tensor]]:
-        """Go through all cascades; the last of each one's steps is its output, which is no tap."""
+        """Go through all cascades; the last of each one's steps is what it hands on."""
+        state, known = self.begin(image, measurement)
         for number, cascade in enumerate(self.cascades):
-            for place, step in enumerate(cascade.steps(image, measurement)):
-                image = step
+            for place, step in enumerate(cascade.steps(state, known)):
+                state = step
                 yield Tap(number, place), step
+
+    def _tapped(self, tap: Tap, step: Tensor, measurement: Measurement) -> Tensor:
+        """Return an activation as it is, and the image of what a cascade hands on."""
+        within = tap.convolution < self.cascades[tap.cascade].convolutions
+        return step if within else self.finish(step, measurement)
 
     def tiny_features(self, taps: Sequence[Tap] | None = None) -> list[Tensor]:
         """Tap the activations of a small random image, to see their shapes.

@@ -1,6 +1,6 @@
 """U-Net as a large teacher of another kind (Ronneberger et al. 2015; Zbontar et al. 2018)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,14 @@ def _upsampling(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class UNetCascade(Cascade):
-    """Encoder and decoder with skip connections; places to tap are its blocks, by name."""
+class EncoderDecoder(nn.Module):
+    """Encoder and decoder with skip connections.
 
-    def __init__(self, channels: int, width: int, levels: int, consistency: bool) -> None:
+    Attributes:
+        names: of its blocks, in their order.
+    """
+
+    def __init__(self, channels: int, width: int, levels: int) -> None:
         """See `UNet` for the arguments."""
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
@@ -48,14 +52,18 @@ class UNetCascade(Cascade):
         self.upsample = nn.ModuleList(_upsampling(2 * w, w) for w in reversed(widths))
         self.up = nn.ModuleList(_block(2 * w, w) for w in reversed(widths))
         self.output = nn.Conv2d(width, channels, kernel_size=1)
-        self.consistency = DataConsistency() if consistency else None
         numbers = range(1, levels + 1)
-        self.names = (*(f"down{n}" for n in numbers), "bottleneck", *(f"up{n}" for n in numbers))
-        self.convolutions = len(self.names) + 1
-        self.smallest_size = 2 ** (levels + 1)
+        self.names: Sequence[str] = (
+            *(f"down{n}" for n in numbers),
+            "bottleneck",
+            *(f"up{n}" for n in numbers),
+        )
 
-    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
-        """Yield the blocks' outputs, (B, C, H', W'), smaller at lower levels, then the output."""
+    def blocks(self, image: Tensor) -> Iterator[Tensor]:
+        """Yield the blocks' outputs, (B, C, H', W'), smaller at lower levels, then the last one's.
+
+        That is the output of the closing 1x1 convolution, (B, channels, H, W).
+        """
         activation, skipped = image, []
         for block in self.down:
             activation = block(activation)
@@ -71,8 +79,24 @@ class UNetCascade(Cascade):
             raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="replicate")  # odd sizes
             activation = block(torch.cat((raised, skip), dim=1))
             yield activation
-        output = self.output(activation)
-        yield output
+        yield self.output(activation)
+
+
+class UNetCascade(EncoderDecoder, Cascade):
+    """A U-Net on images; places to tap are its blocks, by name."""
+
+    def __init__(self, channels: int, width: int, levels: int, consistency: bool) -> None:
+        """See `UNet` for the arguments."""
+        super().__init__(channels, width, levels)
+        self.consistency = DataConsistency() if consistency else None
+        self.convolutions = len(self.names) + 1
+        self.smallest_size = 2 ** (levels + 1)
+
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Yield the blocks' outputs, see `EncoderDecoder.blocks`, then the image."""
+        output = image
+        for output in self.blocks(image):
+            yield output
         consistency = self.consistency
         yield output.float() if consistency is None else consistency(output, measurement)
 

@@ -155,8 +155,9 @@ def check_network(config: DictConfig, role: str, network: CascadedNetwork) -> No
     if output.shape != image.shape:
         found, given = tuple(output.shape), tuple(image.shape)
         raise ConfigurationError(f"{name}: gives {found} for an image of {given}")
+    state, known = network.begin(image, Measurement(kspace, mask))
     for number, cascade in enumerate(network.cascades):
-        steps = len(list(cascade.steps(image, Measurement(kspace, mask))))
+        steps = len(list(cascade.steps(state, known)))
         if steps != cascade.convolutions + 1:
             raise ConfigurationError(
                 f"{name}: cascade {number} yields {steps} steps; convolutions="

@@ -34,7 +34,8 @@ class StudentFriendly(TrainingMethod):
             **training: optimiser and schedule, see `TrainingMethod`.
 
         Raises:
-            ConfigurationError: the student has one cascade, or the teacher no multiple of its.
+            ConfigurationError: the student has one cascade, or the teacher no multiple of its, or
+                cascades of one cannot go on from those of the other.
         """
         super().__init__(network, **training)
         counts = len(network.cascades), len(student.cascades)
@@ -43,6 +44,13 @@ class StudentFriendly(TrainingMethod):
             raise ConfigurationError(
                 "student-friendly training needs a student of at least 2 cascades and a teacher of "
                 f"a multiple of them; the teacher has {counts[0]}, the student {counts[1]}"
+            )
+        if network.state != student.state:
+            raise ConfigurationError(
+                "student-friendly training: the student's cascades go on from the teacher's, but "
+                f"those of {type(network).__name__} (teacher) hand on {network.state}, those of "
+                f"{type(student).__name__} (student) take {student.state}; give both the same kind "
+                "of architecture, or another stage"
             )
         self.student = student
         student.cascades[0].requires_grad_(False)
@@ -66,15 +74,17 @@ class StudentFriendly(TrainingMethod):
     def _outputs(
         self, image: Tensor, kspace: Tensor, mask: Tensor, sensitivities: Tensor | None = None
     ) -> list[Tensor]:
-        behind, measurement = [], Measurement(kspace, mask, sensitivities)
+        states, measurement = [], Measurement(kspace, mask, sensitivities)
+        state, known = self.network.begin(image, measurement)
         for cascade in self.network.cascades:
-            image = cascade.advance(image, measurement)
-            behind.append(image)
-        branches = []
-        for number, state in enumerate(behind[self.step - 1 : -1 : self.step], start=1):
+            state = cascade.advance(state, known)
+            states.append(state)
+        behind = [self.network.finish(state, measurement) for state in states]
+        branches, (_, known) = [], self.student.begin(image, measurement)
+        for number, state in enumerate(states[self.step - 1 : -1 : self.step], start=1):
             for cascade in self.student.cascades[number:]:
-                state = cascade.advance(state, measurement)
-            branches.append(state)
+                state = cascade.advance(state, known)
+            branches.append(self.student.finish(state, measurement))
         return [*behind, *branches]
 
     def loss(self, batch: Batch) -> Tensor:

@@ -1,8 +1,11 @@
 import pytest
 import torch
 
+from kdmri.data.batch import Batch, Coils
 from kdmri.errors import ConfigurationError
-from kdmri.models import DCCNN
+from kdmri.models import DCCNN, VarNet
+from kdmri.physics import Measurement, fft2, ifft2, to_channels, to_complex
+from kdmri.physics.coils import combine, expand, root_sum_of_squares
 from kdmri.training import StudentFriendly
 from tests.training.test_methods import batch
 
@@ -88,3 +91,45 @@ def test_teacher_of_more_cascades_branches_behind_every_mth() -> None:
 def test_cascades_must_be_a_multiple(teacher: int, student: int) -> None:
     with pytest.raises(ConfigurationError, match=f"teacher has {teacher}, the student {student}"):
         method(teacher, student)
+
+
+def coil_batch() -> Batch:
+    given = batch()
+    maps = torch.polar(torch.rand(2, 3, 16, 12), torch.rand(2, 3, 16, 12))
+    maps = maps / root_sum_of_squares(maps)
+    target = torch.cat((given.target, 0.5 * given.target), dim=1)
+    kspace = given.mask * fft2(expand(to_complex(target), maps))
+    image = to_channels(combine(ifft2(kspace), maps), 2)
+    coils = Coils(maps, given.mask, torch.zeros(2, 1), (16, 12))
+    return given._replace(target=target, kspace=kspace, image=image, coils=coils)
+
+
+def varnet(cascades: int) -> VarNet:
+    return VarNet(cascades, width=2, levels=1, sensitivity_width=2, sensitivity_levels=1)
+
+
+def test_branches_of_varnets_go_on_from_kspace_with_sensitivities_of_their_own() -> None:
+    training = StudentFriendly(varnet(4), varnet(2), optimizer=torch.optim.Adam)
+    training.log = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    given = coil_batch()
+    teacher, student = training.network, training.student
+    measurement = Measurement(*given.inputs[1:])
+    state, known = teacher.begin(given.image, measurement)
+    for cascade in teacher.cascades[:2]:
+        state = cascade.advance(state, known)
+    _, own = student.begin(given.image, measurement)
+    expected = student.finish(student.cascades[1].advance(state, own), measurement)
+    (*behind, output), (branch,) = training.outputs(given)
+    torch.testing.assert_close(branch, expected)
+    torch.testing.assert_close(output, teacher(*given.inputs))
+    torch.testing.assert_close(behind[1], teacher.finish(state, measurement))
+    training.loss(given).backward()
+    for name, parameter in training.student.named_parameters():
+        assert (parameter.grad is None) == name.startswith("cascades.0."), name
+    assert all(p.grad is not None for p in teacher.parameters())
+
+
+def test_networks_that_hand_on_different_things_are_refused() -> None:
+    for pair in ((varnet(2), DCCNN(2, 2, 4, channels=2)), (DCCNN(2, 2, 4, channels=2), varnet(2))):
+        with pytest.raises(ConfigurationError, match="k-space of all coils"):
+            StudentFriendly(*pair, optimizer=torch.optim.Adam)

@@ -1,0 +1,184 @@
+"""End-to-end variational network (Sriram et al. 2020, arXiv:2004.06688)."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kdmri.models.cascaded import Cascade, CascadedNetwork
+from kdmri.models.normalised import NormalisedUNet
+from kdmri.physics import Measurement, fft2, ifft2, to_channels
+from kdmri.physics.coils import combine, expand, root_sum_of_squares
+
+STEADY = 0.1
+"""Share of the magnitude that the combined image needs for its phase to be learnt from."""
+
+
+def calibration(mask: Tensor) -> Tensor:
+    """Find the fully sampled centre that sensitivities are told from.
+
+    Along each axis, through the zero frequency, twice the smaller one of the runs of measured
+    samples on both sides of N // 2 (the upper one begins there), at least 1, all where all are
+    measured. For whole lines that is fastMRI's rule, but for the last case, in which it takes one.
+
+    Args:
+        mask: above 0 where measured, (1 or B, 1, H, W), zero frequency at the corner.
+
+    Returns:
+        The rectangle, bool (1 or B, 1, H, W).
+    """
+    measured = mask > 0
+    rows, columns = _centre(measured[..., 0]), _centre(measured[..., 0, :])
+    return rows[..., :, None] & columns[..., None, :]
+
+
+def _centre(measured: Tensor) -> Tensor:
+    count = measured.shape[-1]
+    below, above = torch.fft.fftshift(measured.int(), dim=-1).tensor_split([count // 2], dim=-1)
+    runs = (side.cumprod(dim=-1).sum(dim=-1, keepdim=True) for side in (below.flip(-1), above))
+    width = (2 * torch.minimum(*runs)).clamp_min(1)
+    width = torch.where(measured.all(dim=-1, keepdim=True), count, width)
+    first = (count - width + 1) // 2
+    place = torch.arange(count, device=measured.device)
+    return torch.fft.ifftshift((place >= first) & (place < first + width), dim=-1)
+
+
+class SensitivityNetwork(nn.Module):
+    """Learns coil sensitivities from the fully sampled centre, each coil by itself."""
+
+    def __init__(self, width: int, levels: int) -> None:
+        """See `VarNet` for the arguments."""
+        super().__init__()
+        self.unet = NormalisedUNet(width, levels)
+
+    def forward(self, kspace: Tensor, mask: Tensor) -> Tensor:
+        """Return sensitivities, complex64 (B, coils, H, W), of unit norm, or 0 in all coils.
+
+        Args:
+            kspace: measured samples, complex64 (B, coils, H, W), zero frequency at the corner.
+            mask: above 0 where measured, (1 or B, 1, H, W).
+        """
+        images = ifft2(torch.where(calibration(mask), kspace, 0))
+        found = self.unet(images.flatten(0, 1)[:, None]).view_as(images)
+        norm = root_sum_of_squares(found)
+        return found / torch.where(norm > 0, norm, 1)
+
+
+class VarNetCascade(Cascade):
+    """A step on the k-space of all coils: towards the samples, and away by what a U-Net finds.
+
+    k - w M (k - y) - F S U(S^H F^-1 k). Places to tap are the blocks of the U-Net, by name.
+    """
+
+    def __init__(self, width: int, levels: int) -> None:
+        """See `VarNet` for the arguments."""
+        super().__init__()
+        self.unet = NormalisedUNet(width, levels)
+        self.dc_weight = nn.Parameter(torch.ones(1))
+        self.names = self.unet.names
+        self.convolutions = len(self.names) + 1
+        self.smallest_size = self.unet.smallest_size
+
+    def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
+        """Yield what `NormalisedUNet.steps` does, cropped to the image, then the next k-space.
+
+        Args:
+            image: k-space of all coils, complex64 (B, coils, H, W).
+            measurement: with sensitivities, and k-space that is 0 where not measured.
+        """
+        kspace, sensitivities = image, measurement.sensitivities
+        assert sensitivities is not None
+        steps = self.unet.steps(combine(ifft2(kspace), sensitivities))
+        for _ in range(self.convolutions):
+            yield next(steps)
+        found = fft2(expand(next(steps), sensitivities))
+        off = torch.where(measurement.mask > 0, kspace - measurement.kspace, 0)
+        yield kspace - self.dc_weight * off - found
+
+
+class VarNet(CascadedNetwork):
+    """E2E-VarNet: cascades hand on the k-space of all coils; sensitivities are learnt.
+
+    Its image has the magnitude that the VarNet of fastMRI gives, the root sum of squares over the
+    coils. The phase is that of the coils' combination by the sensitivities that came with the
+    k-space, so that it compares with complex targets and with the images of other networks;
+    nothing else depends on those. Of one coil without sensitivities it is the complex image itself,
+    of several the image is real.
+    """
+
+    state: ClassVar[str] = "k-space of all coils"
+
+    def __init__(
+        self,
+        cascades: int = 12,
+        width: int = 18,
+        levels: int = 4,
+        sensitivity_width: int = 8,
+        sensitivity_levels: int = 4,
+        channels: int = 2,
+    ) -> None:
+        """Build the network with PyTorch's default initialisation.
+
+        Args:
+            cascades: at least 1.
+            width: channels of the first level of their U-Nets.
+            levels: how often these halve an image, 1 to 4.
+            sensitivity_width: channels of the first level of the U-Net for sensitivities.
+            sensitivity_levels: how often it halves an image, 1 to 4.
+            channels: of the image, 2 (real and imaginary part).
+
+        Raises:
+            ValueError: a size is out of range, or `channels` is not 2.
+        """
+        if cascades < 1 or channels != 2:
+            raise ValueError(
+                f"VarNet(cascades={cascades}, channels={channels}): needs cascades >= 1 and "
+                "complex images, dataset.channels=2"
+            )
+        super().__init__([VarNetCascade(width, levels) for _ in range(cascades)], channels)
+        self.sensitivity = SensitivityNetwork(sensitivity_width, sensitivity_levels)
+
+    @property
+    def smallest_size(self) -> int:
+        """Pixels along each axis of an image that every U-Net can do with."""
+        return max(super().smallest_size, self.sensitivity.unet.smallest_size)
+
+    def begin(self, image: Tensor, measurement: Measurement) -> tuple[Tensor, Measurement]:
+        """Return the measured k-space, and the measurement with learnt sensitivities.
+
+        Raises:
+            RuntimeError: the image, which is not used, has another size than the k-space.
+        """
+        kspace, mask = measurement.kspace, measurement.mask
+        if image.shape[-2:] != kspace.shape[-2:]:
+            sizes = tuple(image.shape[-2:]), tuple(kspace.shape[-2:])
+            raise RuntimeError("the image has size {}, its k-space {}".format(*sizes))
+        measured = torch.where(mask > 0, kspace, 0)
+        return measured, Measurement(measured, mask, self.sensitivity(measured, mask))
+
+    def finish(self, state: Tensor, measurement: Measurement) -> Tensor:
+        """Return the root sum of squares with the combined image's phase, float32 (B, 2, H, W)."""
+        images = ifft2(state)
+        size = root_sum_of_squares(images)
+        if measurement.sensitivities is not None:
+            return to_channels(with_phase(size, combine(images, measurement.sensitivities)), 2)
+        return to_channels(images if images.shape[1] == 1 else size + 0j, 2)
+
+
+def with_phase(size: Tensor, image: Tensor) -> Tensor:
+    """Give a magnitude the phase of an image, and 0 where the image has none.
+
+    Where the image is a small share of the magnitude, as outside the object, its phase is noise
+    whose gradient grows without bound; nothing is learnt from it there.
+
+    Args:
+        size: the magnitude, float32 (B, 1, H, W).
+        image: complex64 (B, 1, H, W).
+
+    Returns:
+        complex64 (B, 1, H, W).
+    """
+    known = torch.where(image.abs() > STEADY * size, image, image.detach())
+    own = known.abs()
+    return size * torch.where(own > 0, known / torch.where(own > 0, own, 1), 1)
