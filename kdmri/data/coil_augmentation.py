@@ -35,7 +35,7 @@ class DrawnCoils:
             slices: of several coils.
 
         Returns:
-            The same with new k-space, sensitivities and targets, all acquired.
+            The same with new k-space, sensitivities and targets.
 
         Raises:
             ConfigurationError: the slices are of one coil.
@@ -66,27 +66,23 @@ class DrawnCoils:
 
 
 def measured_by_coils(slices: Slice, noise: Tensor | None = None) -> Slice:
-    """Measure targets that were changed by their coils, all of k-space.
+    """Measure targets that were changed by their coils, as far as the scan was acquired.
 
     Args:
         slices: collated, of several coils, two channels.
         noise: that is added to k-space, complex64 (B, coils, H, W).
 
     Returns:
-        The same with k-space of the targets, and with targets that have its noise.
+        The same with k-space of the targets, and with the targets that it gives.
     """
     coils = slices.coils
     assert coils is not None
     image = torch.complex(slices.target[:, :1], slices.target[:, 1:])
     kspace = torch.fft.fft2(coils.sensitivities * image, norm="ortho")
-    acquired = torch.ones_like(coils.acquired)
-    if noise is None:
-        return slices._replace(kspace=kspace, coils=coils._replace(acquired=acquired))
-    kspace = kspace + noise
+    if noise is not None:
+        kspace = kspace + noise
+    kspace = torch.where(coils.acquired > 0, kspace, 0)
     seen = torch.fft.ifft2(kspace, norm="ortho")
     combined = (coils.sensitivities.conj() * seen).sum(dim=1, keepdim=True)
-    return slices._replace(
-        target=torch.cat((combined.real, combined.imag), dim=1),
-        kspace=kspace,
-        coils=coils._replace(acquired=acquired),
-    )
+    target = torch.cat((combined.real, combined.imag), dim=1)
+    return slices._replace(target=target, kspace=kspace)

@@ -113,8 +113,12 @@ class MRIDataModule(pl.LightningDataModule):
     def describe_sampling(self, split: str) -> str:
         """Say for a report how the slices of a split are sampled, in one sentence."""
         dataset = self.dataset(split)
-        acquired = dataset.acquired(0) if isinstance(dataset, CoilDataset) else None
-        return self.task.describe(dataset.slice_size, acquired)
+        if not isinstance(dataset, CoilDataset):
+            return self.task.describe(dataset.slice_size)
+        counts = sorted({volume.coils for volume in dataset.volumes})
+        coils = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        sampled = self.task.describe(dataset.slice_size, dataset.acquired(0))
+        return f"{sampled}; {coils} coils, compared with their combined image"
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)
