@@ -62,7 +62,7 @@ def build_network(settings: Mapping[str, Any]) -> CascadedNetwork:
         )
     try:
         return network(**arguments)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ConfigurationError(f"{target}: {error}") from error
 
 

@@ -88,7 +88,7 @@ def build_task(settings: Mapping[str, Any]) -> Task:
             )
         if target == RESOLUTION:
             return CentralKspace(**arguments)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"task {target}: {error}") from error
     raise CheckpointError(f"task {target}: known are {UNDERSAMPLING} and {RESOLUTION}")
 
@@ -105,7 +105,7 @@ def build_estimate(settings: Mapping[str, Any]) -> Estimate:
         raise CheckpointError(f"sensitivities {target}: known is {ESTIMATE}")
     try:
         return Espirit(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"sensitivities {target}: {error}") from error
 
 

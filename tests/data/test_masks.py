@@ -118,6 +118,8 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="zero frequency"):
         MaskFile(save(tmp_path / "b.npy", np.roll(np.eye(4)[:1].repeat(4, 0), 2, 1)))((4, 4))
     with pytest.raises(DataError, match="other values than 0 and 1"):
+        MaskFile(save(tmp_path / "fields.npy", good.astype([("a", "f8")])))((4, 4))
+    with pytest.raises(DataError, match="other values than 0 and 1"):
         MaskFile(save(tmp_path / "c.npy", good * 0.5))((4, 4))
     pickled = tmp_path / "d.npy"
     np.save(pickled, np.array([{}], dtype=object), allow_pickle=True)

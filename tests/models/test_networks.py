@@ -8,6 +8,7 @@ from torch import Tensor
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models import DCCNN, Cascade, CascadedNetwork, Tap, build_network, load_network
 from kdmri.physics import Measurement, fft2, to_complex
+from kdmri.physics.stored import build_estimate, build_task
 
 PUBLISHED = {"d5c5": (5, 141_765), "d3c5": (3, 49_285)}
 
@@ -72,6 +73,16 @@ def test_impossible_networks_are_refused(wrong: dict[str, int]) -> None:
     settings = {"_target_": "kdmri.models.DCCNN", "cascades": 2, "depth": 3} | wrong
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         build_network(settings)
+
+
+def test_tensors_where_numbers_belong_are_refused() -> None:
+    several = torch.tensor([2, 3])
+    with pytest.raises(ConfigurationError, match=r"kdmri\.models\.DCCNN: "):
+        build_network({"_target_": "kdmri.models.DCCNN", "cascades": several, "depth": 3})
+    with pytest.raises(CheckpointError, match=r"task kdmri\.physics\.CentralKspace: "):
+        build_task({"_target_": "kdmri.physics.CentralKspace", "scale": several})
+    with pytest.raises(CheckpointError, match=r"sensitivities kdmri\.physics\.Espirit: "):
+        build_estimate({"_target_": "kdmri.physics.Espirit", "kernel": several})
 
 
 SETTINGS = {"_target_": "kdmri.models.DCCNN", "cascades": 2, "depth": 2, "width": 4}

@@ -93,7 +93,7 @@ def check_mask(mask: np.ndarray, size: tuple[int, int], name: str) -> None:
     """
     if mask.shape != tuple(size):
         raise DataError(f"mask {name}: its shape is {mask.shape}, the slices are {tuple(size)}")
-    if not np.isin(mask, (0, 1)).all():
+    if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
         raise DataError(f"mask {name}: holds other values than 0 and 1")
     if mask[0, 0] != 1:
         raise DataError(
