@@ -173,14 +173,17 @@ def damaged(folder: Path, victim: str | None, rng: np.random.Generator) -> Path:
     """Damage one file of a case once, twice or three times; returns it."""
     files = sorted(path for path in (folder / "input").rglob("*") if path.is_file())
     path = pick(rng, files) if victim is None else folder / victim
+    sound = True
     for _ in range(int(pick(rng, (1, 1, 1, 2, 3)))):
-        if rng.random() < 0.5:
+        # HDF5 may crash where it writes to a file whose bytes are damaged already.
+        if rng.random() < 0.5 and sound:
             try:
                 _knowing(path, rng)
+                continue
             except Exception:  # what writes it refuses to
-                blind.damage(path, rng)
-        else:
-            blind.damage(path, rng)
+                pass
+        blind.damage(path, rng)
+        sound = False
     if victim is None and rng.random() < 0.03:
         before = set(files)
         blind.rename(path, rng)
