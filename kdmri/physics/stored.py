@@ -124,4 +124,7 @@ def _build_rule(stored: Mapping[str, Any]) -> DrawnLines:
         raise CheckpointError(
             f"mask rule {target}: known are {', '.join(RULES)}; give the mask itself, mask=FILE.npy"
         )
-    return RULES[target](**settings)
+    rule = RULES[target](**settings)
+    if not all(isinstance(number, int) for number in rule.entropy):
+        raise ValueError(f"mask rule {target}: its seed {rule.seed} is no whole number")
+    return rule

@@ -81,6 +81,10 @@ def test_tensors_where_numbers_belong_are_refused() -> None:
         build_network({"_target_": "kdmri.models.DCCNN", "cascades": several, "depth": 3})
     with pytest.raises(CheckpointError, match=r"task kdmri\.physics\.CentralKspace: "):
         build_task({"_target_": "kdmri.physics.CentralKspace", "scale": several})
+    rule = {"_target_": "kdmri.data.masks.GaussianLines", "acceleration": 4, "seed": 0.5}
+    mask = {"rule": rule, "file": None, "values": None}
+    with pytest.raises(CheckpointError, match=r"task kdmri\.physics\.CartesianUndersampling: "):
+        build_task({"_target_": "kdmri.physics.CartesianUndersampling", "mask": mask})
     with pytest.raises(CheckpointError, match=r"sensitivities kdmri\.physics\.Espirit: "):
         build_estimate({"_target_": "kdmri.physics.Espirit", "kernel": several})
 
