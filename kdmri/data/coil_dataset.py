@@ -12,11 +12,9 @@ from torch.utils.data import Dataset
 
 from kdmri.data.batch import Coils, Slice, collate
 from kdmri.data.coils import SENSITIVITIES, CoilVolume, Companion, read_kspace, read_sensitivities
+from kdmri.data.dataset import OPEN_FILES
 from kdmri.data.layout import open_volume
 from kdmri.data.sampler import places
-
-OPEN_FILES = 64
-"""Each takes half a MiB, and a process may open a thousand."""
 
 
 class CoilDataset(Dataset[Slice]):

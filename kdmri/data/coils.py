@@ -10,7 +10,7 @@ A file of the layout (`kdmri.data.layout`) of several coils has its target `volf
   norm over the coils when they are read.
 
 Sensitivities that no file has are estimated, and kept with the image that they combine to in a
-folder beside the splits, `sensitivities/HxW/...`, one file a volume.
+folder beside the splits, `sensitivities/METHOD_HxW/...`, one file a volume.
 """
 
 import json
