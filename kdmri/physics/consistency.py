@@ -33,6 +33,14 @@ class Measurement:
         """
         self.kspace, self.mask, self.sensitivities = kspace, mask, sensitivities
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes that are undersampled, of (..., H, W).
+
+        Along the other one the mask is constant: what it cuts out may be transformed there, or not.
+        """
+        return (-2, -1) if self._line_axis is None else ((-2, -1)[self._line_axis],)
+
     def impose(self, image: Tensor, weight: Tensor | None = None) -> Tensor:
         """Replace the measured samples and return to the image's own number of channels.
 
