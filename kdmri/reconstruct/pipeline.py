@@ -10,7 +10,7 @@ from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.hardware import all_digits
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
