@@ -13,7 +13,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from kdmri.data.coils import FOLDER, KSPACE, SENSITIVITIES
+from kdmri.data.coils import KSPACE, SENSITIVITIES
+from kdmri.data.companions import FOLDER
 from kdmri.data.layout import TARGET, write_slices
 from tests.conftest import ROOT, Result
 from tests.data.readers.coils import phased, sensitivities

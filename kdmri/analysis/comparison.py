@@ -20,7 +20,7 @@ from kdmri.data.layout import Volume, read_reconstruction, subjects
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, FORMATS, MAIN_METRICS, SliceTable
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,12 @@ class Comparison:
         batch = self._data.task(collate([dataset[row]]))
         name = dataset.volumes[volume].name
         images = {
-            k: magnitude(batch.shown(v))[0, 0].numpy()
+            k: seen(v, batch)[0, 0].numpy()
             for k, v in (
                 self._data.task.baselines(batch) | {c.label: c(batch) for c in self._classical}
             ).items()
         }
-        target = magnitude(batch.shown(batch.target))[0, 0].numpy()
+        target = truth(batch)[0, 0].numpy()
         panes = []
         for method in self.methods:
             if method.results is None:

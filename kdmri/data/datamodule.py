@@ -1,5 +1,6 @@
 """The one data module of all stages: finds splits, serves slices, undersamples on the device."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch.utils.data import DataLoader
 from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.coil_dataset import CoilDataset
-from kdmri.data.coils import Estimate, companion, inspect_coils
+from kdmri.data.coils import OF_COILS, OF_FILE, inspect_coils
+from kdmri.data.companions import Estimate, companion
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
@@ -118,7 +120,7 @@ class MRIDataModule(pl.LightningDataModule):
         counts = sorted({volume.coils for volume in dataset.volumes})
         coils = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         sampled = self.task.describe(dataset.slice_size, dataset.acquired(0))
-        return f"{sampled}; {coils} coils, compared with their combined image"
+        return f"{sampled}; {coils} coils, compared with {_compared_with(dataset)}"
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)
@@ -283,3 +285,19 @@ class MRIDataModule(pl.LightningDataModule):
                 f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
                 f"undersampled along both axes; {way_out}=none"
             )
+
+
+TRUTHS = {
+    OF_FILE: "the files' reconstruction_rss",
+    OF_COILS: "the root sum of squares of all coils",
+    "": "their combined image",
+}
+"""What volumes of several coils are measured against, in words."""
+
+
+def _compared_with(dataset: CoilDataset) -> str:
+    """Say what volumes are measured against, with numbers of volumes where that differs."""
+    found = Counter(volume.against for volume in dataset.volumes)
+    if len(found) == 1:
+        return TRUTHS[next(iter(found))]
+    return ", ".join(f"{TRUTHS[key]} ({count} volumes)" for key, count in found.items())

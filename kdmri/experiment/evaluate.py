@@ -27,7 +27,7 @@ from kdmri.hardware import all_digits, describe
 from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
-from kdmri.physics import magnitude, to_complex
+from kdmri.physics import seen, to_complex, truth
 from kdmri.training.devices import first_device
 
 CHOSEN_ON = 6
@@ -280,8 +280,8 @@ def reconstruct_and_measure(
 
 
 def _update(metrics: VolumeMetrics, image: Tensor, batch: Batch) -> None:
-    shown, target = (magnitude(batch.shown(i)) for i in (image, batch.target))
-    metrics.update(shown, target, batch.data_range, batch.volume, batch.slice)
+    found, wanted = seen(image, batch), truth(batch)
+    metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)
 
 
 def _stored_form(output: Tensor) -> np.ndarray:
