@@ -19,6 +19,7 @@ from kdmri.data.coils import (
 from kdmri.data.companions import Companion
 from kdmri.data.open_files import OpenFiles
 from kdmri.data.sampler import places
+from kdmri.data.task import Scan
 
 
 class _Stored(NamedTuple):
@@ -91,9 +92,14 @@ class CoilDataset(Dataset[Slice]):
         known = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
         return [known[kinds[volume]] for volume in self._index[:, 0].tolist()]
 
-    def acquired(self, volume: int) -> Tensor:
-        """Return what the scanner measured of a volume, float32 (1, H, W)."""
-        return self._acquired[volume]
+    @property
+    def scans(self) -> list[Scan]:
+        """What masks of their own depend on, of each volume."""
+        names = [tuple(map(ord, volume.kspace_path.name)) for volume in self.volumes]
+        return [
+            Scan(acquired, name, volume.readout)
+            for acquired, name, volume in zip(self._acquired, names, self.volumes, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self._index)

@@ -15,7 +15,8 @@ Attributes, each where it is known:
   n // 2 - m // 2 (`kdmri.data.cropping.Window`);
 - `measured_against`: what `volfs` is and reconstructions are measured against,
   "reconstruction_rss", the file's own, or "rss", the root sum of squares of all coils; without it
-  they are measured against the combined image.
+  they are measured against the combined image;
+- `readout`: axis of slices, 0 (rows) or 1 (columns), along which the scanner read out.
 """
 
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ KSPACE, SENSITIVITIES, KSPACE_FILE = "kspace_coils", "sensitivities", "kspace_fi
 CROP, FASTMRI = "crop", "fastmri"
 MEASURED_AGAINST = "measured_against"
 OF_FILE, OF_COILS = "reconstruction_rss", "rss"
+READOUT = "readout"
 Size = tuple[int, int]
 NOWHERE = Window(0, 0, 0, 0)
 
@@ -49,6 +51,7 @@ class CoilVolume(Volume):
         has_sensitivities: whether the volume's own file has them.
         against: what it is measured against, a value of `measured_against`; "" the combined image.
         unit: of the image `volfs`, in units of k-space.
+        readout: axis along which the scanner read out; None where that is not known.
     """
 
     coils: int = 1
@@ -57,6 +60,7 @@ class CoilVolume(Volume):
     has_sensitivities: bool = False
     against: str = ""
     unit: float = 1.0
+    readout: int | None = None
 
     @property
     def bytes_in_memory(self) -> int:
@@ -91,7 +95,7 @@ def inspect_coils(path: Path) -> CoilVolume:
         if source is not None:
             found = _in_place(path, Path(str(source)), (height, width), slices)
             unit = float(file.attrs.get("scale", 1.0))
-            return replace(found, **_measured(against, found.shown), unit=unit)
+            return replace(found, **_measured(against, found.shown), unit=unit, readout=0)
         if KSPACE not in file:
             raise DataError(
                 f"{path}: has no {KSPACE}; prepare it with format.keep_coils=true, or train on its "
@@ -119,6 +123,7 @@ def inspect_coils(path: Path) -> CoilVolume:
             KSPACE,
             coils=coils,
             has_sensitivities=SENSITIVITIES in file,
+            readout=int(file.attrs[READOUT]) if READOUT in file.attrs else None,
             **_measured(against, cut((size[0], size[1]), (height, width))),
         )
 

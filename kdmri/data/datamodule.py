@@ -20,7 +20,7 @@ from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
 from kdmri.data.splits import Splits, find_splits
-from kdmri.data.task import Task
+from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
 
 
@@ -119,7 +119,7 @@ class MRIDataModule(pl.LightningDataModule):
             return self.task.describe(dataset.slice_size)
         counts = sorted({volume.coils for volume in dataset.volumes})
         coils = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        sampled = self.task.describe(dataset.slice_size, dataset.acquired(0))
+        sampled = self.task.describe(dataset.slice_size, dataset.scans)
         return f"{sampled}; {coils} coils, compared with {_compared_with(dataset)}"
 
     def _of_one_coil(self, split: str) -> SliceDataset:
@@ -139,6 +139,8 @@ class MRIDataModule(pl.LightningDataModule):
             companions.append(companion(volume, self.folder, centre, self._estimate))
         dataset = CoilDataset(volumes, companions, self._cache_bytes)
         self.task(collate([dataset[0]]))  # an unfit mask is refused early
+        for volume, scan in zip(volumes, dataset.scans, strict=True):
+            check_readout(self.task, scan, volume.path)
         return dataset
 
     def state_dict(self) -> dict[str, Any]:
@@ -285,6 +287,28 @@ class MRIDataModule(pl.LightningDataModule):
                 f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
                 f"undersampled along both axes; {way_out}=none"
             )
+
+
+def check_readout(task: Task, scan: Scan, path: Path, way_out: str | None = None) -> None:
+    """See that a mask leaves out nothing along the readout, which scanners sample whole.
+
+    Args:
+        task: whose mask it is.
+        scan: that is undersampled by it.
+        path: of the scan.
+        way_out: what to give for another mask, in place of the words of `train`.
+
+    Raises:
+        DataError: it does.
+    """
+    words = task.undersampled_readout(scan)
+    if words is not None:
+        lines = "rows" if scan.readout == 0 else "columns"
+        raise DataError(
+            f"{path}: was read out along its {lines} (axis {scan.readout}), which no scan leaves "
+            f"samples out of, but the mask does ({task.describe(scan.size)}); give "
+            f"{way_out or words}"
+        )
 
 
 TRUTHS = {

@@ -16,6 +16,7 @@ from kdmri.data.coils import (
     MEASURED_AGAINST,
     OF_COILS,
     OF_FILE,
+    READOUT,
     SENSITIVITIES,
 )
 from kdmri.data.cropping import fit_centre
@@ -78,7 +79,7 @@ def write_prepared(
         **({SAMPLING: FULL} if surveyed.judged else {}),
         **({KSPACE_FILE: str(volume.in_place.resolve())} if volume.in_place else {}),
         **({} if compression is None else {"compressed_from": compression.matrix.shape[1]}),
-        **(_as_fastmri(surveyed) if surveyed.has_coils and volume.fastmri_crop else {}),
+        **(_of_coils(volume, surveyed) if surveyed.has_coils else {}),
     }
     slices = held if held is not None else checked(volume)
     combined = slices if compression is None else (_compressed(s, compression) for s in slices)
@@ -165,9 +166,12 @@ class _Surveyed(NamedTuple):
     by_source: bool
 
 
-def _as_fastmri(surveyed: _Surveyed) -> dict[str, Attribute]:
-    """Say how images of several coils were cropped, and that they are what is measured against."""
-    return {CROP: FASTMRI, MEASURED_AGAINST: OF_FILE if surveyed.by_source else OF_COILS}
+def _of_coils(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]:
+    """Say how several coils were read out; of fastMRI, that images are what is measured against."""
+    found: dict[str, Attribute] = {} if volume.readout is None else {READOUT: volume.readout}
+    if volume.fastmri_crop:
+        found |= {CROP: FASTMRI, MEASURED_AGAINST: OF_FILE if surveyed.by_source else OF_COILS}
+    return found
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:

@@ -14,10 +14,11 @@ from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coils import OF_COILS, square
 from kdmri.data.companions import Estimate, centre_scale
 from kdmri.data.cropping import Window
-from kdmri.data.datamodule import TRUTHS
+from kdmri.data.datamodule import TRUTHS, check_readout
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.data.sampling_pattern import by_chance
+from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, ifft2, seen, to_channels, truth
@@ -107,8 +108,7 @@ class CoilFeed:
         )
         coils = f"coils: {self.survey.coils}, {origin}"
         if self.survey.is_full:
-            acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
-            sampling = self.trained.task.describe(self.survey.size, acquired)
+            sampling = self.trained.task.describe(self.survey.size, [self._scan])
             return (
                 f"a trial: fully sampled slices are undersampled here ({sampling}); {coils}; "
                 f"compared with {TRUTHS[OF_COILS if self._measured_by_coils else '']}"
@@ -152,6 +152,12 @@ class CoilFeed:
         return cut(self.survey.size, self.survey.shown)
 
     @property
+    def _scan(self) -> Scan:
+        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
+        name = tuple(map(ord, self.volume.files[0].name))
+        return Scan(acquired, name, self.volume.readout)
+
+    @property
     def _measured_by_coils(self) -> bool:
         """Whether it is measured against the root sum of squares of all coils."""
         return self.volume.fastmri_crop and self.survey.is_full
@@ -185,8 +191,8 @@ class CoilFeed:
     def _slices(self, chunk: Chunk, sensitivities: Tensor) -> Slice:
         device, count = chunk.kspace.device, len(chunk.kspace)
         target = to_channels(combine(ifft2(chunk.kspace), sensitivities), self.trained.channels)
-        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32)).to(device)
-        name = torch.tensor([ord(c) for c in self.volume.files[0].name])
+        scan = self._scan
+        acquired, name = scan.acquired.to(device), torch.tensor(scan.name)
         return Slice(
             target=target / self.scale,
             kspace=chunk.kspace / self.scale,
@@ -293,6 +299,10 @@ def feed_coils(
     else:
         centre = calibration_size(torch.from_numpy(found.reference))
     one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
+    if found.is_full:
+        lines = "columns" if volume.readout == 0 else "rows"
+        way_out = f"mask=FILE.npy, a mask (H, W) of whole {lines}"
+        check_readout(trained.task, one._scan, file, way_out)
     given = one._given_mask()
     if given is not None and not by_chance(given > found.acquired, int(given.sum())):
         raise DataError(

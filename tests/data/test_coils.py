@@ -167,7 +167,7 @@ def test_lines_that_were_never_acquired_count_nowhere(tmp_path: Path, anatomy: n
     assert rule((48, 40))[0, padded].any(), "the rule would have measured some of them"
     assert not batch.kspace[..., padded].any()
     measured = rule((48, 40))[0].sum() - rule((48, 40))[0, padded].sum()
-    text = CartesianUndersampling(rule).describe((48, 40), found.acquired(0))
+    text = CartesianUndersampling(rule).describe((48, 40), found.scans)
     assert text.endswith(f"effective acceleration {(40 - len(padded)) / measured:.2f}x")
 
 

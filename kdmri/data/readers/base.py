@@ -84,6 +84,8 @@ class SourceVolume:
         study: pseudonym of the visit, where the format tells.
         in_place: file whose k-space of several coils is read where it lies, never copied; see
             `kdmri.data.coils`.
+        readout: axis of slices, 0 (rows) or 1 (columns), along which the scanner reads out, and
+            which no mask may undersample; None where both are phase encodings, or it is unknown.
         broken: whether its header cannot be read; `slices` raises why.
     """
 
@@ -100,6 +102,7 @@ class SourceVolume:
     nan: str | None = None
     study: str = ""
     in_place: Path | None = None
+    readout: int | None = None
     broken: bool = False
 
     @property

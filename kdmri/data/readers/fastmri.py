@@ -93,6 +93,7 @@ class FastMRI(Reader):
                 fastmri_crop=True,
                 notes=inside.notes,
                 in_place=path if self.keep_coils and inside.coils > 1 else None,
+                readout=0,
             )
 
     def _reading(self, coils: int) -> Callable[[Path, tuple[int, int]], Iterator[SourceSlice]]:

@@ -81,6 +81,7 @@ class LayoutFiles(Reader):
                 slices,
                 geometry,
                 split,
+                readout=volume.readout if isinstance(volume, CoilVolume) else None,
                 fastmri_crop=isinstance(volume, CoilVolume) and bool(volume.against),
                 scaled=not kspace_only and getattr(volume, "unit", 1.0) == 1.0,
             )
