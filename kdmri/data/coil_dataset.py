@@ -95,11 +95,8 @@ class CoilDataset(Dataset[Slice]):
     @property
     def scans(self) -> list[Scan]:
         """What masks of their own depend on, of each volume."""
-        names = [tuple(map(ord, volume.kspace_path.name)) for volume in self.volumes]
-        return [
-            Scan(acquired, name, volume.readout)
-            for acquired, name, volume in zip(self._acquired, names, self.volumes, strict=True)
-        ]
+        pairs = zip(self.volumes, self._acquired, strict=True)
+        return [scan_of(volume, acquired) for volume, acquired in pairs]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -157,6 +154,11 @@ class CoilDataset(Dataset[Slice]):
             torch.from_numpy(np.stack((target.real, target.imag))),
             None if image is None else torch.from_numpy(image),
         )
+
+
+def scan_of(volume: CoilVolume, acquired: Tensor) -> Scan:
+    """Return what a mask of a volume depends on; `acquired` as in `Scan`."""
+    return Scan(acquired, tuple(map(ord, volume.kspace_path.name)), volume.readout)
 
 
 def _as_numbers(names: Sequence[str]) -> Tensor:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
-from kdmri.data.coil_dataset import CoilDataset
+from kdmri.data.coil_dataset import CoilDataset, scan_of
 from kdmri.data.coils import OF_COILS, OF_FILE, inspect_coils
 from kdmri.data.companions import Estimate, companion
 from kdmri.data.dataset import SliceDataset
@@ -133,14 +133,15 @@ class MRIDataModule(pl.LightningDataModule):
     def _of_coils(self, split: str) -> CoilDataset:
         assert self._estimate is not None
         volumes = [inspect_coils(path) for path in self.splits.files[split]]
+        for volume in volumes:
+            whole = torch.ones(1, *volume.shape[:2])
+            check_readout(self.task, scan_of(volume, whole), volume.path)
         companions = []
         for volume in volumes:
             centre = self._estimate.used(self.task.centre_of(volume.shape[:2]))
             companions.append(companion(volume, self.folder, centre, self._estimate))
         dataset = CoilDataset(volumes, companions, self._cache_bytes)
         self.task(collate([dataset[0]]))  # an unfit mask is refused early
-        for volume, scan in zip(volumes, dataset.scans, strict=True):
-            check_readout(self.task, scan, volume.path)
         return dataset
 
     def state_dict(self) -> dict[str, Any]:
