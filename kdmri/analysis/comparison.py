@@ -114,6 +114,9 @@ class Comparison:
             f"Mean over {volumes} volume(s), {slices} slices{spread}; {self._data.splits.note}."
         ]
         notes.append(f"{self._data.describe_sampling('evaluation')}.")
+        if self._classical:
+            told = ", ".join(f"{one.label} {one.weight:g}" for one in self._classical)
+            notes.append(f"Weights of regularisation, chosen on selection slices: {told}.")
         if (
             np.isnan(self.methods[0].table.columns["vif"]).all()
             and self._config.evaluation.detailed

@@ -25,8 +25,8 @@ class Chosen:
 
     @property
     def label(self) -> str:
-        """Its name in tables, with the weight."""
-        return f"{self.method.label} ({self.weight:g})"
+        """Its name in tables, whatever the weight."""
+        return self.method.label
 
     def __call__(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, 2, H, W)."""

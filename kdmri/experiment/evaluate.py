@@ -93,7 +93,8 @@ def measure_stages(plan: Plan) -> Comparison | None:
         network = load_network(stage.checkpoint, network_settings(config[stage.network]))
         networks[stage.name] = network.to(slices.device).eval()
         measured.append(_measure_stage(slices, stage, network))
-    _record(plan, slices, stages, networks, measured)
+    weights = {one.label: one.weight for one in classical}
+    _record(plan, slices, stages, networks, measured, weights)
     comparison = Comparison(config, slices.data, measured, classical)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
@@ -147,6 +148,7 @@ def _record(
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
     measured: list[MeasuredMethod],
+    weights: dict[str, float],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
     config, data = plan.config, slices.data
@@ -181,6 +183,7 @@ def _record(
             figures=means[method.label],
             input=data.describe_sampling("evaluation"),
             baselines={m.label: means[m.label] for m in measured if m.results is None},
+            weights=weights,
             beside={
                 name: other.directory.name
                 for name, other in plan.stages.items()
