@@ -12,7 +12,7 @@ from kdmri.errors import DataError
 from kdmri.hardware import all_digits
 from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models.trained import Trained
-from kdmri.physics import magnitude, to_complex
+from kdmri.physics import to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
 from kdmri.reconstruct.feeding import Feed, feed
 from kdmri.reconstruct.output import Result
@@ -129,13 +129,8 @@ def _volume(
             images = {"Input": batch.image, "Reconstruction": output}
             for label, image in images.items():
                 metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))
-                metrics.update(
-                    magnitude(one.shown(image)),
-                    magnitude(one.shown(batch.target)),
-                    batch.data_range,
-                    batch.volume,
-                    batch.slice,
-                )
+                found, wanted = one.compared(image, batch)
+                metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)
         shown = one.shown(output)
         values = shown if shown.shape[1] == 1 else to_complex(shown)
         for image in values[:, 0].cpu().numpy():
