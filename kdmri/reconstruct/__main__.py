@@ -54,6 +54,11 @@ def main(config: DictConfig) -> None:
     print_notes(note for volume in volumes for note in volume.notes)
     found = targets(output, config.write, reader, volumes, trained.estimate is not None)
     check_free(found, config.overwrite)
+    if config.anonymous and any(target.kind != "dicom" for target in found):
+        raise ConfigurationError(
+            "anonymous=true: is for write=dicom; other files hold what their formats need alone, "
+            "and NIfTI the header of its source"
+        )
 
     began, terminal = time.monotonic(), console()
     with Progress(console=terminal, transient=True) as bar:
@@ -63,7 +68,14 @@ def main(config: DictConfig) -> None:
             bar.update(task, description=escape(name), completed=done, total=total)
 
         done = reconstruct_volumes(
-            trained, reader, found, config.batch_size, padded, device, progress
+            trained,
+            reader,
+            found,
+            config.batch_size,
+            padded,
+            device,
+            progress,
+            config.anonymous,
         )
     seconds = time.monotonic() - began
     if not done.names:

@@ -1,8 +1,8 @@
 """Reconstructs volumes: two passes over each, one batch of slices in memory."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -50,6 +50,7 @@ def reconstruct_volumes(
     padded: tuple[int, int] | None,
     device: torch.device,
     progress: Progress,
+    anonymous: bool = False,
 ) -> Done:
     """Reconstruct all volumes of all targets; a target with a volume that fails is left out.
 
@@ -61,21 +62,28 @@ def reconstruct_volumes(
         padded: (H, W) that slices are padded to; the padding is undone.
         device: where to compute.
         progress: called with each batch.
+        anonymous: whether DICOM files leave out who was scanned.
     """
     trained.network.to(device)
     done = Done({}, 0, {}, {}, [])
+    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()
+    facts = {
+        "checkpoint": trained.path.name,
+        "checkpoint_sha256": digest,
+        "network": trained.label(),
+    }
     index = 0
     for target in found:
         part = Done({}, 0, done.metrics, {}, [])
-        facts = {"checkpoint": Path(trained.path).name, "network": trained.label()}
         try:
-            with opened(target, reader, facts) as begin:
+            with opened(target, reader, facts, anonymous) as begin:
                 for volume in target.volumes:
                     index += 1
                     one = _fed(volume, trained, padded, index, batch_size, device)
-                    write = begin(Result(volume, one.scale, one.count, one.size))
+                    said = one.notes(reader.raw)
+                    write = begin(Result(volume, one.scale, one.count, one.size, said[0]))
                     _volume(one, write, batch_size, device, progress, part)
-                    for description in one.notes(reader.raw):
+                    for description in said:
                         part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
             done.errors.append(str(error))

@@ -82,6 +82,8 @@ class SourceVolume:
         in_place: file whose k-space of several coils is read where it lies, never copied; see
             `kdmri.data.coils`.
         broken: whether its header cannot be read; `slices` raises why.
+        frames: DICOM file and number of the frame in it, from 0, that each slice is read from;
+            empty where the source is no DICOM.
     """
 
     name: str
@@ -98,6 +100,7 @@ class SourceVolume:
     study: str = ""
     in_place: Path | None = None
     broken: bool = False
+    frames: tuple[tuple[Path, int], ...] = ()
 
     @property
     def spacing(self) -> Spacing | None:
@@ -187,6 +190,13 @@ class Reader:
             DataError: nothing of this format is there. A single file that cannot be read is no
                 reason: give `unreadable` for it.
         """
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header that a volume of raw data has; empty where it has none.
+
+        Unlike all else that readers give, it may tell who was scanned.
+        """
+        return ""
 
     def holds_kspace(self, volume: SourceVolume) -> bool:
         """Tell from contents whether a volume is k-space, which no name makes a label map."""
