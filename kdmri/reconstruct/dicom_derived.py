@@ -1,5 +1,6 @@
 """What all images that are derived have to say (PS3.3), and how their values are stored."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,9 @@ HIGHEST = 32767
 BRIGHTEST = 99.5
 """Percentile of the series that is white, where the source tells no window."""
 
+DIM = 100.0
+"""Programs that round to whole numbers before they show an image make one below this black."""
+
 NARROW = 256
 """Windows of this width or less are meant exactly, not by whole steps (PS3.3 C.11.2.1.3.2)."""
 
@@ -52,18 +56,21 @@ class Scaling:
     """From values in the units of the source to stored ones, for a whole series.
 
     Attributes:
+        factor: power of ten that values of the source are multiplied by before all else.
         slope: as a file has it.
         intercept: as a file has it.
-        white: value that is shown white where the source tells no window.
+        white: value, times `factor`, that is shown white where the source tells no window.
     """
 
+    factor: int
     slope: DS
     intercept: DS
     white: float
 
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Return what is stored, uint16."""
-        steps = (values.astype(np.float64) - float(self.intercept)) / float(self.slope)
+        scaled = self.factor * values.astype(np.float64)
+        steps = (scaled - float(self.intercept)) / float(self.slope)
         return np.clip(np.rint(steps), 0, HIGHEST).astype(np.uint16)
 
     def show(self, made: Dataset) -> None:
@@ -76,28 +83,37 @@ class Scaling:
         if centres and len(centres) == len(widths) and usable:
             if all(float(width) >= (0 if exact else 1) for width in widths):
                 return
-        low = min(float(self.intercept), 0.0)
         for keyword in ("WindowCenterWidthExplanation", "VOILUTFunction"):
             made.pop(keyword, None)
-        made.WindowCenter = DS((low + self.white) / 2, auto_format=True)
-        made.WindowWidth = DS(self.white - low, auto_format=True)
-        if self.white - low <= NARROW:
+        made.WindowCenter = DS(self.white / 2, auto_format=True)
+        made.WindowWidth = DS(abs(self.white), auto_format=True)
+        if abs(self.white) <= NARROW:
             made.VOILUTFunction = "LINEAR_EXACT"
 
 
-def scaling(volumes: Sequence[np.ndarray]) -> Scaling:
-    """Find the scale of a series, so that its largest value is `HIGHEST`."""
+def scaling(volumes: Sequence[np.ndarray], keeps_units: bool) -> Scaling:
+    """Find the scale of a series, so that its largest value is stored as `HIGHEST`.
+
+    Args:
+        volumes: (S, H, W) each, in the units of the source.
+        keeps_units: whether these stay; else small values are multiplied by a power of ten, so that
+            the largest has four digits.
+    """
     lowest = min(0.0, *(float(values.min()) for values in volumes))
     highest = max(float(values.max()) for values in volumes)
+    factor = 1
+    if not keeps_units and 0 < highest < DIM:
+        factor = 10 ** (3 - math.floor(math.log10(highest)))
+    lowest, highest = factor * lowest, factor * highest
     slope = DS((highest - lowest) / HIGHEST or 1.0, auto_format=True)
-    found = Scaling(slope, DS(lowest, auto_format=True), highest)
+    found = Scaling(factor, slope, DS(lowest, auto_format=True), highest)
     counts = np.zeros(HIGHEST + 1, np.int64)
     for values in volumes:
         for image in values:
             counts += np.bincount(found.stored(image).ravel(), minlength=HIGHEST + 1)
     level = int(np.searchsorted(counts.cumsum(), BRIGHTEST / 100 * counts.sum()))
     white = max(level, 1) * float(slope) + lowest
-    return Scaling(slope, found.intercept, white)
+    return Scaling(factor, slope, found.intercept, white)
 
 
 def image_class(is_placed: bool) -> UID:
@@ -109,7 +125,7 @@ def derived(made: Dataset, facts: Mapping[str, str], description: str, kind: UID
     """Make an image of its own of what a source tells of a slice.
 
     Args:
-        made: the attributes.
+        made: the attributes, those of the new series among them.
         facts: `network`, `checkpoint` and `checkpoint_sha256`.
         description: how the network's input came about.
         kind: SOP class.
@@ -138,13 +154,14 @@ def derived(made: Dataset, facts: Mapping[str, str], description: str, kind: UID
     if "ImageLaterality" not in made:
         made.setdefault("Laterality", None)
     made.setdefault("Modality", "MR")
-    made.setdefault("StudyInstanceUID", generate_uid(prefix=None))
+    series = made.SeriesInstanceUID
+    made.setdefault("StudyInstanceUID", generate_uid(entropy_srcs=[series, "study"]))
     if kind == MRImageStorage:
         for keyword in EMPTY_OF_MR:
             made.setdefault(keyword, None)
         made.setdefault("ScanningSequence", "RM")  # research mode
         made.setdefault("SequenceVariant", "NONE")
-        made.setdefault("FrameOfReferenceUID", generate_uid(entropy_srcs=[made.StudyInstanceUID]))
+        made.setdefault("FrameOfReferenceUID", generate_uid(entropy_srcs=[series, "frame"]))
         if "IR" in several([made], "ScanningSequence"):
             made.setdefault("InversionTime", None)
     else:

@@ -51,7 +51,8 @@ def dicom_output(
 
     Images of known place are MR images, others secondary captures, which have no place. Stored
     values are 16 bits; RescaleSlope and RescaleIntercept, the same for the series, lead to the
-    units of the source.
+    units of the source if that is DICOM. Of others, whose units are arbitrary, small values are
+    multiplied by a power of ten, which the description of the derivation tells.
 
     Args:
         path: of the folder.
@@ -86,7 +87,9 @@ def _write_series(
     facts: Mapping[str, str],
     anonymous: bool,
 ) -> None:
-    scale = scaling([one.values for one in spooled])
+    from_dicom = all(one.result.volume.frames for one in spooled)
+    scale = scaling([one.values for one in spooled], keeps_units=from_dicom)
+    units = f"; values are {scale.factor:,} times the source's" if scale.factor > 1 else ""
     sources = [_source(one, reader, anonymous) for one in spooled]
     series = _series(sources[0], facts)
     number = 0
@@ -99,7 +102,7 @@ def _write_series(
                 made.NumberOfTemporalPositions = len(spooled)
             made.InstanceNumber = number
             made.update(series)
-            derived(made, facts, one.result.description, image_class(source.is_placed))
+            derived(made, facts, one.result.description + units, image_class(source.is_placed))
             if anonymous:
                 mark_anonymous(made)
             _fill(made, values, scale)
