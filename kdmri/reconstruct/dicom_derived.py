@@ -18,7 +18,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     generate_uid,
 )
-from pydicom.valuerep import DS
+from pydicom.valuerep import DSfloat
 
 from kdmri.data.readers.dicom_headers import is_number, several
 
@@ -63,8 +63,8 @@ class Scaling:
     """
 
     factor: int
-    slope: DS
-    intercept: DS
+    slope: DSfloat
+    intercept: DSfloat
     white: float
 
     def stored(self, values: np.ndarray) -> np.ndarray:
@@ -75,19 +75,17 @@ class Scaling:
 
     def show(self, made: Dataset) -> None:
         """Set the window, unless there is one that can be used."""
-        centres, widths = (
-            several([made], keyword) for keyword in ("WindowCenter", "WindowWidth")
-        )
-        usable = all(is_number(n) for n in (*centres, *widths))
-        exact = made.get("VOILUTFunction") == "LINEAR_EXACT"
-        if centres and len(centres) == len(widths) and usable:
-            if all(float(width) >= (0 if exact else 1) for width in widths):
-                return
+        centres, widths = (several([made], keyword) for keyword in ("WindowCenter", "WindowWidth"))
+        numbers = all(is_number(n) for n in (*centres, *widths))
+        least = 0 if made.get("VOILUTFunction") == "LINEAR_EXACT" else 1
+        is_whole = bool(centres) and len(centres) == len(widths) and numbers
+        if is_whole and all(float(width) >= least for width in widths):
+            return
         for keyword in ("WindowCenterWidthExplanation", "VOILUTFunction"):
             made.pop(keyword, None)
-        made.WindowCenter = DS(self.white / 2, auto_format=True)
-        made.WindowWidth = DS(abs(self.white), auto_format=True)
-        if abs(self.white) <= NARROW:
+        made.WindowCenter = DSfloat(self.white / 2, auto_format=True)
+        made.WindowWidth = DSfloat(self.white, auto_format=True)
+        if self.white <= NARROW:
             made.VOILUTFunction = "LINEAR_EXACT"
 
 
@@ -105,14 +103,15 @@ def scaling(volumes: Sequence[np.ndarray], keeps_units: bool) -> Scaling:
     if not keeps_units and 0 < highest < DIM:
         factor = 10 ** (3 - math.floor(math.log10(highest)))
     lowest, highest = factor * lowest, factor * highest
-    slope = DS((highest - lowest) / HIGHEST or 1.0, auto_format=True)
-    found = Scaling(factor, slope, DS(lowest, auto_format=True), highest)
+    slope = DSfloat((highest - lowest) / HIGHEST or 1.0, auto_format=True)
+    found = Scaling(factor, slope, DSfloat(lowest, auto_format=True), highest)
     counts = np.zeros(HIGHEST + 1, np.int64)
     for values in volumes:
         for image in values:
             counts += np.bincount(found.stored(image).ravel(), minlength=HIGHEST + 1)
     level = int(np.searchsorted(counts.cumsum(), BRIGHTEST / 100 * counts.sum()))
-    white = max(level, 1) * float(slope) + lowest
+    white = level * float(slope) + lowest
+    white = white if white > 0 else max(highest, float(slope))
     return Scaling(factor, slope, found.intercept, white)
 
 
@@ -132,9 +131,8 @@ def derived(made: Dataset, facts: Mapping[str, str], description: str, kind: UID
     """
     now = datetime.now()
     made.SOPClassUID, made.SOPInstanceUID = kind, generate_uid(prefix=None)
-    for event in ("InstanceCreation", "Series", "Content"):
-        setattr(made, f"{event}Date", now.strftime("%Y%m%d"))
-        setattr(made, f"{event}Time", now.strftime("%H%M%S"))
+    date(made, "InstanceCreation", now)
+    date(made, "Content", now)
     rest = several([made], "ImageType")[2:]
     made.ImageType = ["DERIVED", "SECONDARY", *(rest or ("OTHER",))]
     made.DerivationDescription = (
@@ -167,6 +165,12 @@ def derived(made: Dataset, facts: Mapping[str, str], description: str, kind: UID
     else:
         made.ConversionType = "WSD"  # workstation
         made.setdefault("PatientOrientation", None)
+
+
+def date(made: Dataset, event: str, when: datetime) -> None:
+    """Set date and time of an event, such as "Content"."""
+    setattr(made, f"{event}Date", when.strftime("%Y%m%d"))
+    setattr(made, f"{event}Time", when.strftime("%H%M%S"))
 
 
 def mark_anonymous(made: Dataset) -> None:

@@ -8,13 +8,19 @@ Image IOD (PS3.3 A.4.3).
 from collections.abc import Callable
 from typing import Any
 
-SCAN = tuple(
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+SCAN = _words(
     """
     Modality ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName AngioFlag
-    RepetitionTime EchoTime InversionTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers
+    RepetitionTime EchoTime InversionTime NumberOfAverages ImagingFrequency ImagedNucleus
+    EchoNumbers
     MagneticFieldStrength NumberOfPhaseEncodingSteps EchoTrainLength PercentSampling
     PercentPhaseFieldOfView PixelBandwidth TriggerTime NominalInterval BeatRejectionFlag LowRRValue
-    HighRRValue IntervalsAcquired IntervalsRejected PVCRejection SkipBeats HeartRate
+    HighRRValue IntervalsAcquired IntervalsRejected SkipBeats HeartRate
     CardiacNumberOfImages TriggerWindow ReconstructionDiameter AcquisitionMatrix
     InPlanePhaseEncodingDirection FlipAngle VariableFlipAngleFlag SAR dBdt B1rms
     TemporalPositionIdentifier NumberOfTemporalPositions TemporalResolution
@@ -25,22 +31,23 @@ SCAN = tuple(
     ManufacturerModelName SoftwareVersions SpatialResolution ContrastBolusVolume
     ContrastBolusTotalDose ContrastFlowRate ContrastFlowDuration ContrastBolusIngredient
     ContrastBolusIngredientConcentration RescaleType
-    """.split()
+    """
 )
-"""How it was scanned. None of them is in the table of PS3.15 E.1 (2026c), or free text."""
+"""How it was scanned. None of them is in the table of PS3.15 E.1 (2026c); the only texts among
+them name sequence, nucleus, scanner and software."""
 
-PLACE = tuple(
+PLACE = _words(
     """
     ImageOrientationPatient ImagePositionPatient PixelSpacing SliceThickness SpacingBetweenSlices
     SliceLocation
-    """.split()
+    """
 )
 """Where it lies."""
 
-WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction")
+WINDOW = ("WindowCenter", "WindowWidth", "VOILUTFunction")
 """How it is shown; in the units of the image, not in those of its stored values."""
 
-PERSON = tuple(
+PERSON = _words(
     """
     ReferencedPatientSequence PatientName PatientID IssuerOfPatientID TypeOfPatientID
     IssuerOfPatientIDQualifiersSequence SourcePatientGroupIdentificationSequence
@@ -89,8 +96,9 @@ PERSON = tuple(
     TransmitCoilName ContrastBolusAgent ContrastBolusAgentSequence
     ContrastBolusAdministrationRouteSequence ContrastBolusRoute ContrastBolusStartTime
     ContrastBolusStopTime TimezoneOffsetFromUTC LongitudinalTemporalInformationModified
-    ContributingEquipmentSequence ReferencedImageSequence
-    """.split()
+    ContributingEquipmentSequence ReferencedImageSequence PVCRejection
+    WindowCenterWidthExplanation
+    """
 )
 """Whom, when, where and why, and free text; left out of what is anonymous."""
 

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from kdmri.errors import DataError
 from kdmri.files import folder_written_aside
 from kdmri.reconstruct.dicom_derived import (
     Scaling,
+    date,
     derived,
     image_class,
     mark_anonymous,
@@ -128,6 +130,7 @@ def _series(source: DicomSource | RawSource, facts: Mapping[str, str]) -> Datase
     made = Dataset()
     made.SeriesInstanceUID = generate_uid(prefix=None)
     made.SeriesNumber = 1000 + (number or 0)
+    date(made, "Series", datetime.now())
     own = f"kdmri {facts['network']}"[:48]
     made.SeriesDescription = f"{text[: 64 - len(own) - 1]} {own}".strip()
     return made

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UID, generate_uid
-from pydicom.valuerep import DS
+from pydicom.valuerep import DSfloat
 
 from kdmri.data.geometry import LPS_TO_RAS, Geometry
 from kdmri.data.readers.base import SourceVolume
@@ -25,8 +25,8 @@ SEQUENCES = {"spinecho": "SE", "turbospinecho": "SE", "gre": "GR", "flash": "GR"
 Brought = Callable[[str], object]
 
 
-def _number(text: str) -> DS:
-    return DS(float(text), auto_format=True)
+def _number(text: str) -> DSfloat:
+    return DSfloat(float(text), auto_format=True)
 
 
 def _long(text: str) -> str:
@@ -258,5 +258,5 @@ def _plane(geometry: Geometry, file: Path) -> Callable[[int], Dataset]:
     return plane
 
 
-def _rounded(value: float, digits: int = 6) -> DS:
-    return DS(round(float(value), digits) + 0.0, auto_format=True)  # no negative zero
+def _rounded(value: float, digits: int = 6) -> DSfloat:
+    return DSfloat(round(float(value), digits) + 0.0, auto_format=True)  # not -0

@@ -3,18 +3,18 @@
 import math
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydicom import DataElement, Dataset
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.uid import generate_uid
-from pydicom.valuerep import DS
+from pydicom.valuerep import DSfloat
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.dicom_frames import Contrast, frames_of, scopes_of
-from kdmri.data.readers.dicom_headers import is_number, several
-from kdmri.data.readers.naming import UNREADABLE, blaming
+from kdmri.data.readers.dicom_headers import DAMAGED, is_number, quiet, several
+from kdmri.data.readers.naming import blaming
 from kdmri.reconstruct.dicom_keywords import CLASSIC_NAMES, PERSON, PLACE, SCAN, WINDOW
 
 LONGEST_DS = 16
@@ -83,7 +83,7 @@ class DicomSource:
         return generate_uid(entropy_srcs=[uid]) if self._anonymous else uid
 
 
-@lru_cache(maxsize=None)
+@cache
 def _series_uid(path: Path) -> str:
     return str(_scopes(path)[0][-1].get("SeriesInstanceUID") or path)
 
@@ -96,9 +96,7 @@ def series_of(volume: SourceVolume) -> str:
 @lru_cache(maxsize=4)
 def _scopes(path: Path) -> list[list[Any]]:
     """Read where the attributes of each frame of a file are found, the innermost first."""
-    from pydicom import dcmread
-
-    with blaming(path, *UNREADABLE):
+    with blaming(path, *DAMAGED), quiet():
         return list(scopes_of(dcmread(path, stop_before_pixels=True)))
 
 
@@ -149,7 +147,7 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_shortened(one) for one in value]
     too_long = len(str(value)) > LONGEST_DS and math.isfinite(float(value))
-    return DS(float(value), auto_format=True) if too_long else value
+    return DSfloat(float(value), auto_format=True) if too_long else value
 
 
 def _classic(scopes: Sequence[Any]) -> Dataset:
