@@ -4,8 +4,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from kdmri.data.batch import Batch
 from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
@@ -16,6 +19,7 @@ from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
 from kdmri.reconstruct.feeding import Feed, feed
 from kdmri.reconstruct.output import Result
+from kdmri.reconstruct.scan_page import TARGET, Recorded, Recorder, ScanPage
 from kdmri.reconstruct.survey import survey
 from kdmri.reconstruct.writing import Target, opened
 
@@ -51,6 +55,7 @@ def reconstruct_volumes(
     device: torch.device,
     progress: Progress,
     anonymous: bool = False,
+    page: ScanPage | None = None,
 ) -> Done:
     """Reconstruct all volumes of all targets; a target with a volume that fails is left out.
 
@@ -63,6 +68,7 @@ def reconstruct_volumes(
         device: where to compute.
         progress: called with each batch.
         anonymous: whether DICOM files leave out who was scanned.
+        page: is given the slices of all volumes that are written.
     """
     trained.network.to(device)
     done = Done({}, 0, {}, {}, [])
@@ -74,7 +80,7 @@ def reconstruct_volumes(
     }
     index = 0
     for target in found:
-        part = Done({}, 0, done.metrics, {}, [])
+        part, shown = Done({}, 0, done.metrics, {}, []), list[Recorded]()
         try:
             with opened(target, reader, facts, anonymous) as begin:
                 for volume in target.volumes:
@@ -82,12 +88,17 @@ def reconstruct_volumes(
                     one = _fed(volume, trained, padded, index, batch_size, device)
                     said = one.notes(reader.raw)
                     write = begin(Result(volume, one.scale, one.count, one.size, said[0]))
-                    _volume(one, write, batch_size, device, progress, part)
+                    recorder = None if page is None else Recorder(volume.name, one.count)
+                    _volume(one, write, batch_size, device, progress, part, recorder)
+                    if recorder is not None:
+                        shown.append(recorder.recorded())
                     for description in said:
                         part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
             done.errors.append(str(error))
             continue
+        if page is not None:
+            page.volumes += shown
         done.names |= part.names
         done.slices += part.slices
         for note, count in part.notes.items():
@@ -121,6 +132,7 @@ def _volume(
     device: torch.device,
     progress: Progress,
     done: Done,
+    recorder: Recorder | None,
 ) -> None:
     """Reconstruct one volume."""
     count, name = one.count, one.volume.name
@@ -144,6 +156,8 @@ def _volume(
                     batch.volume,
                     batch.slice,
                 )
+        if recorder is not None:
+            recorder.add(_panes(one, batch, output))
         shown = one.shown(output)
         values = shown if shown.shape[1] == 1 else to_complex(shown)
         for image in values[:, 0].cpu().numpy():
@@ -152,3 +166,12 @@ def _volume(
         progress(name, written, count)
     done.names[one.index] = name
     done.slices += written
+
+
+def _panes(one: Feed | CoilFeed, batch: Batch, output: Tensor) -> dict[str, np.ndarray]:
+    """Return magnitudes (B, H, W) of what a page shows, by label."""
+    images = {TARGET: batch.target} if one.has_target else {}
+    images |= {"Input": batch.image, "Reconstruction": output}
+    return {
+        label: magnitude(one.shown(image))[:, 0].cpu().numpy() for label, image in images.items()
+    }

@@ -21,12 +21,12 @@ class Place(NamedTuple):
 
     Attributes:
         volume: its name.
-        index: of the slice in the volume.
+        number: of the slice in the volume, from 0.
         total: slices of the volume.
     """
 
     volume: str
-    index: int
+    number: int
     total: int
 
 
