@@ -97,7 +97,13 @@ class Ismrmrd(Reader):
                     split=split,
                     shown=_shown(encoding) if self.undersampled else None,
                     notes=(*(() if found is None else found.notes), *noise),
+                    readout=1,
                 )
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header of a volume's file."""
+        with blaming(volume.files[0]), open_hdf5(volume.files[0]) as file:
+            return read_text(file, f"{self.group}/xml")
 
     def _heads(self, path: Path) -> np.ndarray | None:
         """Read the heads of the acquisitions; None where they cannot be, which slices tell."""
