@@ -76,7 +76,7 @@ class SensitivityNetwork(nn.Module):
         Those whose activations a CPU's cache, or a share of a GPU's memory, has room for.
         """
         room = CACHE if eager_on_cpu(images) else SHARE
-        bytes_of_one = 4 * self.unet.down[0][0].out_channels * images[0].numel()
+        bytes_of_one = 4 * self.unet.output.in_channels * images[0].numel()
         return max(1, room // bytes_of_one)
 
 

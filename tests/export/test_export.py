@@ -269,7 +269,7 @@ def test_foreign_pt2_file_is_never_opened(
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"format": "nifti"}, "format: must be onnx or torch_export"),
+        ({"format": "nifti"}, "format: must be onnx, openvino or torch_export"),
         ({"precision": "int4"}, "precision=int4: format=onnx has float32, float16, int8"),
         ({"format": "torch_export", "precision": "int8"}, "has float32, float16"),
         ({"repeats": "0"}, "repeats=0: must be a whole number"),
