@@ -14,7 +14,8 @@ from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Work
 from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coil_dataset import CoilDataset
-from kdmri.data.coils import KSPACE_FILE, centre_scale, companion, inspect_coils
+from kdmri.data.coils import KSPACE_FILE, inspect_coils
+from kdmri.data.companions import centre_scale, companion
 from kdmri.distillation import AttentionTransfer
 from kdmri.models import DCCNN, VarNet
 from kdmri.physics import CartesianUndersampling, Espirit, ifft2, to_channels

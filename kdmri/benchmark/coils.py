@@ -12,7 +12,7 @@ from kdmri.benchmark.peers import BartImage, BartMaps, FastmriVarNet, no_bart, n
 from kdmri.benchmark.scan import Size, kspace_of
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Work
-from kdmri.data.coils import centre_scale
+from kdmri.data.companions import centre_scale
 from kdmri.models import DCCNN, VarNet
 from kdmri.physics import Espirit, ifft2, magnitude, to_channels
 from kdmri.physics.coils import combine

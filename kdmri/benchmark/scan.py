@@ -1,4 +1,4 @@
-"""A scan of several coils that the benchmark draws: an object of ellipses, loops around it, noise."""
+"""Scans of several coils that the benchmark draws: ellipses, loops around them, noise."""
 
 import torch
 from torch import Tensor
