@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,6 +17,7 @@ from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coil_dataset import CoilDataset
 from kdmri.data.coils import KSPACE_FILE, inspect_coils
 from kdmri.data.companions import centre_scale, companion
+from kdmri.data.cropping import Window
 from kdmri.distillation import AttentionTransfer
 from kdmri.models import DCCNN, VarNet
 from kdmri.physics import CartesianUndersampling, Espirit, ifft2, to_channels
@@ -48,13 +50,14 @@ def slices_of(size: Size, count: int) -> Slice:
     number, none = torch.arange(count), torch.zeros(count, dtype=torch.int64)
     largest = target.square().sum(dim=1).amax().sqrt().expand(count)
     names = torch.full((count, 1), 48)
-    coils = Coils(maps, torch.ones(count, 1, *size[1:]), names, size[1:])
+    coils = Coils(maps, torch.ones(count, 1, *size[1:]), names, Window(0, 0, *size[1:]))
     return Slice(target, kspace, largest, none, number, none, coils=coils)
 
 
 def some(slices: Slice, items: torch.Tensor) -> Slice:
     """Take some of collated slices."""
-    fields = {k: v if v is None else v[items] for k, v in slices._asdict().items() if k != "coils"}
+    kept = {k: v for k, v in slices._asdict().items() if k != "coils"}
+    fields: dict[str, Any] = {k: v if v is None else v[items] for k, v in kept.items()}
     assert slices.coils is not None
     return Slice(**fields, coils=slices.coils.select(items.tolist()))
 

@@ -82,6 +82,7 @@ class Measurement:
 
     def unmeasured(self, image: Tensor) -> Tensor:
         """Return what of an image (B, 1, H, W) the samples do not tell: S^H F^-1 (1 - M) F S x."""
+        assert self.sensitivities is not None
         kspace = torch.fft.fftn(self.sensitivities * image, dim=self.axes)
         return self._combined(torch.fft.ifftn(self._rest * kspace, dim=self.axes))
 
