@@ -19,6 +19,7 @@ from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_geometry import Stack, slice_order, stack
 from kdmri.data.readers.raw_header import Encoding, parse_header
 from kdmri.data.readers.raw_noise import Noise, read_noise
+from kdmri.data.readers.raw_planes import across_readout, along_both, plane_slices
 from kdmri.data.readers.raw_slabs import (
     fill_like,
     joined,
@@ -88,17 +89,19 @@ class Ismrmrd(Reader):
             for values in product(*(range(encoding.counts[key]) for key in several)):
                 chosen = dict(zip(several, values, strict=True))
                 found = None if heads is None else _stack(heads, encoding, chosen, path)
-                yield SourceVolume(
+                planes = self.undersampled and _along_both(heads, encoding, chosen)
+                volume = SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
                     subject="",
                     files=(path,),
-                    slices=partial(self._slices, path, encoding, chosen),
+                    slices=partial(self._slices, path, encoding, chosen, planes),
                     geometry=None if found is None else found.geometry,
                     split=split,
                     shown=_shown(encoding) if self.undersampled else None,
                     notes=(*(() if found is None else found.notes), *noise),
                     readout=1,
                 )
+                yield across_readout(volume, encoding) if planes else volume
 
     def _heads(self, path: Path) -> np.ndarray | None:
         """Read the heads of the acquisitions; None where they cannot be, which slices tell."""
@@ -145,7 +148,7 @@ class Ismrmrd(Reader):
         return encoding
 
     def _slices(
-        self, path: Path, encoding: Encoding, chosen: Mapping[str, int]
+        self, path: Path, encoding: Encoding, chosen: Mapping[str, int], planes: bool
     ) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
             stored = self._acquisitions(file)
@@ -167,14 +170,16 @@ class Ismrmrd(Reader):
             both = imaging & raw_flags.flagged(heads, raw_flags.BOTH)
             for index in slice_order(heads[imaging]):
                 here = heads["idx"]["slice"] == index
-                slab = read_slab(
-                    lines, imaging & here, encoding, partitions, several and self._gives_coils
-                )
+                whole = several and self._gives_coils and not planes
+                slab = read_slab(lines, imaging & here, encoding, partitions, whole)
                 alone, shared = (
                     fill_like(lines, chosen & here, encoding, partitions, slab)
                     for chosen in (calibrating, both if calibrating.any() else calibrating)
                 )
                 beside = joined(alone, shared)
+                if planes:
+                    yield from plane_slices(slab, beside, whitening)
+                    continue
                 yield from slab_slices(slab, beside, encoding, whitening, int(index), wanted)
 
     @property
@@ -191,6 +196,14 @@ def _noise(stored: h5py.Dataset, heads: np.ndarray) -> Noise | None:
     coils = int(heads["active_channels"][raw_flags.of_any_image(heads)][0])
     places = np.flatnonzero(raw_flags.flagged(heads, "ACQ_IS_NOISE_MEASUREMENT"))
     return read_noise(records(stored, places), coils)
+
+
+def _along_both(heads: np.ndarray | None, encoding: Encoding, chosen: Mapping[str, int]) -> bool:
+    """Tell whether both phase encodings are undersampled; what is wrong otherwise, slices tell."""
+    try:
+        return heads is not None and along_both(heads[raw_flags.imaging(heads, chosen)], encoding)
+    except UNREADABLE:
+        return False
 
 
 def _stack(
