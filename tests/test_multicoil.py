@@ -21,6 +21,7 @@ from kdmri.data.layout import TARGET, write_slices
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.simulation import Simulation
 from kdmri.prepare.writing import Form, write_prepared
+from kdmri.report.collect import collect
 from tests.conftest import ROOT, Result
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 from tests.data.readers.test_fastmri import HEADER, oversampled
@@ -114,6 +115,7 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         assert float(row["ssim"]) == pytest.approx(ssim, abs=1e-4)
     again = run("train.py", *OWN, "augmentation=flips_and_masks")
     assert again.out.count("done before") == 5
+    check_other_commands(run, tmp_path, rows)
 
 
 def check_leaderboard(row: dict[str, str], images: np.ndarray, file: Path, kept: Path) -> None:
@@ -139,6 +141,42 @@ def check_leaderboard(row: dict[str, str], images: np.ndarray, file: Path, kept:
     for key in ("psnr", "ssim", "nmse"):
         figure = np.ravel(getattr(theirs, key)(cropped, images))[0]
         assert float(row[key]) == pytest.approx(float(figure), abs=1e-6), key
+
+
+def check_other_commands(run: Run, tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    """See that the tree is read: `compare`, `collect`, `report` with pictures, `reconstruct`."""
+    kd = {row["volume"]: row for row in rows if row["stage"] == "kd"}
+    mean = np.mean([float(row["psnr"]) for row in kd.values()])
+    compared = run("kdmri/compare.py", "resamples=20")
+    assert compared.code == 0, compared.err
+    (line,) = (
+        w for w in (tmp_path / "experiments/methods.md").read_text().splitlines() if "+ KD" in w
+    )
+    assert f"| {mean:.2f}" in line
+    assert run("kdmri/collect.py").code == 0
+    table = (tmp_path / "experiments/table.md").read_text()
+    assert sum("CG-SENSE |" in row for row in table.splitlines()) == 1, "its weight is no method"
+
+    found = collect(tmp_path / "experiments", None, block=5, resamples=20)
+    (gallery,), (experiment,) = found.galleries, found.experiments
+    assert gallery is not None
+    assert gallery.reference is not None, experiment["notes"]
+    assert gallery.volumes == {"d": 3}
+    assert any("2 of other sizes are left out" in note for note in experiment["notes"])
+    with h5py.File(tmp_path / FILE) as file:
+        stored = file["reconstruction_rss"][1, 8:39]
+    shown = gallery.reference.slice(Path(FILE).stem, 1).target
+    np.testing.assert_allclose(shown / shown.max(), stored / stored.max(), atol=1e-6)
+
+    path = next((tmp_path / "experiments").rglob("tiny_kd_*/best_model.pt"))
+    told = run(
+        "kdmri/reconstruct/__main__.py", f"checkpoint={path}", f"input={FILE}", "output=o.h5"
+    )
+    assert told.code == 0, told.err
+    text = " ".join(told.out.split())
+    assert "compared with the root sum of squares of all coils" in text
+    figure = float(kd[Path(FILE).stem]["psnr"])
+    assert f"{figure:.2f}" in text, "the figure of the table"
 
 
 def shown_target(path: Path, size: tuple[int, int]) -> np.ndarray:

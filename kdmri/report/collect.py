@@ -241,4 +241,11 @@ def _gallery(
         return None
     if reference is not None:
         notes.append(f"{reference.sampling}; {reference.note}.")
+        others = sum(size != gallery.size for size in reference.sizes.values())
+        if others:
+            height, width = gallery.size
+            notes.append(
+                f"Pictures are of volumes of {height}x{width} alone; {others} of other sizes are "
+                "left out of them."
+            )
     return gallery

@@ -263,7 +263,7 @@ class Gallery:
             with reading(self._folder(run) / f"{volume}.h5") as file:
                 shapes.add(_results(file).shape)
         if self.reference is not None:
-            shapes.add((self.reference.slices[volume], *self.reference.size))
+            shapes.add((self.reference.slices[volume], *self.reference.sizes[volume]))
         return shapes.pop() if len(shapes) == 1 else (0, 0, 0)
 
     @staticmethod

@@ -20,9 +20,11 @@ from kdmri.analysis.plain import mapping, select
 from kdmri.config import identity
 from kdmri.data import masks
 from kdmri.data.batch import collate
+from kdmri.data.companions import Estimate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.physics import Task, seen, truth
+from kdmri.physics.stored import build_estimate
 
 MODULES = ("kdmri.physics", "kdmri.data.masks")
 
@@ -57,14 +59,11 @@ class Reference:
         self.sampling = data.describe_sampling("evaluation")
         self._first: dict[str, int] = {}
         self.slices: dict[str, int] = {}
-        for volume in self._dataset.volumes:
+        self.sizes: dict[str, tuple[int, int]] = {}
+        pairs = zip(self._dataset.volumes, self._dataset.shown_sizes, strict=True)
+        for volume, size in pairs:
             self._first[volume.name] = sum(self.slices.values())
-            self.slices[volume.name] = volume.shape[2]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Size (H, W) of every slice as it is shown."""
-        return self._dataset.shown_size
+            self.slices[volume.name], self.sizes[volume.name] = volume.shape[2], size
 
     def slice(self, volume: str, index: int) -> Shown:
         """Make one slice."""
@@ -122,11 +121,18 @@ def open_reference(run: Run, datasets: Path | None) -> Reference:
                 selection=dataset.get("selection"),
                 stored_kspace=dataset.get("stored_kspace", True),
                 cache_gib=1.0,
+                sensitivities=_estimate(dataset),
             )
         )
     except (InstantiationException, TypeError, ValueError, KeyError, AttributeError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigurationError(f"its configuration cannot be used ({reason})") from error
+
+
+def _estimate(dataset: dict[str, Any]) -> Estimate | None:
+    """Build what estimates sensitivities, from plain values; None for data of one coil."""
+    settings = dataset.get("sensitivities")
+    return None if settings is None else build_estimate(mapping(settings))
 
 
 def check_targets(node: Any) -> None:
