@@ -24,7 +24,8 @@ from kdmri.experiment.plan import Plan
 from kdmri.experiment.stages import Stage
 from kdmri.files import write_text
 from kdmri.hardware import all_digits, describe
-from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, SliceTable
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
 from kdmri.physics import seen, to_complex, truth

@@ -15,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
 from kdmri.errors import DivergedError
-from kdmri.metrics import MAIN_METRICS, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, Tap
 from kdmri.physics import seen, truth
 from kdmri.training.captured import Capture, Function

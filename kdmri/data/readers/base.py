@@ -87,6 +87,8 @@ class SourceVolume:
         readout: axis of slices, 0 (rows) or 1 (columns), along which the scanner reads out, and
             which no mask may undersample; None where both are phase encodings, or it is unknown.
         broken: whether its header cannot be read; `slices` raises why.
+        frames: DICOM file and number of the frame in it, from 0, that each slice is read from;
+            empty where the source is no DICOM.
     """
 
     name: str
@@ -104,6 +106,7 @@ class SourceVolume:
     in_place: Path | None = None
     readout: int | None = None
     broken: bool = False
+    frames: tuple[tuple[Path, int], ...] = ()
 
     @property
     def spacing(self) -> Spacing | None:
@@ -192,6 +195,13 @@ class Reader:
             DataError: nothing of this format is there. A single file that cannot be read is no
                 reason: give `unreadable` for it.
         """
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header that a volume of raw data has; empty where it has none.
+
+        Unlike all else that readers give, it may tell who was scanned.
+        """
+        return ""
 
     def holds_kspace(self, volume: SourceVolume) -> bool:
         """Tell from contents whether a volume is k-space, which no name makes a label map."""

@@ -96,6 +96,11 @@ class FastMRI(Reader):
                 readout=0,
             )
 
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header of a volume's file, which M4Raw has in another form."""
+        with blaming(volume.files[0]), open_hdf5(volume.files[0]) as file:
+            return read_text(file, "ismrmrd_header") if "ismrmrd_header" in file else ""
+
     def _reading(self, coils: int) -> Callable[[Path, tuple[int, int]], Iterator[SourceSlice]]:
         if not self.undersampled:
             return _slices

@@ -103,6 +103,11 @@ class Ismrmrd(Reader):
                 )
                 yield across_readout(volume, encoding) if planes else volume
 
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header of a volume's file."""
+        with blaming(volume.files[0]), open_hdf5(volume.files[0]) as file:
+            return read_text(file, f"{self.group}/xml")
+
     def _heads(self, path: Path) -> np.ndarray | None:
         """Read the heads of the acquisitions; None where they cannot be, which slices tell."""
         try:
