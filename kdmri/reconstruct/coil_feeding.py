@@ -24,7 +24,7 @@ from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, ifft2, seen, to_channels, truth
 from kdmri.physics.coils import combine
 from kdmri.physics.espirit import calibration_size
-from kdmri.reconstruct.coil_survey import CoilSurvey, coils_of, sampled, survey_coils
+from kdmri.reconstruct.coil_survey import CoilSurvey, sampled, survey_coils
 
 Size = tuple[int, int]
 
@@ -224,13 +224,8 @@ class CoilFeed:
 
     def _chunks(self, size: int, device: torch.device) -> Iterator[Chunk]:
         items, given, number = checked(self.volume), self._given_mask(), 0
-        first: SourceSlice | None = None
         while chunk := list(islice(items, size)):
-            first = first or chunk[0]
-            found = [
-                self._one(item, coils_of(item, first, number + n, self.volume.files[0]), given)
-                for n, item in enumerate(chunk)
-            ]
+            found = [self._one(item, given) for item in chunk]
             kspace, mask, reference = (
                 torch.from_numpy(np.stack(part)).to(device) for part in zip(*found, strict=True)
             )
@@ -245,11 +240,12 @@ class CoilFeed:
             number += len(chunk)
 
     def _one(
-        self, item: SourceSlice, kspace: np.ndarray, given: np.ndarray | None
+        self, item: SourceSlice, given: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return k-space, mask, and the k-space of reference of a slice."""
         mask = sampled(item)
-        kspace = np.where(mask, kspace, np.complex64(0))
+        assert item.kspace_coils is not None
+        kspace = np.where(mask, item.kspace_coils, np.complex64(0))
         reference = kspace
         if item.calibration is not None:
             reference = np.where(item.calibration != 0, item.calibration, kspace)

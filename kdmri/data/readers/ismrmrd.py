@@ -85,7 +85,7 @@ class Ismrmrd(Reader):
                 continue
             several = [key for key in raw_flags.COUNTERS if encoding.counts.get(key, 1) > 1]
             heads = self._heads(path)
-            noise = self._noise_notes(path)
+            notes = (*self._noise_notes(path), *self._calibration_notes(heads, path))
             for values in product(*(range(encoding.counts[key]) for key in several)):
                 chosen = dict(zip(several, values, strict=True))
                 found = None if heads is None else _stack(heads, encoding, chosen, path)
@@ -98,7 +98,7 @@ class Ismrmrd(Reader):
                     geometry=None if found is None else found.geometry,
                     split=split,
                     shown=_shown(encoding) if self.undersampled else None,
-                    notes=(*(() if found is None else found.notes), *noise),
+                    notes=(*(() if found is None else found.notes), *notes),
                     readout=1,
                 )
                 yield across_readout(volume, encoding) if planes else volume
@@ -127,6 +127,15 @@ class Ismrmrd(Reader):
         except UNREADABLE:
             return ()
         return () if noise is None else (f"{path}: {noise.note}",)
+
+    def _calibration_notes(self, heads: np.ndarray | None, path: Path) -> tuple[str, ...]:
+        """Say where calibration lines cannot be used, where k-space of coils is given."""
+        if heads is None or not self._gives_coils or not raw_flags.calibrates_elsewhere(heads):
+            return ()
+        return (
+            f"{path}: its calibration lines are on an encoding space of their own, and are left "
+            "out; sensitivities are estimated from the centre of what was measured of the image",
+        )
 
     def _acquisitions(self, file: h5py.File) -> h5py.Dataset:
         stored = file.get(f"{self.group}/data")
