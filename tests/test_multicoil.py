@@ -87,7 +87,7 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         "CG-SENSE",
         "Student + KD",
         "drawn by the name of each",
-        "their combined image (2 volumes), the files' reconstruction_rss (1 volumes)",
+        "their combined image (2 volume(s)), the files' reconstruction_rss (1 volume(s))",
     ):
         assert words in text
     (folder,) = (tmp_path / "experiments" / "coils" / "acc_4x").glob("tiny_comparison*")
