@@ -94,8 +94,9 @@ def inspect_coils(path: Path) -> CoilVolume:
         source = file.attrs.get(KSPACE_FILE)
         if source is not None:
             found = _in_place(path, Path(str(source)), (height, width), slices)
-            unit = float(file.attrs.get("scale", 1.0))
-            return replace(found, **_measured(against, found.shown), unit=unit, readout=0)
+            return replace(
+                found, **_measured(against, found.shown), unit=_unit(file, path), readout=0
+            )
         if KSPACE not in file:
             raise DataError(
                 f"{path}: has no {KSPACE}; prepare it with format.keep_coils=true, or train on its "
@@ -123,9 +124,34 @@ def inspect_coils(path: Path) -> CoilVolume:
             KSPACE,
             coils=coils,
             has_sensitivities=SENSITIVITIES in file,
-            readout=int(file.attrs[READOUT]) if READOUT in file.attrs else None,
+            readout=_readout(file, path),
             **_measured(against, cut((size[0], size[1]), (height, width))),
         )
+
+
+def _unit(file: h5py.File, path: Path) -> float:
+    """Read what the values of an image were divided by; 1 where a file does not say."""
+    told = file.attrs.get("scale", 1.0)
+    try:
+        unit = float(told)
+    except (TypeError, ValueError):
+        unit = 0.0
+    if not 0 < unit < np.inf:
+        raise DataError(f"{path}: attribute scale={told!r} must be a number above 0; correct it")
+    return unit
+
+
+def _readout(file: h5py.File, path: Path) -> int | None:
+    """Read along which axis the scanner read out; None where a file does not say."""
+    told = file.attrs.get(READOUT)
+    if told is None:
+        return None
+    if str(told) not in ("0", "1"):
+        raise DataError(
+            f"{path}: attribute {READOUT}={told!r} must be 0 (rows) or 1 (columns); correct or "
+            "remove it"
+        )
+    return int(told)
 
 
 def _measured(against: str, stored: Window) -> dict[str, Any]:

@@ -122,3 +122,17 @@ def test_poisson_disc_counts_what_was_acquired() -> None:
     lines = EquispacedLines(4.0)
     drawn = CartesianUndersampling(lines)(given).mask[0, 0].numpy()
     np.testing.assert_array_equal(drawn, lines(size) * acquired)
+
+
+@pytest.mark.parametrize(("key", "value"), [(READOUT, 2), (READOUT, "rows"), ("scale", "much")])
+def test_attributes_that_are_none_are_named(
+    tmp_path: Path, anatomy: np.ndarray, key: str, value: object
+) -> None:
+    write(tmp_path / "a.h5", phased(anatomy, slice(10, 11)))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        if key == "scale":
+            file["kspace"] = np.moveaxis(file["kspace_coils"][...], -1, 0)
+            file.attrs["kspace_file"] = str(tmp_path / "a.h5")
+        file.attrs[key] = value
+    with pytest.raises(DataError, match=rf"a\.h5: attribute {key}={value!r} must be"):
+        inspect_coils(tmp_path / "a.h5")
