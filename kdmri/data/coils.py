@@ -137,7 +137,7 @@ def _unit(file: h5py.File, path: Path) -> float:
     except (TypeError, ValueError):
         unit = 0.0
     if not 0 < unit < np.inf:
-        raise DataError(f"{path}: attribute scale={told!r} must be a number above 0; correct it")
+        raise DataError(f"{path}: attribute scale={told} must be a number above 0; correct it")
     return unit
 
 
@@ -148,7 +148,7 @@ def _readout(file: h5py.File, path: Path) -> int | None:
         return None
     if str(told) not in ("0", "1"):
         raise DataError(
-            f"{path}: attribute {READOUT}={told!r} must be 0 (rows) or 1 (columns); correct or "
+            f"{path}: attribute {READOUT}={told} must be 0 (rows) or 1 (columns); correct or "
             "remove it"
         )
     return int(told)

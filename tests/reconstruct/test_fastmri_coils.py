@@ -116,7 +116,7 @@ def test_padded_columns_of_a_full_scan_count_nowhere(
 def test_scan_narrower_than_its_header_becomes_a_square_submission(
     checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
 ) -> None:
-    """FLAIR scans of 203 columns: fastMRI crops outputs to as many rows, and so `evaluate` wants."""
+    """FLAIR scans of 203 columns: fastMRI crops outputs to as many rows."""
     images = coil_images(anatomy)
     write(tmp_path / FILE, images, LINES)
     with h5py.File(tmp_path / FILE, "a") as file:
