@@ -15,8 +15,7 @@ Attributes, each where it is known:
   n // 2 - m // 2 (`kdmri.data.cropping.Window`);
 - `measured_against`: what `volfs` is and reconstructions are measured against,
   "reconstruction_rss", the file's own, or "rss", the root sum of squares of all coils; without it
-  they are measured against the combined image;
-- `readout`: axis of slices, 0 (rows) or 1 (columns), along which the scanner read out.
+  they are measured against the combined image.
 """
 
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from kdmri.data.attributes import read_readout
 from kdmri.data.cropping import Window
 from kdmri.data.layout import DAMAGED, TARGET, Volume, read_slice, reading
 from kdmri.errors import DataError
@@ -35,7 +35,6 @@ KSPACE, SENSITIVITIES, KSPACE_FILE = "kspace_coils", "sensitivities", "kspace_fi
 CROP, FASTMRI = "crop", "fastmri"
 MEASURED_AGAINST = "measured_against"
 OF_FILE, OF_COILS = "reconstruction_rss", "rss"
-READOUT = "readout"
 Size = tuple[int, int]
 NOWHERE = Window(0, 0, 0, 0)
 
@@ -51,7 +50,6 @@ class CoilVolume(Volume):
         has_sensitivities: whether the volume's own file has them.
         against: what it is measured against, a value of `measured_against`; "" the combined image.
         unit: of the image `volfs`, in units of k-space.
-        readout: axis along which the scanner read out; None where that is not known.
     """
 
     coils: int = 1
@@ -60,7 +58,6 @@ class CoilVolume(Volume):
     has_sensitivities: bool = False
     against: str = ""
     unit: float = 1.0
-    readout: int | None = None
 
     @property
     def bytes_in_memory(self) -> int:
@@ -124,7 +121,7 @@ def inspect_coils(path: Path) -> CoilVolume:
             KSPACE,
             coils=coils,
             has_sensitivities=SENSITIVITIES in file,
-            readout=_readout(file, path),
+            readout=read_readout(file),
             **_measured(against, cut((size[0], size[1]), (height, width))),
         )
 
@@ -139,19 +136,6 @@ def _unit(file: h5py.File, path: Path) -> float:
     if not 0 < unit < np.inf:
         raise DataError(f"{path}: attribute scale={told} must be a number above 0; correct it")
     return unit
-
-
-def _readout(file: h5py.File, path: Path) -> int | None:
-    """Read along which axis the scanner read out; None where a file does not say."""
-    told = file.attrs.get(READOUT)
-    if told is None:
-        return None
-    if str(told) not in ("0", "1"):
-        raise DataError(
-            f"{path}: attribute {READOUT}={told} must be 0 (rows) or 1 (columns); correct or "
-            "remove it"
-        )
-    return int(told)
 
 
 def _measured(against: str, stored: Window) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
 from kdmri.data.scans import check_readout, compared_with
 from kdmri.data.splits import Splits, find_splits
-from kdmri.data.task import Task
+from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
 
 
@@ -126,6 +126,9 @@ class MRIDataModule(pl.LightningDataModule):
         volumes = self.splits.inspect(split, self._channels)
         dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
         self._check_sampling(volumes, dataset)
+        for volume in volumes if self._channels == 2 else ():
+            whole = torch.ones(1, *dataset.slice_size)
+            check_readout(self.task, Scan(whole, (), volume.readout), volume.path)
         if split == "train":
             self._check_augmentation(volumes, dataset)
         return dataset

@@ -16,7 +16,9 @@ Attributes of the file, each where it is known:
   Fourier transform elsewhere, which has zeros of its own where they are a phantom's;
 - `spacing_mm`: distances between rows, columns and slices, as text: "1.5 1.25 3";
 - `affine`: float64 (4, 4), takes (row, column, slice, 1) to mm towards right, anterior and superior
-  (RAS+, as NIfTI counts them); there where orientation and position are known.
+  (RAS+, as NIfTI counts them); there where orientation and position are known;
+- `readout`: axis of slices, 0 (rows) or 1 (columns), along which the scanner read out; beside
+  complex images and k-space of several coils.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +29,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kdmri.data.attributes import Attribute
+from kdmri.data.attributes import Attribute, read_readout
 from kdmri.data.cropping import fit_centre
 from kdmri.data.hdf5 import DAMAGED, open_hdf5
 from kdmri.data.stored_kspace import kspace_factor
@@ -56,6 +58,7 @@ class Volume:
         target_key: `volfs` or `volfc`.
         kspace_key: `kspace_volus_*`, or None where k-space is simulated from the target.
         kspace_factor: what the stored k-space is multiplied by to become orthonormal.
+        readout: axis of slices along which the scanner read out; None where that is not known.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Volume:
     target_key: str
     kspace_key: str | None = None
     kspace_factor: float = 1.0
+    readout: int | None = None
 
     @property
     def name(self) -> str:
@@ -120,7 +124,7 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
     target_key = TARGET if channels == 1 else COMPLEX_TARGET
     with reading(path) as file:
         target = _dataset(file, path, target_key, "fc"[channels - 1])
-        volume = Volume(path, _volume_shape(target, path), target_key)
+        volume = Volume(path, _volume_shape(target, path), target_key, readout=read_readout(file))
         if acceleration is None:
             return volume
         image = _dataset(file, path, f"img_volus_{acceleration}", "f")
