@@ -31,6 +31,12 @@ def check_readout(task: Task, scan: Scan, path: Path, way_out: str | None = None
         )
 
 
+def a_mask_file(readout: int | None) -> str:
+    """Say which mask a scan can be undersampled by, where a command takes one from a file."""
+    lines = "columns" if readout == 0 else "rows"
+    return f"mask=FILE.npy, a mask (H, W) of whole {lines}"
+
+
 TRUTHS = {
     OF_FILE: "the files' reconstruction_rss",
     OF_COILS: "the root sum of squares of all coils",

@@ -14,7 +14,7 @@ from kdmri.data.companions import Estimate, centre_scale
 from kdmri.data.cropping import Window
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.sampling_pattern import by_chance
-from kdmri.data.scans import TRUTHS, check_readout
+from kdmri.data.scans import TRUTHS, a_mask_file, check_readout
 from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
@@ -245,9 +245,7 @@ def feed_coils(
         centre = calibration_size(torch.from_numpy(found.reference))
     one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
     if found.is_full:
-        lines = "columns" if volume.readout == 0 else "rows"
-        way_out = f"mask=FILE.npy, a mask (H, W) of whole {lines}"
-        check_readout(trained.task, one._scan, file, way_out)
+        check_readout(trained.task, one._scan, file, a_mask_file(volume.readout))
     given = one._given_mask()
     if given is not None and not by_chance(given > found.acquired, int(given.sum())):
         raise DataError(
