@@ -1,7 +1,9 @@
 """Several coils by the commands that train on one: from files of k-space to tables."""
 
 import csv
+import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -79,8 +81,33 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         ssim = np.mean([structural_similarity(a, b, data_range=largest) for a, b in pairs])
         assert float(row["psnr"]) == pytest.approx(psnr, abs=1e-3)
         assert float(row["ssim"]) == pytest.approx(ssim, abs=1e-4)
+    check_report(run, tmp_path, folder)
     again = run("train.py", *OWN, "augmentation=flips_and_masks")
     assert again.out.count("done before") == 5
+
+
+def check_report(run: Run, tmp_path: Path, folder: Path) -> None:
+    """The report shows target, coils and baselines, with the figures that were measured."""
+    result = run("kdmri/report/__main__.py", "output=report.html")
+    assert result.code == 0, result.err
+    page = (tmp_path / "report.html").read_text()
+    found = re.search(r'type="application/json" id="values">(.*?)</script>', page, re.S)
+    assert found is not None
+    (experiment,) = json.loads(found[1])["experiments"]
+    notes, viewer = " ".join(experiment["notes"]), experiment["viewer"]
+    for words in ("3 to 5 coils, compared with their combined image", "1 of other sizes"):
+        assert words in notes
+    assert "error maps are left out" not in notes
+    labels = viewer["panes"]
+    assert labels[:2] == ["Target", "Zero-filled RSS"]
+    assert labels[2].startswith("CG-SENSE (")
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for label in labels[1:4]:
+        (row,) = (r for r in rows if r["stage"].lower() == label.lower() and r["volume"] == "d")
+        psnr = [strip[3][labels.index(label)] for strip in viewer["strips"] if strip[0] == "d"]
+        squared = np.mean([10 ** (-value / 10) for value in psnr])
+        assert -10 * np.log10(squared) == pytest.approx(float(row["psnr"]), abs=1e-3)
 
 
 def shown_target(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -225,7 +225,7 @@ def _gallery(
     """Find what can be shown; what cannot is told in `notes`."""
     reference = None
     try:
-        reference = open_reference(experiment.anchor, datasets)
+        reference = open_reference(experiment.anchor, datasets, figures.keys())
     except KdmriError as error:
         notes.append(f"Pictures: {NO_DATA}, since {error}.")
     runs: Sequence[Run] = experiment.runs
@@ -241,4 +241,9 @@ def _gallery(
         return None
     if reference is not None:
         notes.append(f"{reference.sampling}; {reference.note}.")
+    if gallery.others:
+        height, width = gallery.size
+        notes.append(
+            f"Pictures: volumes of {height}x{width}; {gallery.others} of other sizes are left out."
+        )
     return gallery
