@@ -42,6 +42,10 @@ class DicomSource:
         mapped to others where the volume is anonymous, the same to the same.
         """
         path, frame = self._volume.frames[number]
+        with blaming(path, *DAMAGED):
+            return self._slice(path, frame)
+
+    def _slice(self, path: Path, frame: int) -> Dataset:
         scopes = _scopes(path)[frame]
         keywords = (*SCAN, *WINDOW, *(PLACE if self.is_placed else ()))
         made = _copied(scopes, keywords if self._anonymous else (*keywords, *PERSON))

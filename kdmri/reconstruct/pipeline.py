@@ -13,7 +13,7 @@ from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.hardware import all_digits
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
@@ -149,13 +149,8 @@ def _volume(
             images = {"Input": batch.image, "Reconstruction": output}
             for label, image in images.items():
                 metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))
-                metrics.update(
-                    magnitude(one.shown(image)),
-                    magnitude(one.shown(batch.target)),
-                    batch.data_range,
-                    batch.volume,
-                    batch.slice,
-                )
+                found, wanted = one.compared(image, batch)
+                metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)
         if recorder is not None:
             recorder.add(_panes(one, batch, output))
         shown = one.shown(output)
@@ -170,8 +165,10 @@ def _volume(
 
 def _panes(one: Feed | CoilFeed, batch: Batch, output: Tensor) -> dict[str, np.ndarray]:
     """Return magnitudes (B, H, W) of what a page shows, by label."""
-    images = {TARGET: batch.target} if one.has_target else {}
-    images |= {"Input": batch.image, "Reconstruction": output}
-    return {
-        label: magnitude(one.shown(image))[:, 0].cpu().numpy() for label, image in images.items()
-    }
+    images = {"Input": batch.image, "Reconstruction": output}
+    if one.has_target:
+        _, wanted = one.compared(output, batch)
+        panes = {TARGET: wanted} | {name: one.compared(x, batch)[0] for name, x in images.items()}
+    else:
+        panes = {label: magnitude(one.shown(image)) for label, image in images.items()}
+    return {label: pane[:, 0].cpu().numpy() for label, pane in panes.items()}

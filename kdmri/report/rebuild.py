@@ -5,7 +5,7 @@ nothing but tasks and masks of this program, and refer to nothing.
 """
 
 import importlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -24,7 +24,7 @@ from kdmri.data.batch import collate
 from kdmri.data.coil_dataset import CoilDataset
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import ConfigurationError, DataError
-from kdmri.physics import Task, magnitude
+from kdmri.physics import Task, seen, truth
 from kdmri.physics.stored import build_estimate
 
 IN_PICTURES = ("cg_sense",)
@@ -73,30 +73,33 @@ class Reference:
 
     def shape(self, volume: str) -> tuple[int, int, int]:
         """Return the shape (S, H, W) of a volume as it is shown."""
-        size = self._dataset.shown_size
-        if isinstance(self._dataset, CoilDataset):  # whose volumes may differ in size
-            size = next(other.shown for other in self._dataset.volumes if other.name == volume)
-        return (self.slices[volume], *size)
+        if not isinstance(self._dataset, CoilDataset):
+            return (self.slices[volume], *self._dataset.shown_size)
+        # Volumes of several coils may differ in size.
+        window = next(other.shown for other in self._dataset.volumes if other.name == volume)
+        return (self.slices[volume], *window.size)
 
     def slice(self, volume: str, index: int) -> Shown:
         """Make one slice."""
         batch = self._data.task(collate([self._dataset[self._first[volume] + index]]))
         images = self._data.task.baselines(batch) | {c.label: c(batch) for c in self._classical}
         return Shown(
-            magnitude(batch.shown(batch.target))[0, 0].numpy(),
-            {label: magnitude(batch.shown(image))[0, 0].numpy() for label, image in images.items()},
+            truth(batch)[0, 0].numpy(),
+            {label: seen(image, batch)[0, 0].numpy() for label, image in images.items()},
             float(batch.data_range[0]),
         )
 
 
-def open_reference(run: Run, datasets: Path | None, measured: Collection[str] = ()) -> Reference:
+def open_reference(
+    run: Run, datasets: Path | None, weights: Mapping[str, float] | None = None
+) -> Reference:
     """Find the data that a stage was evaluated on.
 
     Args:
         run: the stage.
         datasets: directory of the data sets; None: the one that the configuration names, beside the
             tree of experiments or below the working directory.
-        measured: labels of what was measured, which tell how a classical method regularised.
+        weights: of the regularisation of classical methods that were measured, by label.
 
     Raises:
         KdmriError: the data set is gone, or the configuration is not fit to be used.
@@ -138,18 +141,17 @@ def open_reference(run: Run, datasets: Path | None, measured: Collection[str] = 
                 cache_gib=1.0,
                 sensitivities=None if coils is None else build_estimate(mapping(coils)),
             ),
-            _classical(measured) if coils is not None else (),
+            _classical(weights or {}) if coils is not None else (),
         )
     except (InstantiationException, TypeError, ValueError, KeyError, AttributeError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigurationError(f"its configuration cannot be used ({reason})") from error
 
 
-def _classical(measured: Collection[str]) -> list[Chosen]:
-    """Find the classical methods that were measured and take no program of others."""
-    own = (METHODS[name] for name in IN_PICTURES)
-    found = [Chosen(method, weight) for method in own for weight in method.weights]
-    return [chosen for chosen in found if chosen.label in measured]
+def _classical(weights: Mapping[str, float]) -> list[Chosen]:
+    """Find the classical methods that were measured and are fast enough."""
+    found = (METHODS[name] for name in IN_PICTURES)
+    return [Chosen(method, weights[method.label]) for method in found if method.label in weights]
 
 
 def check_targets(node: Any) -> None:

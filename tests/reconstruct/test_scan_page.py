@@ -21,8 +21,8 @@ Browse = Callable[..., Any]
 LABELS = "return [...document.querySelectorAll('#panes .name')].map((n) => n.textContent)"
 CANVAS = """
 const c = document.querySelectorAll('#panes .frame.image canvas')[arguments[0]];
-const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
-return [...data].filter((_, i) => i % 4 === 0)
+const all = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+return [...all].filter((_, i) => i % 4 === 0)
 """
 
 

@@ -97,6 +97,7 @@ class Ismrmrd(Reader):
                     split=split,
                     shown=_shown(encoding) if self.undersampled else None,
                     notes=(*(() if found is None else found.notes), *noise),
+                    readout=1,
                 )
 
     def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
