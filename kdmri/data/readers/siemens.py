@@ -17,6 +17,7 @@ from kdmri.data.readers.raw_geometry import slice_order, stack
 from kdmri.data.readers.raw_noise import Noise, noise_of
 from kdmri.data.readers.raw_slabs import Slab, fill_like, read_slab, shown_samples, slab_slices
 from kdmri.data.readers.twix import COUNTERS, Twix, package, read_twix
+from kdmri.data.readers.twix_protocol import as_ismrmrd
 
 LIBRARY_ERRORS = (AttributeError, TypeError, ZeroDivisionError, MemoryError, UserWarning)
 """What pymapvbvd fails with in damaged files, beside `UNREADABLE`."""
@@ -81,6 +82,11 @@ class Siemens(Reader):
                     notes=(*found.notes, *_noise_notes(twix, path)),
                     readout=1,
                 )
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return what the protocol tells, in ISMRMRD's words; nothing of the person."""
+        with blaming(volume.files[0], *LIBRARY_ERRORS):
+            return as_ismrmrd(read_twix(volume.files[0]))
 
     def _slices(self, path: Path, chosen: Mapping[str, int]) -> Iterator[SourceSlice]:
         with blaming(path, *LIBRARY_ERRORS):
