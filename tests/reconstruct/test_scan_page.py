@@ -44,7 +44,8 @@ def test_a_page_shows_reference_input_and_output(
     anatomy: np.ndarray,
     tmp_path: Path,
 ) -> None:
-    write_volume(own / "test" / "c.h5", anatomy[:40, :, 8:10], {})
+    spaced = {"spacing_mm": "2 1 3"}
+    write_volume(own / "test" / "c.h5", anatomy[:40, :, 8:10], spaced)
     call = {"checkpoint": checkpoint(), "input": own / "test", "output": "out"}
     result = reconstruct(**call, page="scan.html")
     assert result.code == 0, result.err
@@ -71,6 +72,8 @@ def test_a_page_shows_reference_input_and_output(
         "c.dispatchEvent(new Event('change'))"
     )
     wait(browser, "return document.getElementById('volume').value", "c")
+    frame = browser.find_element("css selector", "#panes .frame.image").rect
+    assert frame["height"] / frame["width"] == pytest.approx(2, abs=0.02), "pixels of 2 x 1 mm"
     assert_quiet(browser)
 
 
