@@ -8,9 +8,9 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import MRImageStorage
+from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage
 
-from tests.data.readers.dicom_files import dataset, enhanced, read, save, volumes
+from tests.data.readers.dicom_files import dataset, enhanced, image, read, save, volumes
 from tests.reconstruct.dicom import (
     ORIENTATIONS,
     by_dcm2niix,
@@ -146,6 +146,31 @@ def test_times_of_an_enhanced_file_are_one_series_that_reads_as_the_same_volumes
         scaled = by_hand(tmp_path / "best_model.pt", truth / truth.max()) * truth.max()
         step = float(found[0].RescaleSlope)
         np.testing.assert_allclose(np.moveaxis(read(one), -1, 0), scaled, atol=0.6 * step + 0.02)
+
+
+def test_frames_without_places_are_no_mr_images_and_orientations_one_series(
+    checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
+) -> None:
+    """A classic file of several frames, which no position tells apart, and a localiser."""
+    frames = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+    save(image(frames, SeriesNumber=9), tmp_path / "scan" / "frames.dcm")
+    for number, orientation in enumerate(ORIENTATIONS, start=1):
+        same = {
+            "SeriesInstanceUID": "1.2.5",
+            "SeriesNumber": 3,
+            "SOPInstanceUID": f"1.2.5.{number}",
+        }
+        write_series(tmp_path / "scan", stored[..., :1], orientation, number, **same)
+    result = reconstruct(checkpoint=checkpoint(), input="scan", output="out", write="dicom")
+    assert result.code == 0, result.err
+    check(tmp_path / "out")
+    localiser, unplaced = (read_series(path) for path in sorted((tmp_path / "out").iterdir()))
+    assert [one.InstanceNumber for one in localiser] == [1, 2, 3, 4]
+    assert len({tuple(one.ImageOrientationPatient) for one in localiser}) == 4
+    assert {one.SOPClassUID for one in unplaced} == {SecondaryCaptureImageStorage}
+    for one in unplaced:
+        assert "ImagePositionPatient" not in one
+        assert one.PixelSpacing == [1.5, 1.25]
 
 
 def test_diffusion_that_a_vendor_keeps_in_attributes_of_its_own_is_told(
