@@ -10,6 +10,9 @@ import pydicom
 import pytest
 from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage
 
+from kdmri.data.readers.dicom import Dicom
+from kdmri.errors import ConfigurationError
+from kdmri.reconstruct.writing import check_free, targets
 from tests.data.readers.dicom_files import dataset, enhanced, image, read, save, volumes
 from tests.reconstruct.dicom import (
     ORIENTATIONS,
@@ -217,37 +220,30 @@ def test_a_series_is_whole_or_not_there_and_never_replaced_unasked(
     assert [path.name for path in (tmp_path / "other").rglob("*")] == []
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ({"output": "out.dcm"}, "folders of files"),
-        ({"output": "out", "write": "nifti", "anonymous": "true"}, "is for write=dicom"),
-        ({"output": "out.nii", "write": "dicom"}, "agree with output"),
-    ],
-)
 def test_what_cannot_be_written_is_said_at_once(
-    checkpoint: Callable[..., Path],
-    reconstruct: Run,
-    stored: np.ndarray,
-    tmp_path: Path,
-    words: dict[str, str],
-    said: str,
+    checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
 ) -> None:
     write_series(tmp_path / "scan", stored, "axial")
-    result = reconstruct(checkpoint=checkpoint(), input="scan", **words)
+    found = volumes(tmp_path / "scan")
+    for output, kind, said in (
+        ("out.dcm", None, "folders of files"),
+        ("out.nii", "dicom", "agree with output"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            targets(tmp_path / output, kind, Dicom(), found)
+    call = {"checkpoint": checkpoint(), "input": "scan", "write": "nifti"}
+    result = reconstruct(**call, output="out", anonymous="true")
     assert result.code == 2
-    assert said in result.err
+    assert "is for write=dicom" in result.err
 
 
 def test_the_input_is_never_replaced_with_the_folder_that_it_lies_in(
-    checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
+    stored: np.ndarray, tmp_path: Path
 ) -> None:
     write_series(tmp_path / "scan", stored, "axial")
     (volume,) = volumes(tmp_path / "scan")
     (tmp_path / "scan").rename(tmp_path / volume.name)
+    found = volumes(tmp_path / volume.name)
     for kind in ("dicom", "png"):
-        call = {"checkpoint": checkpoint(), "input": volume.name, "write": kind}
-        result = reconstruct(**call, output=".", overwrite="true")
-        assert result.code == 2
-        assert "would be replaced" in result.err
-    assert len([*(tmp_path / volume.name).iterdir()]) == 3
+        with pytest.raises(ConfigurationError, match="would be replaced"):
+            check_free(targets(tmp_path, kind, Dicom(), found), overwrite=True)
