@@ -3,7 +3,9 @@
 import csv
 import importlib
 import importlib.util
+import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -113,9 +115,37 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         ssim = np.mean([structural_similarity(a, b, data_range=largest) for a, b in pairs])
         assert float(row["psnr"]) == pytest.approx(psnr, abs=1e-3)
         assert float(row["ssim"]) == pytest.approx(ssim, abs=1e-4)
+    check_report(run, tmp_path, folder)
     again = run("train.py", *OWN, "augmentation=flips_and_masks")
     assert again.out.count("done before") == 5
     check_other_commands(run, tmp_path, rows)
+
+
+def check_report(run: Run, tmp_path: Path, folder: Path) -> None:
+    """The report shows target, coils and baselines, with the figures that were measured."""
+    result = run("kdmri/report/__main__.py", "output=report.html")
+    assert result.code == 0, result.err
+    page = (tmp_path / "report.html").read_text()
+    found = re.search(r'type="application/json" id="values">(.*?)</script>', page, re.S)
+    assert found is not None
+    (experiment,) = json.loads(found[1])["experiments"]
+    notes, viewer = " ".join(experiment["notes"]), experiment["viewer"]
+    for words in (
+        "their combined image (2 volumes), the files' reconstruction_rss (1 volumes)",
+        "2 of other sizes",
+        "Weights of regularisation, chosen on selection slices: CG-SENSE 0.",
+    ):
+        assert words in notes
+    assert "error maps are left out" not in notes
+    labels = viewer["panes"]
+    assert labels[:3] == ["Target", "Zero-filled RSS", "CG-SENSE"]
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for label in labels[1:4]:
+        (row,) = (r for r in rows if r["stage"].lower() == label.lower() and r["volume"] == "d")
+        psnr = [strip[3][labels.index(label)] for strip in viewer["strips"] if strip[0] == "d"]
+        squared = np.mean([10 ** (-value / 10) for value in psnr])
+        assert -10 * np.log10(squared) == pytest.approx(float(row["psnr"]), abs=1e-3)
 
 
 def check_leaderboard(row: dict[str, str], images: np.ndarray, file: Path, kept: Path) -> None:

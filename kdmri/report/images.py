@@ -58,6 +58,7 @@ class Gallery:
         }
         self.size = next((shape[1:] for shape in shapes.values() if all(shape)), (0, 0))
         self.volumes = {name: s[0] for name, s in shapes.items() if s[1:] == self.size and all(s)}
+        self.others = sum(all(shape) for shape in shapes.values()) - len(self.volumes)
         if not self.volumes:
             raise DataError("the stages have no reconstructed volume in common")
 

@@ -18,6 +18,7 @@ from kdmri.data.readers.raw_noise import Noise, noise_of
 from kdmri.data.readers.raw_planes import across_readout, along_both, plane_slices
 from kdmri.data.readers.raw_slabs import Slab, fill_like, read_slab, shown_samples, slab_slices
 from kdmri.data.readers.twix import COUNTERS, Twix, package, read_twix
+from kdmri.data.readers.twix_protocol import as_ismrmrd
 
 LIBRARY_ERRORS = (AttributeError, TypeError, ZeroDivisionError, MemoryError, UserWarning)
 """What pymapvbvd fails with in damaged files, beside `UNREADABLE`."""
@@ -84,6 +85,11 @@ class Siemens(Reader):
                     readout=1,
                 )
                 yield across_readout(volume, twix.encoding) if planes else volume
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return what the protocol tells, in ISMRMRD's words; nothing of the person."""
+        with blaming(volume.files[0], *LIBRARY_ERRORS):
+            return as_ismrmrd(read_twix(volume.files[0]))
 
     def _slices(self, path: Path, chosen: Mapping[str, int], planes: bool) -> Iterator[SourceSlice]:
         with blaming(path, *LIBRARY_ERRORS):
