@@ -8,7 +8,11 @@ from torch import Tensor, nn
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.convolution import Convolution
-from kdmri.physics import DataConsistency, Measurement
+from kdmri.physics import DataConsistency, Measurement, to_channels
+from kdmri.physics.sense import conjugate_gradient_sense
+
+START_PENALTY = 0.01
+"""Weight of the squared image in the CG-SENSE that cascades may go on from."""
 
 
 class ConvolutionalCascade(Cascade):
@@ -66,6 +70,7 @@ class DCCNN(CascadedNetwork):
         channels: int = 1,
         residual: bool = False,
         expansion: int = 0,
+        start: int = 0,
     ) -> None:
         """Build the network, with PyTorch's default initialisation as published.
 
@@ -78,6 +83,9 @@ class DCCNN(CascadedNetwork):
                 published variant does not.
             expansion: train each kernel expanded by so many times its channels, see
                 `kdmri.models.expansion`; what is used afterwards has none of it. 0 trains as is.
+            start: iterations of CG-SENSE (`kdmri.physics.sense`) that the first cascade goes on
+                from, for several coils: their folding is undone before anything is learnt. 0 goes
+                on from the zero-filled image, as published.
 
         Raises:
             ValueError: a size is too small, or `channels` is neither 1 nor 2.
@@ -88,6 +96,8 @@ class DCCNN(CascadedNetwork):
                 f"expansion={expansion}): needs cascades >= 1, depth >= 2, width >= 1, channels 1 "
                 "or 2, expansion >= 0"
             )
+        if start < 0 or (start and channels == 1):
+            raise ValueError(f"DCCNN(start={start}): needs start >= 0, and 2 channels above 0")
         super().__init__(
             [ConvolutionalCascade(depth, width, channels, residual) for _ in range(cascades)],
             channels,
@@ -99,3 +109,14 @@ class DCCNN(CascadedNetwork):
         for layer in self.modules():
             if expansion and isinstance(layer, Convolution):
                 layer.expand(expansion)
+        self.start = start
+
+    def begin(self, image: Tensor, measurement: Measurement) -> tuple[Tensor, Measurement]:
+        """Return what the first cascade goes on from, and the measurement as it is."""
+        sensitivities = measurement.sensitivities
+        if not self.start or sensitivities is None:
+            return image, measurement
+        found = conjugate_gradient_sense(
+            measurement.kspace, measurement.mask, sensitivities, self.start, START_PENALTY
+        )
+        return to_channels(found, 2), measurement
