@@ -278,7 +278,12 @@ class HeadWithCoils(HeadInSlabs):
         return size[0], size[1]
 
     def _settings(self) -> dict[str, Any]:
-        own = {"coils": self.coils, "snr": self.snr, "size": self.size and list(self.size), "seed": self.seed}
+        own = {
+            "coils": self.coils,
+            "snr": self.snr,
+            "size": self.size and list(self.size),
+            "seed": self.seed,
+        }
         return super()._settings() | own
 
 

@@ -71,9 +71,12 @@ class CascadedNetwork(nn.Module):
         cascades: in their order.
         state: what they hand on, in words; those of two networks can go on from each other where
             it is the same.
+        start: iterations of CG-SENSE that the first cascade goes on from, of several coils; 0: from
+            the network's input.
     """
 
     cascades: Sequence[Cascade]
+    start: int = 0
     state: ClassVar[str] = "images"
 
     def __init__(self, cascades: Sequence[Cascade], channels: int) -> None:

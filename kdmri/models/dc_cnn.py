@@ -11,7 +11,7 @@ from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency, Measurement, to_channels
 from kdmri.physics.sense import conjugate_gradient_sense
 
-START_PENALTY = 0.01
+START_PENALTY = 0.002
 """Weight of the squared image in the CG-SENSE that cascades may go on from."""
 
 
