@@ -4,15 +4,20 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch
 from kdmri.training.base import TrainingMethod
+from kdmri.training.image_loss import ImageLoss
 
 
 class Supervised(TrainingMethod):
-    """Minimises L1(network, target); see `TrainingMethod` for intermediate supervision."""
+    """Minimises the distance of network and target, L1 unless another is chosen.
+
+    See `TrainingMethod` for intermediate supervision.
+    """
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean absolute error over pixels and channels, and that of inner cascades."""
+        """Return the distance of output and target, and that of inner cascades."""
         output, behind = self.observe(batch, self.output_taps)
         assert output is not None
-        loss = self.supervised(output, behind, batch.target)
-        self.log_loss("train/l1", loss.detach(), batch, progress=True)
+        loss = self.supervised(output, behind, batch)
+        name = "l1" if self.image_loss == ImageLoss() else "loss"
+        self.log_loss(f"train/{name}", loss.detach(), batch, progress=True)
         return loss
