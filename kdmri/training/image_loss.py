@@ -1,8 +1,6 @@
 """What the distance of two images is, in every term that compares images."""
 
-from dataclasses import dataclass
-
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
@@ -10,8 +8,7 @@ from kdmri.metrics.slices import structural_similarity
 from kdmri.physics import magnitude
 
 
-@dataclass(frozen=True)
-class ImageLoss:
+class ImageLoss(nn.Module):
     """Weighted sum of the mean absolute difference and of 1 - SSIM; published is the former alone.
 
     SSIM is that of the metrics, of magnitudes as they are shown, with the largest magnitude of the
@@ -24,11 +21,17 @@ class ImageLoss:
             scanner's own image has; else of real and imaginary part, of all that was acquired.
     """
 
-    l1: float = 1.0
-    ssim: float = 0.0
-    magnitude: bool = False
+    def __init__(self, l1: float = 1.0, ssim: float = 0.0, magnitude: bool = False) -> None:
+        """See above."""
+        super().__init__()
+        self.l1, self.ssim, self.magnitude = l1, ssim, magnitude
 
-    def __call__(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    @property
+    def is_published(self) -> bool:
+        """Whether it is the mean absolute difference alone."""
+        return self.l1 == 1 and not (self.ssim or self.magnitude)
+
+    def forward(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
         """Compare images of a batch.
 
         Args:

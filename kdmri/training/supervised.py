@@ -4,7 +4,6 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch
 from kdmri.training.base import TrainingMethod
-from kdmri.training.image_loss import ImageLoss
 
 
 class Supervised(TrainingMethod):
@@ -18,6 +17,6 @@ class Supervised(TrainingMethod):
         output, behind = self.observe(batch, self.output_taps)
         assert output is not None
         loss = self.supervised(output, behind, batch)
-        name = "l1" if self.image_loss == ImageLoss() else "loss"
+        name = "l1" if self.image_loss.is_published else "loss"
         self.log_loss(f"train/{name}", loss.detach(), batch, progress=True)
         return loss
