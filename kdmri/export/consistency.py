@@ -21,7 +21,7 @@ from kdmri.export.pairs import (
     transform,
     unmeasured,
 )
-from kdmri.export.sense import SenseStart
+from kdmri.export.sense import RealSense
 from kdmri.models import CascadedNetwork
 from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency
@@ -142,7 +142,7 @@ class Exportable(nn.Module):
             )
         super().__init__()
         self._measured, self.axis, self.several_coils = SharedSamples(), axis, several_coils
-        self._start = SenseStart(self._measured, axis, network.start)
+        self._sense = RealSense(self._measured, axis)
         self.network = copy.deepcopy(network)
         self.is_consistent = False
         for parent in list(self.network.modules()):
@@ -198,8 +198,15 @@ class Exportable(nn.Module):
                 self._measured.image = transform(parts, inverse=True)
             else:
                 self._measured.sensitivities = Pair(sensitivities[:, 0], sensitivities[:, 1])
-                images = transform(Pair(samples[:, 0], samples[:, 1]), inverse=True)
-                self._measured.image = self._measured.combined(images)
-                if self.network.start:
-                    image = self._start()
+                return self._of_coils(image, Pair(samples[:, 0], samples[:, 1]), spread)
         return self.network(image, image, image).float()
+
+    def _of_coils(self, image: Tensor, samples: Pair, mask: Tensor) -> Tensor:
+        """Reconstruct from samples, each part (B, coils, H, W), with what the call has filled."""
+        self._measured.image = self._measured.combined(transform(samples, inverse=True))
+        if self.network.start:
+            image = self._sense.start(self.network.start)
+        output = self.network(image, image, image).float()
+        if self.network.closing:
+            output = self._sense.closed(output, samples, mask, self.network.closing)
+        return output

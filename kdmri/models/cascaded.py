@@ -73,10 +73,12 @@ class CascadedNetwork(nn.Module):
             it is the same.
         start: iterations of CG-SENSE that the first cascade goes on from, of several coils; 0: from
             the network's input.
+        closing: iterations of a last data consistency, of several coils; 0: none.
     """
 
     cascades: Sequence[Cascade]
     start: int = 0
+    closing: int = 0
     state: ClassVar[str] = "images"
 
     def __init__(self, cascades: Sequence[Cascade], channels: int) -> None:
