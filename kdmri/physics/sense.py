@@ -1,6 +1,7 @@
 """Iterative SENSE: images of least squares from the k-space of several coils."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,12 +72,39 @@ def weighted_consistency(
         complex64 (B, 1, H, W); outside of the sensitivities z itself.
     """
     measured = torch.where(mask > 0, kspace, torch.zeros((), dtype=kspace.dtype).to(kspace.device))
-    residual = combine(ifft2(measured), sensitivities) - _seen(image, mask, sensitivities)
+    combined = combine(ifft2(measured), sensitivities)
+    found: Tensor = _Weighted.apply(image, combined, mask, sensitivities, iterations, weight)
+    return found
 
-    def seen(direction: Tensor) -> Tensor:
-        return _seen(direction, mask, sensitivities) + weight * direction
 
-    return _conjugate_gradients(image, residual, seen, iterations)
+class _Weighted(torch.autograd.Function):
+    """Solve (A^H A + w) x = b + w z, whose gradient for z is w times the solution for x's own.
+
+    So nothing of the iterations is kept, and a solution that is exact has no gradient of 0 / 0.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        image: Tensor,
+        combined: Tensor,
+        mask: Tensor,
+        sensitivities: Tensor,
+        iterations: int,
+        weight: Tensor,
+    ) -> Tensor:
+        def seen(direction: Tensor) -> Tensor:
+            return _seen(direction, mask, sensitivities) + weight * direction
+
+        ctx.seen, ctx.weight, ctx.iterations = seen, weight, iterations
+        residual = combined - _seen(image, mask, sensitivities)
+        return _conjugate_gradients(image, residual, seen, iterations)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        start = torch.zeros_like(gradient)
+        found = _conjugate_gradients(start, gradient, ctx.seen, ctx.iterations)
+        return ctx.weight * found, None, None, None, None, None
 
 
 def noise_variance(kspace: Tensor, mask: Tensor) -> Tensor:
@@ -136,6 +164,5 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:
-    """Divide, with 0 where both have vanished, and a gradient there."""
-    positive = below > 0
-    return torch.where(positive, above / torch.where(positive, below, 1), 0)
+    """Divide, with 0 where both have vanished."""
+    return torch.where(below > 0, above / below, 0)
