@@ -14,7 +14,7 @@ from kdmri.physics.sense import conjugate_gradient_sense, noise_variance, weight
 START_PENALTY = 0.002
 """Weight of the squared image in the CG-SENSE that cascades may go on from."""
 
-ERROR, LEAST_WEIGHT = 0.1, 1e-4
+ERROR, LEAST_WEIGHT = 0.07, 1e-4
 """Of cascades' images: their standard deviation that the closing consistency takes for granted, at
 the scale of k-space (see `kdmri.data.coils.centre_scale`), and the least weight that it has."""
 
