@@ -13,8 +13,9 @@ from kdmri.benchmark.setting import Setting
 from kdmri.data.augmentation import flipped
 from kdmri.data.batch import Slice
 from kdmri.data.dataset import SliceDataset
-from kdmri.data.layout import inspect, write_undersampled, write_volume
+from kdmri.data.layout import inspect, write_volume
 from kdmri.data.masks import GaussianLines
+from kdmri.data.undersampled_copies import write_undersampled
 from kdmri.distillation import AttentionTransfer
 from kdmri.experiment.evaluate import reconstruct_and_measure
 from kdmri.metrics.volumes import VolumeMetrics

@@ -33,6 +33,7 @@ from kdmri.export.openvino import WRITERS, need_openvino
 from kdmri.export.slices import as_inputs, head_slices, read_slices
 from kdmri.files import write_text
 from kdmri.models.cost import latencies
+from kdmri.models.shipped import is_shipped
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.reconstruct.__main__ import find_reader
 from kdmri.reconstruct.onnx_files import open_onnx, run_onnx
@@ -118,7 +119,8 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
 
 
 def _beside(trained: Trained, config: DictConfig) -> Path:
-    return trained.path.with_name(f"{trained.path.stem}_{config.format.name}_{config.precision}")
+    name = f"{trained.path.stem}_{config.format.name}_{config.precision}"
+    return Path(name) if is_shipped(trained.path) else trained.path.with_name(name)
 
 
 @contextmanager

@@ -126,6 +126,7 @@ class VarNet(CascadedNetwork):
     """
 
     state: ClassVar[str] = "k-space of all coils"
+    loses_in_halves: ClassVar[str] = "some 2 % of its image"
 
     def __init__(
         self,
