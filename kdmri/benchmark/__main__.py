@@ -160,7 +160,8 @@ def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
 
 def _row(setting: Setting, work: str, arms: Arms) -> list[str]:
     suite, plain = arms["suite"], arms.get("reference")
-    memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
+    peaks = [arms[arm].peak_mib for arm in ("suite", "reference") if arm in arms]
+    memory = [f"{peak:,.0f}" if peak else "–" for peak in peaks]
     return [
         _time(work, suite),
         _time(work, plain) if plain else "–",
