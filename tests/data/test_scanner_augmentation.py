@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdmri.data.coils import central
+from kdmri.data.companions import central
 from kdmri.data.scanner_augmentation import DrawnScanner
 from kdmri.errors import ConfigurationError
 from kdmri.physics import Espirit
