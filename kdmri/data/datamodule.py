@@ -12,13 +12,15 @@ from torch.utils.data import DataLoader
 
 from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
-from kdmri.data.coil_dataset import CoilDataset
-from kdmri.data.coils import Estimate, companion, inspect_coils
+from kdmri.data.coil_dataset import CoilDataset, scan_of
+from kdmri.data.coils import inspect_coils
+from kdmri.data.companions import Estimate, companion
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
+from kdmri.data.scans import check_readout, compared_with
 from kdmri.data.splits import Splits, find_splits
-from kdmri.data.task import Task
+from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
 
 
@@ -117,13 +119,16 @@ class MRIDataModule(pl.LightningDataModule):
             return self.task.describe(dataset.slice_size)
         counts = sorted({volume.coils for volume in dataset.volumes})
         coils = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        sampled = self.task.describe(dataset.slice_size, dataset.acquired(0))
-        return f"{sampled}; {coils} coils, compared with their combined image"
+        sampled = self.task.describe(dataset.slice_size, dataset.scans)
+        return f"{sampled}; {coils} coils, compared with {compared_with(dataset.volumes)}"
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)
         dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
         self._check_sampling(volumes, dataset)
+        for volume in volumes if self._channels == 2 else ():
+            whole = torch.ones(1, *dataset.slice_size)
+            check_readout(self.task, Scan(whole, (), volume.readout), volume.path)
         if split == "train":
             self._check_augmentation(volumes, dataset)
         return dataset
@@ -131,6 +136,9 @@ class MRIDataModule(pl.LightningDataModule):
     def _of_coils(self, split: str) -> CoilDataset:
         assert self._estimate is not None
         volumes = [inspect_coils(path) for path in self.splits.files[split]]
+        for volume in volumes:
+            whole = torch.ones(1, *volume.shape[:2])
+            check_readout(self.task, scan_of(volume, whole), volume.path)
         companions = []
         for volume in volumes:
             centre = self._estimate.used(self.task.centre_of(volume.shape[:2]))

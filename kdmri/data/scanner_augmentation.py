@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdmri.data.batch import Slice
-from kdmri.data.coils import Estimate, central
+from kdmri.data.companions import Estimate, central
+from kdmri.data.cropping import Window
 from kdmri.data.simulated_coils import draw_phase, draw_sensitivities
 from kdmri.errors import ConfigurationError
 
@@ -107,7 +108,8 @@ class DrawnScanner:
         coils = slices.coils._replace(
             sensitivities=sensitivities,
             acquired=torch.ones(count, 1, height, width, device=kspace.device),
-            shown=(height, width),
+            shown=Window(0, 0, height, width),
+            image=None,
         )
         return slices._replace(
             target=torch.cat((combined.real, combined.imag), dim=1),

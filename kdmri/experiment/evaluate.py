@@ -19,15 +19,17 @@ from kdmri.data import layout
 from kdmri.data.batch import Batch, collate
 from kdmri.data.build import build_datamodule
 from kdmri.data.datamodule import MRIDataModule
+from kdmri.data.reconstructions import write_reconstruction
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.experiment.plan import Plan
 from kdmri.experiment.stages import Stage
 from kdmri.files import write_text
 from kdmri.hardware import all_digits, describe
-from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, SliceTable
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
-from kdmri.physics import magnitude, to_complex
+from kdmri.physics import seen, to_complex, truth
 from kdmri.training.devices import first_device
 
 CHOSEN_ON = 6
@@ -93,7 +95,8 @@ def measure_stages(plan: Plan) -> Comparison | None:
         network = load_network(stage.checkpoint, network_settings(config[stage.network]))
         networks[stage.name] = network.to(slices.device).eval()
         measured.append(_measure_stage(slices, stage, network))
-    _record(plan, slices, stages, networks, measured)
+    weights = {one.label: one.weight for one in classical}
+    _record(plan, slices, stages, networks, measured, weights)
     comparison = Comparison(config, slices.data, measured, classical)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
@@ -147,6 +150,7 @@ def _record(
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
     measured: list[MeasuredMethod],
+    weights: dict[str, float],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
     config, data = plan.config, slices.data
@@ -181,6 +185,7 @@ def _record(
             figures=means[method.label],
             input=data.describe_sampling("evaluation"),
             baselines={m.label: means[m.label] for m in measured if m.results is None},
+            weights=weights,
             beside={
                 name: other.directory.name
                 for name, other in plan.stages.items()
@@ -272,16 +277,16 @@ def reconstruct_and_measure(
             batch.volume.tolist(), _stored_form(batch.shown(output)), strict=True
         ):
             if volume != open_volume:
-                layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+                write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
                 slices, open_volume = [], volume
             slices.append(image)
-    layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+    write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
     return metrics.table()
 
 
 def _update(metrics: VolumeMetrics, image: Tensor, batch: Batch) -> None:
-    shown, target = (magnitude(batch.shown(i)) for i in (image, batch.target))
-    metrics.update(shown, target, batch.data_range, batch.volume, batch.slice)
+    found, wanted = seen(image, batch), truth(batch)
+    metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)
 
 
 def _stored_form(output: Tensor) -> np.ndarray:

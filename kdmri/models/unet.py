@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.convolution import Convolution
+from kdmri.models.normalisation import InstanceNorm, LeakyReLU
+from kdmri.models.upsampling import Doubling
 from kdmri.physics import DataConsistency, Measurement
 
 SLOPE = 0.2
@@ -22,8 +24,8 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     for channels in (inputs, outputs):
         layers += [
             Convolution(channels, outputs, bias=False),
-            nn.InstanceNorm2d(outputs),
-            nn.LeakyReLU(SLOPE),
+            InstanceNorm(outputs),
+            LeakyReLU(SLOPE),
         ]
     return nn.Sequential(*layers)
 
@@ -31,9 +33,9 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 def _upsampling(inputs: int, outputs: int) -> nn.Sequential:
     """A transposed 2x2 convolution of stride 2 without bias, normalised as in `_block`."""
     return nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, kernel_size=2, stride=2, bias=False),
-        nn.InstanceNorm2d(outputs),
-        nn.LeakyReLU(SLOPE),
+        Doubling(inputs, outputs),
+        InstanceNorm(outputs),
+        LeakyReLU(SLOPE),
     )
 
 
@@ -79,7 +81,8 @@ class EncoderDecoder(nn.Module):
             skip = skipped.pop()
             raised = upsample(activation)
             missing = [have - got for have, got in zip(skip.shape, raised.shape, strict=True)]
-            raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="reflect")  # odd sizes
+            if any(missing):  # odd sizes
+                raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="reflect")
             activation = block(torch.cat((raised, skip), dim=1))
             yield activation
         yield self.output(activation)

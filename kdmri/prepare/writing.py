@@ -7,8 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdmri.data.attributes import Attribute, geometry_attributes
-from kdmri.data.coils import KSPACE, KSPACE_FILE, SENSITIVITIES
+from kdmri.data.attributes import READOUT, Attribute, geometry_attributes
+from kdmri.data.coils import (
+    CROP,
+    FASTMRI,
+    KSPACE,
+    KSPACE_FILE,
+    MEASURED_AGAINST,
+    OF_COILS,
+    OF_FILE,
+    SENSITIVITIES,
+)
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
@@ -55,7 +64,7 @@ def write_prepared(
         volume = copied(volume)
     surveyed = _survey(volume)
     scale, held = surveyed.largest, surveyed.held
-    _check_form(volume, held, form)
+    _check_form(volume, surveyed, form)
     compression = None if form.coils is None else surveyed.coils.compression(form.coils)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
@@ -67,8 +76,10 @@ def write_prepared(
         "scale": scale * peak,
         **geometry_attributes(geometry),
         **({SAMPLING: FULL} if surveyed.judged else {}),
+        **(_readout(volume, surveyed)),
         **({KSPACE_FILE: str(volume.in_place.resolve())} if volume.in_place else {}),
         **({} if compression is None else {"compressed_from": compression.matrix.shape[1]}),
+        **(_of_coils(volume, surveyed) if surveyed.has_coils else {}),
     }
     slices = held if held is not None else checked(volume)
     combined = slices if compression is None else (_compressed(s, compression) for s in slices)
@@ -96,10 +107,9 @@ def write_prepared(
     )
 
 
-def _check_form(volume: SourceVolume, held: list[SourceSlice] | None, form: Form) -> None:
+def _check_form(volume: SourceVolume, surveyed: "_Surveyed", form: Form) -> None:
     """See that k-space of several coils is kept as it was acquired."""
-    first = held[0] if held else next(iter(checked(volume)))
-    has_coils = volume.in_place is not None or first.kspace_coils is not None
+    has_coils = surveyed.has_coils
     if form.coils is not None:
         check_coils(volume, has_coils, form.coils)
     if has_coils and (form.image_size is not None or form.simulation.active):
@@ -141,6 +151,9 @@ class _Surveyed(NamedTuple):
         notes: what the user should know of its slices, sentences.
         judged: whether stored k-space told of all of them that they are fully sampled.
         coils: the energy of their coils, where they have some.
+        has_coils: whether k-space of several coils is kept, or read in place.
+        by_source: whether all images are the source's own reconstructions.
+        is_complex: whether images are.
     """
 
     largest: float
@@ -150,6 +163,23 @@ class _Surveyed(NamedTuple):
     notes: list[str]
     judged: bool
     coils: CoilEnergy
+    has_coils: bool
+    by_source: bool
+    is_complex: bool
+
+
+def _readout(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]:
+    """Say along which axis was read out, where there is k-space or the image that it gives."""
+    if volume.readout is None or not (surveyed.has_coils or surveyed.is_complex):
+        return {}
+    return {READOUT: volume.readout}
+
+
+def _of_coils(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]:
+    """Say of several coils of fastMRI that their images are what is measured against."""
+    if not volume.fastmri_crop:
+        return {}
+    return {CROP: FASTMRI, MEASURED_AGAINST: OF_FILE if surveyed.by_source else OF_COILS}
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:
@@ -158,7 +188,8 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     coils = CoilEnergy()
     size: Size = (0, 0)
     notes: dict[str, None] = {}
-    by_kspace = True
+    by_kspace = by_source = True
+    has_coils, is_complex = volume.in_place is not None, False
     held: list[SourceSlice] | None = []
     for number, item in enumerate(checked(volume)):
         by_kspace &= item.note is not None or item.mask is not None
@@ -168,7 +199,10 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             notes[note] = None
         extent.add(item.image)
         if item.kspace_coils is not None:
+            has_coils = True
             coils.add(item.kspace_coils)
+        by_source &= item.is_reconstruction
+        is_complex |= np.iscomplexobj(item.image)
         size = item.image.shape
         nan, total = nan + item.nan, total + item.image.size
         held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
@@ -178,7 +212,18 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     extent.check(volume.files[0])
     if coils.note():
         notes[coils.note()] = None
-    return _Surveyed(extent.largest, size, held, nan / total, list(notes), by_kspace, coils)
+    return _Surveyed(
+        extent.largest,
+        size,
+        held,
+        nan / total,
+        list(notes),
+        by_kspace,
+        coils,
+        has_coils,
+        by_source,
+        is_complex,
+    )
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:

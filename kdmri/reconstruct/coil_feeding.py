@@ -2,48 +2,32 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Coils, Slice
-from kdmri.data.coils import Estimate, centre_scale
-from kdmri.data.readers.base import SourceSlice, SourceVolume
-from kdmri.data.readers.slices import checked
+from kdmri.data.coils import OF_COILS, square
+from kdmri.data.companions import Estimate, centre_scale
+from kdmri.data.cropping import Window
+from kdmri.data.readers.base import SourceVolume
 from kdmri.data.sampling_pattern import by_chance
+from kdmri.data.scans import TRUTHS, a_mask_file, check_readout
+from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
-from kdmri.physics import CartesianUndersampling, ifft2, to_channels
+from kdmri.physics import CartesianUndersampling, ifft2, seen, to_channels, truth
 from kdmri.physics.coils import combine
 from kdmri.physics.espirit import calibration_size
-from kdmri.reconstruct.coil_survey import CoilSurvey, coils_of, sampled, survey_coils
+from kdmri.reconstruct.coil_chunks import Chunk, chunks
+from kdmri.reconstruct.coil_survey import CoilSurvey, survey_coils
 
 Size = tuple[int, int]
 
 KEPT_BYTES = 2**30
 """Sensitivities of a volume are estimated once if they need no more than this."""
-
-
-class Chunk(NamedTuple):
-    """Some slices of a volume on the device, in the file's units.
-
-    Attributes:
-        first: number of the first slice.
-        kspace: complex64 (B, coils, H, W), zero frequency at the corner.
-        mask: 1 where measured, float32 (B, 1, H, W).
-        reference: k-space that sensitivities are found from, complex64 (B, coils, H, W).
-        stored: sensitivities of the file, complex64 (B, coils, H, W), or None.
-    """
-
-    first: int
-    kspace: Tensor
-    mask: Tensor
-    reference: Tensor
-    stored: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -58,8 +42,8 @@ class CoilFeed:
         centre: (h, w) of the fully sampled centre that they are found from.
         scale: what its values are divided by, the largest root sum of squares of the images that
             the centre alone gives.
-        largest: largest magnitude of the combined images as they are shown, in the file's units;
-            0 where they are undersampled.
+        largest: largest magnitude of what is measured against, in the file's units; 0 where
+            slices are undersampled.
         index: of the volume, for metrics.
     """
 
@@ -101,11 +85,10 @@ class CoilFeed:
         )
         coils = f"coils: {self.survey.coils}, {origin}"
         if self.survey.is_full:
-            acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
-            sampling = self.trained.task.describe(self.survey.size, acquired)
+            sampling = self.trained.task.describe(self.survey.size, [self._scan])
             return (
                 f"a trial: fully sampled slices are undersampled here ({sampling}); {coils}; "
-                "compared with the combined images"
+                f"compared with {TRUTHS[OF_COILS if self._measured_by_coils else '']}"
             )
         mask, grid = self._given_mask(), self.survey.acquired
         told = "detected" if mask is None else "given"
@@ -134,8 +117,41 @@ class CoilFeed:
 
     def shown(self, images: Tensor) -> Tensor:
         """Cut images (B, C, H, W) to what is shown."""
-        window = replace(self.volume, shown=self.survey.shown).window(self.survey.size)
-        return images[(..., *window)]
+        return self._window.of(images)
+
+    def compared(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return magnitudes of images (B, C, H, W) and of what they are measured against."""
+        return seen(images, batch), truth(batch)
+
+    @property
+    def _window(self) -> Window:
+        cut = Window.of_fastmri if self.volume.fastmri_crop else Window.centred
+        return cut(self.survey.size, self.survey.shown)
+
+    @property
+    def _scan(self) -> Scan:
+        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
+        name = tuple(map(ord, self.volume.files[0].name))
+        return Scan(acquired, name, self.volume.readout)
+
+    @property
+    def _measured_by_coils(self) -> bool:
+        """Whether it is measured against the root sum of squares of all coils."""
+        return self.volume.fastmri_crop and self.survey.is_full
+
+    @property
+    def _measured_window(self) -> Window:
+        """What of the images is measured."""
+        if not self._measured_by_coils:
+            return self._window
+        inner, outer = square(self.size), self._window
+        return Window(outer.top + inner.top, outer.left + inner.left, *inner.size)
+
+    def _truth(self, chunk: Chunk, combined: Tensor) -> Tensor:
+        """Return what slices are measured against, float32 (B, 1, h, w), in the file's units."""
+        if chunk.combined is None:
+            return self._window.of(combined.abs())
+        return square(self.size).of(chunk.combined)
 
     def measured(self, size: int, device: torch.device) -> "CoilFeed":
         """Find scale and largest magnitude, from a pass over all slices, `size` at a time."""
@@ -144,7 +160,7 @@ class CoilFeed:
             scale = max(scale, centre_scale(chunk.reference, self.centre))
             if self.survey.is_full:
                 images = combine(ifft2(chunk.kspace), self._sensitivities(chunk))
-                largest = max(largest, float(self.shown(images).abs().max()))
+                largest = max(largest, float(self._truth(chunk, images).max()))
         if not scale > 0 or (self.survey.is_full and not largest > 0):
             raise DataError(f"{self.volume.files[0]}: its k-space has no signal at its centre")
         return replace(self, scale=scale, largest=largest)
@@ -152,8 +168,8 @@ class CoilFeed:
     def _slices(self, chunk: Chunk, sensitivities: Tensor) -> Slice:
         device, count = chunk.kspace.device, len(chunk.kspace)
         target = to_channels(combine(ifft2(chunk.kspace), sensitivities), self.trained.channels)
-        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32)).to(device)
-        name = torch.tensor([ord(c) for c in self.volume.files[0].name])
+        scan = self._scan
+        acquired, name = scan.acquired.to(device), torch.tensor(scan.name)
         return Slice(
             target=target / self.scale,
             kspace=chunk.kspace / self.scale,
@@ -164,7 +180,10 @@ class CoilFeed:
                 sensitivities,
                 acquired.expand(count, 1, *self.survey.size),
                 name.expand(count, -1),
-                self.survey.shown,
+                self._measured_window,
+                image=None
+                if chunk.combined is None
+                else square(self.size).of(chunk.combined) / self.scale,
             ),
         )
 
@@ -181,35 +200,8 @@ class CoilFeed:
         return torch.stack([self._kept[number] for number in numbers]).to(chunk.kspace.device)
 
     def _chunks(self, size: int, device: torch.device) -> Iterator[Chunk]:
-        items, given, number = checked(self.volume), self._given_mask(), 0
-        first: SourceSlice | None = None
-        while chunk := list(islice(items, size)):
-            first = first or chunk[0]
-            found = [
-                self._one(item, coils_of(item, first, number + n, self.volume.files[0]), given)
-                for n, item in enumerate(chunk)
-            ]
-            kspace, mask, reference = (
-                torch.from_numpy(np.stack(part)).to(device) for part in zip(*found, strict=True)
-            )
-            stored = [item.sensitivities for item in chunk if item.sensitivities is not None]
-            known = torch.from_numpy(np.stack(stored)).to(device) if stored else None
-            yield Chunk(number, kspace, mask[:, None], reference, known)
-            number += len(chunk)
-
-    def _one(
-        self, item: SourceSlice, kspace: np.ndarray, given: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return k-space, mask, and the k-space of reference of a slice."""
-        mask = sampled(item)
-        kspace = np.where(mask, kspace, np.complex64(0))
-        reference = kspace
-        if item.calibration is not None:
-            reference = np.where(item.calibration != 0, item.calibration, kspace)
-        if given is not None:
-            mask = mask & (given > 0)
-            kspace = np.where(mask, kspace, np.complex64(0))
-        return kspace, mask.astype(np.float32), reference
+        shown = self._window if self._measured_by_coils else None
+        return chunks(self.volume, size, device, self._given_mask(), shown)
 
     def _given_mask(self) -> np.ndarray | None:
         """Return the user's mask of undersampled k-space, uint8 (H, W), if there is one."""
@@ -252,6 +244,8 @@ def feed_coils(
     else:
         centre = calibration_size(torch.from_numpy(found.reference))
     one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
+    if found.is_full:
+        check_readout(trained.task, one._scan, file, a_mask_file(volume.readout))
     given = one._given_mask()
     if given is not None and not by_chance(given > found.acquired, int(given.sum())):
         raise DataError(

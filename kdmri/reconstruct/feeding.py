@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
-from kdmri.data.coils import centre_scale
+from kdmri.data.companions import centre_scale
 from kdmri.data.cropping import fit_centre_tensor
 from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.slices import checked
+from kdmri.data.scans import a_mask_file, check_readout
+from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
-from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, to_channels
+from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, magnitude, to_channels
 from kdmri.physics.espirit import calibration_size
 from kdmri.reconstruct.survey import DENSE, Survey, measured_kspace
 
@@ -154,6 +156,10 @@ class Feed:
         """Undo the padding of images (B, C, H, W) and cut them to what is shown."""
         return fit_centre_tensor(images, self.survey.size)[(..., *self._window)]
 
+    def compared(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return magnitudes of images (B, C, H, W) and of the target, as they are shown."""
+        return magnitude(self.shown(images)), magnitude(self.shown(batch.target))
+
     def _channels(self, image: np.ndarray) -> Tensor:
         """Scale an image (H, W) to float32 (C, H, W), in the way that training data is prepared."""
         if self.trained.channels == 2:
@@ -198,6 +204,9 @@ def feed(
         raise DataError(f"{file}: slices of {size} are larger than image_size={list(padded)}")
     if found.is_trial:
         trained.task.describe(padded or size)  # draws the mask, which may be of another size
+        if survey.is_complex and trained.channels == 2:
+            scan = Scan(torch.ones(1, *(padded or size)), (), volume.readout)
+            check_readout(trained.task, scan, file, a_mask_file(volume.readout))
         return _of_several_coils(found)
     if padded is not None:
         raise DataError(f"{file}: image_size cannot be applied to undersampled k-space")

@@ -79,12 +79,12 @@ def test_no_more_files_stay_open_than_are_allowed(
     volumes = [inspect(path, channels=1) for path in sorted(own.rglob("*.h5"))]
     assert len(volumes) > 2
     in_memory = SliceDataset(volumes, cache_bytes=PLENTY)
-    monkeypatch.setattr("kdmri.data.dataset.OPEN_FILES", 2)
+    monkeypatch.setattr("kdmri.data.open_files.MOST", 2)
     dataset = SliceDataset(volumes)
     opened: list[h5py.File] = []
     for item in (*range(len(dataset)), 0):
         assert torch.equal(dataset[item].target, in_memory[item].target)
-        opened += [file for file in dataset._files.values() if file not in opened]
+        opened += [file for file in dataset._files._files.values() if file not in opened]
         assert sum(bool(file) for file in opened) <= 2, "a closed file is false"
     assert len(opened) > len(volumes), "the first one was opened again"
 

@@ -19,6 +19,7 @@ from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_geometry import Stack, slice_order, stack
 from kdmri.data.readers.raw_header import Encoding, parse_header
 from kdmri.data.readers.raw_noise import Noise, read_noise
+from kdmri.data.readers.raw_planes import across_readout, along_both, plane_slices
 from kdmri.data.readers.raw_slabs import (
     fill_like,
     joined,
@@ -84,20 +85,28 @@ class Ismrmrd(Reader):
                 continue
             several = [key for key in raw_flags.COUNTERS if encoding.counts.get(key, 1) > 1]
             heads = self._heads(path)
-            noise = self._noise_notes(path)
+            notes = (*self._noise_notes(path), *self._calibration_notes(heads, path))
             for values in product(*(range(encoding.counts[key]) for key in several)):
                 chosen = dict(zip(several, values, strict=True))
                 found = None if heads is None else _stack(heads, encoding, chosen, path)
-                yield SourceVolume(
+                planes = self.undersampled and _along_both(heads, encoding, chosen)
+                volume = SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
                     subject="",
                     files=(path,),
-                    slices=partial(self._slices, path, encoding, chosen),
+                    slices=partial(self._slices, path, encoding, chosen, planes),
                     geometry=None if found is None else found.geometry,
                     split=split,
                     shown=_shown(encoding) if self.undersampled else None,
-                    notes=(*(() if found is None else found.notes), *noise),
+                    notes=(*(() if found is None else found.notes), *notes),
+                    readout=1,
                 )
+                yield across_readout(volume, encoding) if planes else volume
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header of a volume's file."""
+        with blaming(volume.files[0]), open_hdf5(volume.files[0]) as file:
+            return read_text(file, f"{self.group}/xml")
 
     def _heads(self, path: Path) -> np.ndarray | None:
         """Read the heads of the acquisitions; None where they cannot be, which slices tell."""
@@ -118,6 +127,15 @@ class Ismrmrd(Reader):
         except UNREADABLE:
             return ()
         return () if noise is None else (f"{path}: {noise.note}",)
+
+    def _calibration_notes(self, heads: np.ndarray | None, path: Path) -> tuple[str, ...]:
+        """Say where calibration lines cannot be used, where k-space of coils is given."""
+        if heads is None or not self._gives_coils or not raw_flags.calibrates_elsewhere(heads):
+            return ()
+        return (
+            f"{path}: its calibration lines are on an encoding space of their own, and are left "
+            "out; sensitivities are estimated from the centre of what was measured of the image",
+        )
 
     def _acquisitions(self, file: h5py.File) -> h5py.Dataset:
         stored = file.get(f"{self.group}/data")
@@ -144,7 +162,7 @@ class Ismrmrd(Reader):
         return encoding
 
     def _slices(
-        self, path: Path, encoding: Encoding, chosen: Mapping[str, int]
+        self, path: Path, encoding: Encoding, chosen: Mapping[str, int], planes: bool
     ) -> Iterator[SourceSlice]:
         with blaming(path), open_hdf5(path) as file:
             stored = self._acquisitions(file)
@@ -166,14 +184,16 @@ class Ismrmrd(Reader):
             both = imaging & raw_flags.flagged(heads, raw_flags.BOTH)
             for index in slice_order(heads[imaging]):
                 here = heads["idx"]["slice"] == index
-                slab = read_slab(
-                    lines, imaging & here, encoding, partitions, several and self._gives_coils
-                )
+                whole = several and self._gives_coils and not planes
+                slab = read_slab(lines, imaging & here, encoding, partitions, whole)
                 alone, shared = (
                     fill_like(lines, chosen & here, encoding, partitions, slab)
                     for chosen in (calibrating, both if calibrating.any() else calibrating)
                 )
                 beside = joined(alone, shared)
+                if planes:
+                    yield from plane_slices(slab, beside, whitening)
+                    continue
                 yield from slab_slices(slab, beside, encoding, whitening, int(index), wanted)
 
     @property
@@ -190,6 +210,14 @@ def _noise(stored: h5py.Dataset, heads: np.ndarray) -> Noise | None:
     coils = int(heads["active_channels"][raw_flags.of_any_image(heads)][0])
     places = np.flatnonzero(raw_flags.flagged(heads, "ACQ_IS_NOISE_MEASUREMENT"))
     return read_noise(records(stored, places), coils)
+
+
+def _along_both(heads: np.ndarray | None, encoding: Encoding, chosen: Mapping[str, int]) -> bool:
+    """Tell whether both phase encodings are undersampled; what is wrong otherwise, slices tell."""
+    try:
+        return heads is not None and along_both(heads[raw_flags.imaging(heads, chosen)], encoding)
+    except UNREADABLE:
+        return False
 
 
 def _stack(

@@ -111,6 +111,11 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
     return found
 
 
+def calibrates_elsewhere(heads: np.ndarray) -> bool:
+    """Tell whether lines calibrate on another encoding space than the image's, its first."""
+    return bool((flagged(heads, CALIBRATION) & (heads["encoding_space_ref"] != 0)).any())
+
+
 def flagged(heads: np.ndarray, name: str) -> np.ndarray:
     """Tell which acquisitions have a flag, bool; `name` is the package's."""
     return heads["flags"] & np.uint64(1 << (getattr(package(), name) - 1)) != 0

@@ -54,15 +54,7 @@ def parse_header(xml: bytes | str) -> Encoding:
         ValueError: it has a document type: none is needed, and its entities could
             read files or fill the memory.
     """
-    if not isinstance(xml, str | bytes):
-        raise ValueError(f"its XML header is no text, but {type(xml).__name__}")
-    text = xml if isinstance(xml, str) else xml.decode("utf-8", errors="replace")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ValueError("its XML header declares a document type or entities, which is refused")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise IncompleteHeaderError(f"its XML header is damaged ({error})") from error
+    root = parse_xml(xml)
     encoding = root.find("{*}encoding")
     if encoding is None:
         raise IncompleteHeaderError("its XML header has no `encoding`")
@@ -81,6 +73,19 @@ def parse_header(xml: bytes | str) -> Encoding:
         counts={name: (_limit(limits[name], "maximum") or 0) + 1 for name in limits},
         noise_bandwidth=_noise_bandwidth(root),
     )
+
+
+def parse_xml(xml: bytes | str) -> ElementTree.Element:
+    """Parse an ISMRMRD header; raises what `parse_header` raises."""
+    if not isinstance(xml, str | bytes):
+        raise ValueError(f"its XML header is no text, but {type(xml).__name__}")
+    text = xml if isinstance(xml, str) else xml.decode("utf-8", errors="replace")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("its XML header declares a document type or entities, which is refused")
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise IncompleteHeaderError(f"its XML header is damaged ({error})") from error
 
 
 def voxel_size(header: Encoding, axis: int, samples: int | None = None) -> float:
