@@ -41,9 +41,11 @@ class Work:
     Attributes:
         slices: of one repetition.
         chosen: what the next repetition works on, where it is not the same each time.
+        outside: whether processes of other programs do it.
     """
 
     slices = 1
+    outside = False
     chosen: Any
 
     def prepare(self) -> None:
