@@ -1,6 +1,7 @@
 """Which acquisitions of ISMRMRD raw data make up an image, and which calibrate or tell noise."""
 
 from collections.abc import Mapping
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -10,8 +11,9 @@ from kdmri.errors import ConfigurationError
 COUNTERS = ("contrast", "phase", "repetition", "set")
 """Counters whose values are images of their own; averages and segments are parts of one image."""
 
+NOISE = "ACQ_IS_NOISE_MEASUREMENT"
 NO_IMAGE = (
-    "ACQ_IS_NOISE_MEASUREMENT",
+    NOISE,
     "ACQ_IS_NAVIGATION_DATA",
     "ACQ_IS_PHASECORR_DATA",
     "ACQ_IS_HPFEEDBACK_DATA",
@@ -92,8 +94,7 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
     Raises:
         ValueError: they are of other coils than the image's.
     """
-    found = _on_its_grid(heads) & flagged(heads, CALIBRATION) & ~flagged(heads, BOTH)
-    found &= ~flagged(heads, "ACQ_IS_REVERSE")
+    found = calibrates(heads)
     for key in COUNTERS:
         if not found.any():
             return found
@@ -111,14 +112,23 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
     return found
 
 
-def flagged(heads: np.ndarray, name: str) -> np.ndarray:
-    """Tell which acquisitions have a flag, bool; `name` is the package's."""
-    return heads["flags"] & np.uint64(1 << (getattr(package(), name) - 1)) != 0
+def flagged(heads: np.ndarray, *names: str) -> np.ndarray:
+    """Tell which acquisitions have any of some flags, bool; names are the package's.
+
+    Here and below, a single head (np.void) does, too, and gives a single truth value.
+    """
+    return heads["flags"] & _bits(*names) != 0
 
 
 def of_any_image(heads: np.ndarray) -> np.ndarray:
     """Tell the acquisitions that make up images, bool, whatever their counters are."""
     return _on_its_grid(heads) & (flagged(heads, BOTH) | ~flagged(heads, CALIBRATION))
+
+
+def calibrates(heads: np.ndarray) -> np.ndarray:
+    """Tell the acquisitions that calibrate some image and are no part of one, bool."""
+    found = _on_its_grid(heads) & flagged(heads, CALIBRATION) & ~flagged(heads, BOTH)
+    return found & ~flagged(heads, "ACQ_IS_REVERSE")
 
 
 def has_partitions(heads: np.ndarray) -> bool:
@@ -128,7 +138,9 @@ def has_partitions(heads: np.ndarray) -> bool:
 
 def _on_its_grid(heads: np.ndarray) -> np.ndarray:
     """Tell what was acquired on the image's grid and is not for something else."""
-    found = heads["encoding_space_ref"] == 0
-    for name in NO_IMAGE:
-        found &= ~flagged(heads, name)
-    return found
+    return (heads["encoding_space_ref"] == 0) & ~flagged(heads, *NO_IMAGE)
+
+
+@cache
+def _bits(*names: str) -> np.uint64:
+    return np.uint64(sum(1 << (getattr(package(), name) - 1) for name in names))

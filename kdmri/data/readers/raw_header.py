@@ -83,6 +83,16 @@ def parse_header(xml: bytes | str) -> Encoding:
     )
 
 
+def check_cartesian(encoding: Encoding) -> None:
+    """See that lines lie on a grid.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if encoding.trajectory != "cartesian":
+        raise ValueError(f"its trajectory is {encoding.trajectory}; only cartesian is read")
+
+
 def voxel_size(header: Encoding, axis: int, samples: int | None = None) -> float:
     """Compute the size of a voxel in mm, at the resolution of the scan.
 

@@ -1,0 +1,130 @@
+"""Acquisitions of one ISMRMRD measurement, from a file or as they arrive, and their slices."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kdmri.data.readers import raw_flags
+from kdmri.data.readers.base import SourceSlice
+from kdmri.data.readers.coil_slices import Wanted
+from kdmri.data.readers.naming import UNREADABLE
+from kdmri.data.readers.raw_geometry import Stack, slice_heads, slice_order, stack
+from kdmri.data.readers.raw_header import Encoding, voxel_size
+from kdmri.data.readers.raw_noise import Noise, read_noise
+from kdmri.data.readers.raw_slabs import (
+    fill_like,
+    image_size,
+    joined,
+    read_slab,
+    shown_samples,
+    slab_slices,
+)
+
+
+class Place(NamedTuple):
+    """Where an image lies.
+
+    Attributes:
+        head: of the first line of its slice or slab.
+        number: of the image, counted over all slices or slabs by their counter.
+        offset: mm along the slice direction from the position in `head`; 0 for a slice.
+    """
+
+    head: np.void
+    number: int
+    offset: float
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """Acquisitions and the encoding that they fill; k-space is read only when slices are.
+
+    Attributes:
+        heads: of all acquisitions, a structured array of ISMRMRD's acquisition headers.
+        read: gives the acquisitions at some places (N,), as `head` and `data` (float32 or complex64
+            samples).
+        encoding: of the scan.
+    """
+
+    heads: np.ndarray
+    read: Callable[[np.ndarray], Iterable[Any]]
+    encoding: Encoding
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Size (H, W) that images are cropped to."""
+        return image_size(self.encoding)
+
+    def noise(self) -> Noise | None:
+        """Read the noise acquisitions; None where there are none.
+
+        Raises:
+            ValueError: they are of other coils than the scan, or hold NaN or infinite values.
+        """
+        coils = int(self.heads["active_channels"][raw_flags.of_any_image(self.heads)][0])
+        return read_noise(self._lines(raw_flags.flagged(self.heads, raw_flags.NOISE)), coils)
+
+    def slices(self, chosen: Mapping[str, int], wanted: Wanted) -> Iterator[SourceSlice]:
+        """Make the slices of a volume, in the order of their positions.
+
+        Args:
+            chosen: values of the counters that the volume is of.
+            wanted: of each slice.
+
+        Raises:
+            ValueError: there is no image of them, or not the one that is wanted; says why.
+        """
+        heads, encoding = self.heads, self.encoding
+        imaging = raw_flags.imaging(heads, chosen)
+        several = int(heads["active_channels"][imaging][0]) > 1
+        gives_coils = several and (wanted.coils or wanted.undersampled)
+        noise = self.noise() if several else None
+        dwell = float(heads["sample_time_us"][imaging][0])
+        whitening = None if noise is None else noise.at(dwell, encoding.noise_bandwidth)
+        partitions = raw_flags.has_partitions(heads[imaging])
+        calibrating = imaging & False
+        if gives_coils:
+            calibrating = raw_flags.calibration(heads, chosen, imaging)
+        both = imaging & raw_flags.flagged(heads, raw_flags.BOTH)
+        for index in slice_order(heads[imaging]):
+            here = heads["idx"]["slice"] == index
+            slab = read_slab(self._lines, imaging & here, encoding, partitions, gives_coils)
+            alone, shared = (
+                fill_like(self._lines, lines & here, encoding, partitions, slab)
+                for lines in (calibrating, both if calibrating.any() else calibrating)
+            )
+            beside = joined(alone, shared)
+            yield from slab_slices(slab, beside, encoding, whitening, index, wanted)
+
+    def places(self, chosen: Mapping[str, int]) -> list[Place]:
+        """Tell where the images of `slices` lie, in their order.
+
+        Raises:
+            ValueError: there is no image.
+        """
+        lines = self.heads[raw_flags.imaging(self.heads, chosen)]
+        count = self._images(lines)
+        thickness = voxel_size(self.encoding, 2) if count > 1 else 0.0
+        step = thickness if np.isfinite(thickness) else 0.0
+        return [
+            Place(head, int(head["idx"]["slice"]) * count + number, (number - count // 2) * step)
+            for head in slice_heads(lines)
+            for number in range(count)
+        ]
+
+    def stack(self, chosen: Mapping[str, int], name: str) -> Stack | None:
+        """Tell where the images of a volume lie; None where there are none, which slices tell."""
+        try:
+            lines = self.heads[raw_flags.imaging(self.heads, chosen)]
+            return stack(lines, self.encoding, (*self.shown, self._images(lines)), name)
+        except UNREADABLE:
+            return None
+
+    def _images(self, lines: np.ndarray) -> int:
+        """Count the images of a slab; 1 for a slice."""
+        return shown_samples(self.encoding, 2) if raw_flags.has_partitions(lines) else 1
+
+    def _lines(self, chosen: np.ndarray) -> Iterable[Any]:
+        return self.read(np.flatnonzero(chosen))
