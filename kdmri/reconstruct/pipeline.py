@@ -15,7 +15,7 @@ from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
 from kdmri.reconstruct.feeding import Feed, feed
-from kdmri.reconstruct.output import Result
+from kdmri.reconstruct.output import Begin, Result
 from kdmri.reconstruct.survey import survey
 from kdmri.reconstruct.writing import Target, opened
 
@@ -72,9 +72,8 @@ def reconstruct_volumes(
             with opened(target, reader, facts) as begin:
                 for volume in target.volumes:
                     index += 1
-                    one = _fed(volume, trained, padded, index, batch_size, device)
-                    write = begin(Result(volume, one.scale, one.count, one.size))
-                    _volume(one, write, batch_size, device, progress, part)
+                    one = fed(volume, trained, padded, index, batch_size, device)
+                    reconstruct_volume(one, begin, batch_size, device, progress, part)
                     for description in one.notes(reader.raw):
                         part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
@@ -89,7 +88,7 @@ def reconstruct_volumes(
 
 @all_digits()
 @torch.inference_mode()
-def _fed(
+def fed(
     volume: SourceVolume,
     trained: Trained,
     padded: tuple[int, int] | None,
@@ -97,7 +96,19 @@ def _fed(
     batch_size: int,
     device: torch.device,
 ) -> Feed | CoilFeed:
-    """Look at a volume, of several coils where the network and the volume are."""
+    """Look at a volume, of several coils where the network and the volume are.
+
+    Args:
+        volume: to read.
+        trained: the network and its task.
+        padded: (H, W) that slices are padded to; the padding is undone.
+        index: of the volume, for metrics.
+        batch_size: slices whose sensitivities are estimated together.
+        device: where to compute.
+
+    Raises:
+        DataError: the network cannot take it; says why.
+    """
     first = next(checked(volume), None) if trained.estimate is not None else None
     if trained.estimate is not None and first is not None and first.kspace_coils is not None:
         return feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
@@ -106,15 +117,28 @@ def _fed(
 
 @all_digits()
 @torch.inference_mode()
-def _volume(
+def reconstruct_volume(
     one: Feed | CoilFeed,
-    write: Callable[..., None],
+    begin: Begin,
     batch_size: int,
     device: torch.device,
     progress: Progress,
     done: Done,
 ) -> None:
-    """Reconstruct one volume."""
+    """Reconstruct one volume.
+
+    Args:
+        one: what `fed` gave.
+        begin: takes its images.
+        batch_size: slices that pass the network together.
+        device: where to compute.
+        progress: called with each batch.
+        done: gets its name, its slices and, where there are targets, its metrics.
+
+    Raises:
+        DataError: it cannot be read, or the network makes NaN or infinite values of it.
+    """
+    write = begin(Result(one.volume, one.scale, one.count, one.size))
     count, name = one.count, one.volume.name
     progress(name, 0, count)
     written = 0

@@ -8,6 +8,9 @@ import numpy as np
 
 from kdmri.errors import ConfigurationError
 
+Heads = np.ndarray | np.void
+"""Headers of acquisitions, or a single one, of which a question has a single answer."""
+
 COUNTERS = ("contrast", "phase", "repetition", "set")
 """Counters whose values are images of their own; averages and segments are parts of one image."""
 
@@ -112,20 +115,17 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
     return found
 
 
-def flagged(heads: np.ndarray, *names: str) -> np.ndarray:
-    """Tell which acquisitions have any of some flags, bool; names are the package's.
-
-    Here and below, a single head (np.void) does, too, and gives a single truth value.
-    """
-    return heads["flags"] & _bits(*names) != 0
+def flagged(heads: Heads, *names: str) -> np.ndarray:
+    """Tell which acquisitions have any of some flags, bool; names are the package's."""
+    return np.asarray(heads["flags"] & _bits(*names) != 0)
 
 
-def of_any_image(heads: np.ndarray) -> np.ndarray:
+def of_any_image(heads: Heads) -> np.ndarray:
     """Tell the acquisitions that make up images, bool, whatever their counters are."""
     return _on_its_grid(heads) & (flagged(heads, BOTH) | ~flagged(heads, CALIBRATION))
 
 
-def calibrates(heads: np.ndarray) -> np.ndarray:
+def calibrates(heads: Heads) -> np.ndarray:
     """Tell the acquisitions that calibrate some image and are no part of one, bool."""
     found = _on_its_grid(heads) & flagged(heads, CALIBRATION) & ~flagged(heads, BOTH)
     return found & ~flagged(heads, "ACQ_IS_REVERSE")
@@ -136,9 +136,9 @@ def has_partitions(heads: np.ndarray) -> bool:
     return bool(heads["idx"]["kspace_encode_step_2"].any())
 
 
-def _on_its_grid(heads: np.ndarray) -> np.ndarray:
+def _on_its_grid(heads: Heads) -> np.ndarray:
     """Tell what was acquired on the image's grid and is not for something else."""
-    return (heads["encoding_space_ref"] == 0) & ~flagged(heads, *NO_IMAGE)
+    return np.asarray(heads["encoding_space_ref"] == 0) & ~flagged(heads, *NO_IMAGE)
 
 
 @cache
