@@ -87,9 +87,10 @@ class Gathering:
         if raw_flags.flagged(head, raw_flags.NOISE):
             self._late(bool(self._finished), "noise")
             self._keep(self._shared.setdefault(None, []), line)
-        elif raw_flags.calibrates(head):
+            return
+        if raw_flags.calibrates(head):
             self._calibrate(line)
-        elif raw_flags.of_any_image(head):
+        if raw_flags.of_any_image(head, self._encoding.shares_calibration):
             key = self._key(head)
             part = self._parts.setdefault(key, _Part())
             self._keep(part.lines, line)
@@ -163,7 +164,9 @@ class Gathering:
     def _unit(self, key: Key) -> Unit:
         part = self._parts.pop(key)
         self._finished.add(key)
-        lines = [line for lines in self._shared.values() for line in lines] + part.lines
+        own = key if self._encoding.shares_calibration else None  # is among its lines already
+        beside = [lines for k, lines in self._shared.items() if k is None or k[: len(key)] != own]
+        lines = [line for lines in beside for line in lines] + part.lines
         size = sum(cost(line) for line in part.lines)
         for other in [k for k in self._shared if k is not None and k[: len(key)] == key]:
             if self._fallback.get(other[-1]) != other:  # of no image that is still to come

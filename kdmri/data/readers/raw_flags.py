@@ -44,12 +44,13 @@ def package() -> ModuleType:
     return ismrmrd
 
 
-def imaging(heads: np.ndarray, chosen: Mapping[str, int]) -> np.ndarray:
+def imaging(heads: np.ndarray, chosen: Mapping[str, int], shared: bool = False) -> np.ndarray:
     """Tell the acquisitions that make up an image from noise, calibration and other images.
 
     Args:
         heads: acquisition headers.
         chosen: values of counters.
+        shared: whether calibration lines are part of the image, see `of_any_image`.
 
     Returns:
         bool, one for each acquisition.
@@ -58,7 +59,7 @@ def imaging(heads: np.ndarray, chosen: Mapping[str, int]) -> np.ndarray:
         ValueError: there are none, or of several images, or of no coil or changing ones, or some
             are read out backwards.
     """
-    found = of_any_image(heads)
+    found = of_any_image(heads, shared)
     for key, value in chosen.items():
         found &= heads["idx"][key] == value
     if not found.any():
@@ -120,9 +121,16 @@ def flagged(heads: Heads, *names: str) -> np.ndarray:
     return np.asarray(heads["flags"] & _bits(*names) != 0)
 
 
-def of_any_image(heads: Heads) -> np.ndarray:
-    """Tell the acquisitions that make up images, bool, whatever their counters are."""
-    return _on_its_grid(heads) & (flagged(heads, BOTH) | ~flagged(heads, CALIBRATION))
+def of_any_image(heads: Heads, shared: bool = False) -> np.ndarray:
+    """Tell the acquisitions that make up images, bool, whatever their counters are.
+
+    Args:
+        heads: acquisition headers.
+        shared: whether calibration lines are part of the image that they lie within.
+    """
+    return _on_its_grid(heads) & (
+        flagged(heads, BOTH) | ~flagged(heads, CALIBRATION) | (calibrates(heads) & shared)
+    )
 
 
 def calibrates(heads: Heads) -> np.ndarray:

@@ -8,6 +8,9 @@ from kdmri.data.geometry import FAR
 Triple = tuple[float, float, float]
 
 
+CALIBRATION = "{*}parallelImaging/{*}calibrationMode"
+
+
 class Space(NamedTuple):
     """A grid of the header, in the order x (readout), y (phase encoding), z (slice or partition).
 
@@ -33,6 +36,8 @@ class Encoding(NamedTuple):
         recon: what is meant to be shown.
         centre: y and z step of frequency zero; None where the header does not say.
         counts: how many values a counter such as "contrast" or "repetition" takes.
+        calibration: how calibration lines were acquired, such as "embedded"; empty where the header
+            does not say.
         noise_bandwidth: power that the receiver's filter leaves of white noise, 1 where unknown.
     """
 
@@ -42,6 +47,12 @@ class Encoding(NamedTuple):
     centre: tuple[int | None, int | None]
     counts: dict[str, int]
     noise_bandwidth: float = 1.0
+    calibration: str = ""
+
+    @property
+    def shares_calibration(self) -> bool:
+        """Whether calibration lines are of the image's own acquisition, and fill its k-space."""
+        return self.calibration in ("embedded", "interleaved")
 
 
 def parse_header(xml: bytes | str) -> Encoding:
@@ -80,6 +91,7 @@ def parse_header(xml: bytes | str) -> Encoding:
         ),
         counts={name: (_limit(limits[name], "maximum") or 0) + 1 for name in limits},
         noise_bandwidth=_noise_bandwidth(root),
+        calibration=(encoding.findtext(CALIBRATION) or "").strip().lower(),
     )
 
 

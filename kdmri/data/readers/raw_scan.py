@@ -63,7 +63,7 @@ class RawScan:
         Raises:
             ValueError: they are of other coils than the scan, or hold NaN or infinite values.
         """
-        coils = int(self.heads["active_channels"][raw_flags.of_any_image(self.heads)][0])
+        coils = int(self.heads["active_channels"][self._of_any_image()][0])
         return read_noise(self._lines(raw_flags.flagged(self.heads, raw_flags.NOISE)), coils)
 
     def slices(self, chosen: Mapping[str, int], wanted: Wanted) -> Iterator[SourceSlice]:
@@ -77,7 +77,7 @@ class RawScan:
             ValueError: there is no image of them, or not the one that is wanted; says why.
         """
         heads, encoding = self.heads, self.encoding
-        imaging = raw_flags.imaging(heads, chosen)
+        imaging = self._imaging(chosen)
         several = int(heads["active_channels"][imaging][0]) > 1
         gives_coils = several and (wanted.coils or wanted.undersampled)
         noise = self.noise() if several else None
@@ -104,7 +104,7 @@ class RawScan:
         Raises:
             ValueError: there is no image.
         """
-        lines = self.heads[raw_flags.imaging(self.heads, chosen)]
+        lines = self.heads[self._imaging(chosen)]
         count = self._images(lines)
         thickness = voxel_size(self.encoding, 2) if count > 1 else 0.0
         step = thickness if np.isfinite(thickness) else 0.0
@@ -117,10 +117,16 @@ class RawScan:
     def stack(self, chosen: Mapping[str, int], name: str) -> Stack | None:
         """Tell where the images of a volume lie; None where there are none, which slices tell."""
         try:
-            lines = self.heads[raw_flags.imaging(self.heads, chosen)]
+            lines = self.heads[self._imaging(chosen)]
             return stack(lines, self.encoding, (*self.shown, self._images(lines)), name)
         except UNREADABLE:
             return None
+
+    def _imaging(self, chosen: Mapping[str, int]) -> np.ndarray:
+        return raw_flags.imaging(self.heads, chosen, self.encoding.shares_calibration)
+
+    def _of_any_image(self) -> np.ndarray:
+        return raw_flags.of_any_image(self.heads, self.encoding.shares_calibration)
 
     def _images(self, lines: np.ndarray) -> int:
         """Count the images of a slab; 1 for a slice."""
