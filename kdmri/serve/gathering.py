@@ -15,6 +15,8 @@ Key = tuple[int, ...]
 """Values of `raw_flags.COUNTERS`; of a single slice that of its own counter, too."""
 
 STEPS = ("kspace_encode_step_1", "kspace_encode_step_2", "average")
+LIMITS = ("kspace_encoding_step_1", "kspace_encoding_step_2", "average")
+"""Counters of the lines of a slice, and what the header's limits call them."""
 
 LAST = ("ACQ_LAST_IN_REPETITION", "ACQ_LAST_IN_MEASUREMENT")
 """Flags of which the last line of a slab has one."""
@@ -76,6 +78,7 @@ class Gathering:
         self._first: Key | None = None
         self._shared: dict[Key | None, list[Line]] = {}
         self._fallback: dict[int, Key] = {}
+        self._seen: set[int] = set()
 
     def add(self, line: Line) -> Iterator[Unit]:
         """Take a line, and give what is complete with it.
@@ -127,10 +130,11 @@ class Gathering:
         number, counts = int(head["idx"]["slice"]), self._encoding.counts
         seen = part.seen.setdefault(number, set())
         seen.add(tuple(int(head["idx"][step]) for step in STEPS))
-        whole = counts.get(STEPS[0], 0) * counts.get(STEPS[1], 1) * counts.get(STEPS[2], 1)
+        rows, partitions, averages = (counts.get(name, 1) for name in LIMITS)
+        whole = rows * partitions * averages if LIMITS[0] in counts else 0
         last = bool(raw_flags.flagged(head, "ACQ_LAST_IN_SLICE"))
-        last = last and int(head["idx"]["average"]) + 1 >= counts.get("average", 1)
-        if counts.get(STEPS[1], 1) > 1:
+        last = last and int(head["idx"]["average"]) + 1 >= averages
+        if partitions > 1:
             last = last and bool(raw_flags.flagged(head, *LAST))
         if last or len(seen) == whole:
             part.done.add(number)
@@ -144,8 +148,8 @@ class Gathering:
         number = int(idx["slice"])
         values = tuple(int(idx[key]) for key in raw_flags.COUNTERS)
         own = values if self._by_volume else (*values, number)
-        first = number not in self._fallback
-        self._late(own in self._finished or (first and bool(self._finished)), "calibration")
+        alone = number not in self._fallback and number in self._seen
+        self._late(own in self._finished or alone, "calibration")
         key = (*values, number)
         self._fallback.setdefault(number, key)
         self._keep(self._shared.setdefault(key, []), line)
@@ -164,8 +168,13 @@ class Gathering:
     def _unit(self, key: Key) -> Unit:
         part = self._parts.pop(key)
         self._finished.add(key)
+        self._seen |= set(part.seen)
         own = key if self._encoding.shares_calibration else None  # is among its lines already
-        beside = [lines for k, lines in self._shared.items() if k is None or k[: len(key)] != own]
+        beside = [
+            lines
+            for other, lines in self._shared.items()
+            if other is None or (other[-1] in part.seen and other[: len(key)] != own)
+        ]
         lines = [line for lines in beside for line in lines] + part.lines
         size = sum(cost(line) for line in part.lines)
         for other in [k for k in self._shared if k is not None and k[: len(key)] == key]:

@@ -11,7 +11,6 @@ from kdmri.data.readers.kspace import centred_ifft, crop_images
 from kdmri.data.readers.raw_header import Encoding
 from kdmri.data.sampling_pattern import Measured, fault
 
-
 BLOCK = 64
 """Lines that are transformed at once; one by one takes several times as long."""
 

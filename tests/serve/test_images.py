@@ -1,0 +1,223 @@
+"""Served images are those of `kdmri reconstruct` on the same file, bit for bit, and say where."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import ismrmrd
+import numpy as np
+import pytest
+
+from tests.data.readers.ismrmrd_files import Scan, header
+from tests.reconstruct.expected import Run
+from tests.serve.clients import Raw, connected, raw, scanned
+from tests.serve.conftest import Serve
+from tests.serve.scans import COILS, COLUMNS, ENCODED, FIELDS, ROWS, kspace, write
+
+
+@pytest.fixture
+def reconstruct(run: Run) -> Callable[..., list[np.ndarray]]:
+    """Reconstruct a file with the command: magnitudes (H, W) in its units, volume by volume."""
+
+    def call(path: Path, checkpoint: Path) -> list[np.ndarray]:
+        out = path.parent / f"out_{path.stem}"
+        words = [f"checkpoint={checkpoint}", f"input={path}", f"output={out}"]
+        done = run("kdmri/reconstruct/__main__.py", *words)
+        assert done.code == 0, done.err
+        found = []
+        for written in sorted(out.iterdir()):
+            with h5py.File(written) as file:
+                scale = np.float32(file.attrs["scale"])
+                found += list(np.abs(file["reconstruction"][...]) * scale)
+        return found
+
+    return call
+
+
+def pixels(images: list[ismrmrd.Image]) -> list[np.ndarray]:
+    return [image.data[0, 0] for image in images]
+
+
+@pytest.mark.parametrize("coils", [1, COILS])
+def test_images_are_those_of_the_file_bit_for_bit(
+    serve: Serve,
+    student: Path,
+    of_one_coil: Path,
+    reconstruct: Callable[..., list[np.ndarray]],
+    tmp_path: Path,
+    anatomy: np.ndarray,
+    coils: int,
+) -> None:
+    """Two repetitions of a slice, which are volumes of their own."""
+    path = write(tmp_path / "scan.h5", anatomy, coils=coils, repetitions=2)
+    network = student if coils > 1 else of_one_coil
+    answer = scanned(serve(network).address, raw(path))
+    assert not answer.errors
+    expected = reconstruct(path, network)
+    assert len(expected) == len(answer.images) == 2
+    np.testing.assert_array_equal(pixels(answer.images), expected)
+    assert [image.repetition for image in answer.images] == [0, 1]
+
+
+def test_slices_of_a_volume_share_its_scale_where_that_is_asked_for(
+    serve: Serve,
+    student: Path,
+    reconstruct: Callable[..., list[np.ndarray]],
+    tmp_path: Path,
+    anatomy: np.ndarray,
+) -> None:
+    """Images come in the order of their positions, with the counters of their slices."""
+    path = write(tmp_path / "scan.h5", anatomy, slices=3)
+    answer = scanned(serve(student, by_volume=True).address, raw(path))
+    np.testing.assert_array_equal(pixels(answer.images), reconstruct(path, student))
+    assert [image.slice for image in answer.images] == [1, 2, 0]
+    assert len({image.meta["KdmriScale"] for image in answer.images}) == 1
+
+
+def test_a_slice_is_answered_as_if_it_were_alone_before_the_next_is_sent(
+    serve: Serve,
+    student: Path,
+    reconstruct: Callable[..., list[np.ndarray]],
+    tmp_path: Path,
+    anatomy: np.ndarray,
+) -> None:
+    path = write(tmp_path / "scan.h5", anatomy, slices=3)
+    scan = raw(path)
+    with connected(serve(student).address) as client:
+        client.begin(scan)
+        for line in scan.lines:
+            client.send(line)
+            if line.is_flag_set(ismrmrd.ACQ_LAST_IN_SLICE):
+                assert client.image().slice == line.idx.slice
+        client.close()
+        answer = client.rest()
+    assert [image.slice for image in answer.images] == [0, 1, 2]
+    assert len({image.meta["KdmriScale"] for image in answer.images}) == 3
+
+    alone = tmp_path / "alone.h5"
+    with ismrmrd.Dataset(str(alone)) as file:
+        file.write_xml_header(scan.xml.encode())
+        for line in scan.lines:
+            if line.idx.slice == 1 or line.is_flag_set(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
+                file.append_acquisition(line)
+    (expected,) = reconstruct(alone, student)
+    np.testing.assert_array_equal(answer.images[1].data[0, 0], expected)
+
+
+def test_headers_tell_where_an_image_lies_and_what_made_it(
+    serve: Serve, student: Path, tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    scan = raw(write(tmp_path / "scan.h5", anatomy, slices=2))
+    for number, line in enumerate(scan.lines):
+        line.measurement_uid, line.acquisition_time_stamp = 77, 1000 + number
+    answer = scanned(serve(student).address, scan)
+    first, second = answer.images
+    assert (first.data.shape, first.data.dtype) == ((1, 1, ROWS, COLUMNS), np.float32)
+    assert first.matrix_size == (COLUMNS, ROWS, 1)
+    assert tuple(first.field_of_view) == (200, 240, 5)
+    assert [tuple(image.position) for image in (first, second)] == [(10, -20, 30), (22, -20, 30)]
+    assert tuple(first.read_dir) == (0, 1, 0)
+    assert tuple(first.phase_dir) == (0, 0, -1)
+    assert tuple(first.slice_dir) == (-1, 0, 0)
+    assert (first.image_type, first.image_series_index) == (ismrmrd.IMTYPE_MAGNITUDE, 1)
+    assert (first.image_index, second.image_index) == (1, 2)
+    assert (first.measurement_uid, first.acquisition_time_stamp) == (77, 1001)
+    meta = first.meta
+    assert meta["ImageProcessingHistory"] == ["KDMRI", "kd, DCCNN"]
+    assert meta["SeriesDescription"] == "kdmri_student"
+    assert len(meta["KdmriSha256"]) == 64
+    assert "mask detected" in meta["ImageComment"]
+    assert float(meta["WindowWidth"]) == 2 * float(meta["WindowCenter"]) > 0
+    assert [float(x) for x in meta["ImageRowDir"]] == [0, 1, 0]
+    assert sum("mask detected" in text for text in answer.texts) == 1
+    assert any("whitened by 400 samples" in text for text in answer.texts)
+
+
+def test_integers_have_one_slope_for_the_whole_scan(
+    serve: Serve, student: Path, tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    scan = raw(write(tmp_path / "scan.h5", anatomy, slices=3))
+    floats = scanned(serve(student).address, scan).images
+    integers = scanned(serve(student, integers=True).address, scan).images
+    (slope,) = {float(image.meta["RescaleSlope"]) for image in integers}
+    for exact, rounded in zip(floats, integers, strict=True):
+        assert rounded.data.dtype == np.int16
+        assert rounded.meta["RescaleIntercept"] == "0"
+        np.testing.assert_allclose(rounded.data * slope, exact.data, atol=0.51 * slope)
+    assert max(int(image.data.max()) for image in integers) > 1000
+
+
+def test_what_int16_cannot_hold_is_cut_and_said(
+    serve: Serve, student: Path, tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """The second slice is much stronger than the first, which the slope comes from."""
+    scan = raw(write(tmp_path / "scan.h5", anatomy, slices=2))
+    for line in scan.lines:
+        line.data[:] *= 100 if line.idx.slice == 1 else 1
+    answer = scanned(serve(student, integers=True).address, scan)
+    assert answer.images[1].data.max() == 2**15 - 1
+    assert any(text.startswith("WRN kdmri: values beyond int16") for text in answer.texts)
+
+
+def test_images_of_a_slab_lie_one_behind_the_other(
+    serve: Serve,
+    student: Path,
+    reconstruct: Callable[..., list[np.ndarray]],
+    tmp_path: Path,
+    anatomy: np.ndarray,
+) -> None:
+    """Every partition ends with ACQ_LAST_IN_SLICE, as some scanners have it."""
+    count, path = 4, tmp_path / "slab.h5"
+    values = np.fft.fftshift(
+        np.fft.fft(np.fft.ifftshift(kspace(anatomy, count), 0), axis=0, norm="ortho"), 0
+    )
+    sizes = {name: (*size[:2], count) for name, size in ENCODED.items()}
+    fields = ((200, 240, 20), (200, 240, 20))
+    xml = header(COILS, **sizes, fields=fields, centres=(ROWS // 2, count // 2))
+    with Scan(path, xml) as scan:
+        scan.place, scan.directions = [0.0, 0, 50], np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+        for partition in range(count):
+            for row in range(0, ROWS):
+                if row % 2 == 0 or abs(row - ROWS // 2) < 8:
+                    last = row == ROWS - 2
+                    flags = (ismrmrd.ACQ_LAST_IN_SLICE,) if last else ()
+                    scan.line(
+                        values[partition, :, row], flags, row=row, kspace_encode_step_2=partition
+                    )
+    answer = scanned(serve(student).address, raw(path))
+    assert not answer.errors
+    np.testing.assert_array_equal(pixels(answer.images), reconstruct(path, student))
+    assert [image.slice for image in answer.images] == [0, 1, 2, 3]
+    assert [image.position[2] for image in answer.images] == [40, 45, 50, 55]
+    assert answer.images[0].field_of_view[2] == 5
+
+
+def test_a_fully_sampled_scan_is_a_trial_and_says_so(
+    serve: Serve,
+    student: Path,
+    reconstruct: Callable[..., list[np.ndarray]],
+    tmp_path: Path,
+    anatomy: np.ndarray,
+) -> None:
+    path = tmp_path / "full.h5"
+    with Scan(path, header(COILS, **ENCODED, fields=FIELDS)) as scan:
+        scan.image(kspace(anatomy, 1)[0])
+    with connected(serve(student).address) as client:
+        sent = raw(path)
+        client.begin(sent)
+        client.send(*sent.lines)
+        client.image()  # all lines are there, whatever the flags say
+        client.close()
+        answer = client.rest()
+    assert any(text.startswith("WRN kdmri: a trial") for text in answer.texts)
+    assert answer.images[0].meta["ImageComment"].startswith("a trial")
+    np.testing.assert_array_equal(pixels(answer.images), reconstruct(path, student))
+
+
+def test_ismrmrds_own_header_without_a_nul_is_read(serve: Serve, student: Path, scan: Raw) -> None:
+    with connected(serve(student).address) as client:
+        client.send(ismrmrd.xsd.CreateFromDocument(scan.xml), *scan.lines)
+        client.close()
+        assert len(client.rest().images) == 1
+    assert threading.active_count() < 20
