@@ -50,7 +50,7 @@ def main(config: DictConfig) -> None:
         batch_size=config.batch_size,
         device=device,
     )
-    stop = _signalled()
+    stop = signalled()
     with Server(choices, settings, config.host, config.port, config.clients) as server:
         for reason in choices.left_out:
             LOG.info("left out: %s", reason)
@@ -61,7 +61,7 @@ def main(config: DictConfig) -> None:
     LOG.info("stopped")
 
 
-def _signalled() -> threading.Event:
+def signalled() -> threading.Event:
     """Return an event that a first signal sets; a second one ends the process at once."""
     stop = threading.Event()
 

@@ -89,7 +89,8 @@ def open_choices(
 ) -> Choices:
     """Open a checkpoint, or all of a directory.
 
-    In a directory a file `a/b.pt` is named `a/b`, and `a/best_model.pt` `a`.
+    In a directory a file `a/b.pt` is named `a/b`, and `a/best_model.pt` `a`. A file alone is named
+    by itself, or by its folder.
 
     Args:
         source: file or directory.
@@ -105,7 +106,8 @@ def open_choices(
         raise ConfigurationError("checkpoint: is missing, checkpoint=FILE or checkpoint=DIR")
     root = Path(source)
     if not root.is_dir():
-        one = _open(root, root.stem, device, mask, scale)
+        name = root.resolve().parent.name if root.name == BEST else root.stem
+        one = _open(root, name, device, mask, scale)
         return Choices(MappingProxyType({one.name: one}), single=True)
     found, left_out = {}, []
     for path in sorted(root.rglob("*.pt")):

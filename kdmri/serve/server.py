@@ -18,8 +18,8 @@ LOG = logging.getLogger("kdmri.serve")
 LOOK = 0.2
 """Seconds between two looks at whether to stop."""
 
-POLITE = 1.0
-"""Seconds that a client takes at most to hear that there are too many."""
+PATIENCE = 1.0
+"""Seconds that a client waits for another to leave before it hears that there are too many."""
 
 
 class Server:
@@ -58,6 +58,7 @@ class Server:
         self._choices, self._settings, self._clients = choices, settings, clients
         self._worker = Worker()
         self._sessions: dict[Session, threading.Thread] = {}
+        self._places = threading.Semaphore(clients)
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -103,7 +104,7 @@ class Server:
             session.stop_if_idle()
 
     def _welcome(self, sock: socket.socket, name: str) -> None:
-        if len(self._running()) >= self._clients:
+        if not self._places.acquire(timeout=PATIENCE):
             LOG.info("%s: sent away, there are %d clients", name, self._clients)
             _send_away(sock, self._clients)
             return
@@ -120,6 +121,7 @@ class Server:
         finally:
             with self._lock:
                 del self._sessions[session]
+            self._places.release()
 
     def _running(self) -> dict[Session, threading.Thread]:
         with self._lock:
@@ -128,7 +130,7 @@ class Server:
 
 def _send_away(sock: socket.socket, clients: int) -> None:
     with sock, suppress(OSError):
-        sock.settimeout(POLITE)
+        sock.settimeout(PATIENCE)
         with sock.makefile("wb") as stream:
             writer = Writer(stream)
             writer.text(f"ERR kdmri: serves {clients} clients already; try again")

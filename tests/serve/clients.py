@@ -1,29 +1,17 @@
 """A client of the protocol, by the `ismrmrd` package's own serializers over a real socket."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import ismrmrd
 from ismrmrd.serialization import ConfigFile, ProtocolDeserializer, ProtocolSerializer
 
+from tests.serve.scans import Raw
+
 SECONDS = 60
 Address = tuple[str, int]
-
-
-@dataclass
-class Raw:
-    """What a file of raw data holds.
-
-    Attributes:
-        xml: its header.
-        lines: its acquisitions.
-    """
-
-    xml: str
-    lines: list[ismrmrd.Acquisition]
 
 
 @dataclass
@@ -43,13 +31,6 @@ class Answer:
     @property
     def errors(self) -> list[str]:
         return [text for text in self.texts if text.startswith("ERR")]
-
-
-def raw(path: Path) -> Raw:
-    with ismrmrd.Dataset(str(path), create_if_needed=False) as file:
-        count = file.number_of_acquisitions()
-        lines = [file.read_acquisition(n) for n in range(count)]
-        return Raw(file.read_xml_header().decode(), lines)
 
 
 class Client:
@@ -125,7 +106,3 @@ def scanned(address: Address, scan: Raw, config: str = "kdmri") -> Answer:
         client.send(*scan.lines)
         client.close()
         return client.rest()
-
-
-def sizes(images: Sequence[ismrmrd.Image]) -> list[tuple[int, ...]]:
-    return [image.data.shape for image in images]

@@ -13,8 +13,7 @@ from kdmri.serve.server import Server
 from kdmri.serve.session import Settings
 from tests.conftest import LINES
 from tests.reconstruct.coils import TRAINED
-from tests.serve.clients import Raw, raw
-from tests.serve.scans import write
+from tests.serve.scans import Raw, scan_of
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(
@@ -29,8 +28,10 @@ def serve() -> Iterator[Serve]:
     """Start a server of a checkpoint or a folder; stopped after the test."""
     with ExitStack() as stack:
 
-        def start(source: Path, clients: int = 8, **settings: Any) -> Server:
-            choices = open_choices(str(source), CPU)
+        def start(
+            source: Path, clients: int = 8, mask: Path | None = None, **settings: Any
+        ) -> Server:
+            choices = open_choices(str(source), CPU, None if mask is None else str(mask))
             chosen = replace(SETTINGS, **settings)
             return stack.enter_context(Server(choices, chosen, "127.0.0.1", 0, clients))
 
@@ -49,6 +50,6 @@ def of_one_coil(checkpoint: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def scan(tmp_path: Path, anatomy: np.ndarray) -> Raw:
+def scan(anatomy: np.ndarray) -> Raw:
     """One slice of four coils."""
-    return raw(write(tmp_path / "scan.h5", anatomy))
+    return scan_of(anatomy)
