@@ -107,6 +107,7 @@ def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
             built.run()
             seconds = _now(plan.setting.device) - began
             end.send((seconds, built.slices, _peak(plan.setting.device) / 2**20))
+        built.close()
 
 
 def _now(device: str) -> float:

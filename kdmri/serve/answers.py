@@ -1,6 +1,7 @@
 """Images as messages of the protocol: where they lie, what they are, and what made them."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 
 import ismrmrd
@@ -99,7 +100,13 @@ class Answers:
                 "KdmriNetwork": label,
                 "KdmriCheckpoint": printable(self.choice.name),
                 "KdmriSha256": self.choice.digest,
-                "KdmriVersion": version("kdmri"),
+                "KdmriVersion": _version(),
                 "KdmriScale": repr(scale),
             }
         )
+
+
+@cache
+def _version() -> str:
+    """Return the version; to look for it takes as long as a small network."""
+    return version("kdmri")

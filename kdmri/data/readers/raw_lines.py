@@ -74,7 +74,7 @@ def fill(
         coils = lines.shape[1]
         if filled is None:
             filled = np.zeros((slabs, coils, rows, shown), np.complex64)
-        found = lines.any(axis=1)
+        found = np.asarray(lines.any(axis=1))
         for line, (_, slab, row), sampled in zip(
             crop_images(centred_ifft(lines, (-1,)), (coils, shown)), block, found, strict=True
         ):
