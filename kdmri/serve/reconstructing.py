@@ -50,7 +50,7 @@ def reconstruct(
     """
     scan, chosen = unit.scan, unit.chosen
     wanted = Wanted(coils=False, undersampled=True)  # as `kdmri reconstruct` asks readers
-    with blaming(SCAN):
+    with blaming(SCAN), np.errstate(over="ignore", invalid="ignore"):
         places = scan.places(chosen)
         noise = scan.noise() if int(scan.heads["active_channels"].max()) > 1 else None
         single = list(scan.slices(chosen, wanted)) if len(places) == 1 else None
@@ -62,7 +62,8 @@ def reconstruct(
         slices=lambda: scan.slices(chosen, wanted) if single is None else iter(single),
         shown=scan.shown,
     )
-    with blaming(SCAN):
+    # Values that overflow are refused where slices are checked; warnings would fill the log.
+    with blaming(SCAN), np.errstate(over="ignore", invalid="ignore"):
         one = fed(volume, answers.choice.trained, None, 1, batch_size, device)
         notes = one.notes(raw=True)
         for note in [*notes, *([] if noise is None else [noise.note])]:

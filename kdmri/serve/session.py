@@ -16,6 +16,7 @@ from kdmri.errors import KdmriError
 from kdmri.serve.answers import Answers
 from kdmri.serve.choices import Choices, named
 from kdmri.serve.gathering import Gathering, Unit
+from kdmri.serve.limits import check_size
 from kdmri.serve.outbox import BUFFER, Outbox
 from kdmri.serve.protocol import Kind, Line, LostError, Message, RefusedError, messages, printable
 from kdmri.serve.reconstructing import Sinks, reconstruct
@@ -130,6 +131,7 @@ class Session:
     def _line(self, line: Line) -> None:
         if self._gathering is None or self._encoding is None:
             raise RefusedError("an acquisition came before the header of the scan")
+        check_size(line.head, self._encoding, self._settings.most_bytes)
         if self._answers is None:
             choice = self._choices.choose(self._config)
             self._answers = Answers(choice, self._encoding, self._settings.integers)

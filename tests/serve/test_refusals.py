@@ -38,6 +38,20 @@ def entities(scan: Raw) -> Raw:
     return Raw('<!DOCTYPE a [<!ENTITY b "c">]>' + scan.xml, scan.lines)
 
 
+def giant(scan: Raw) -> Raw:
+    return Raw(scan.xml.replace("<y>48</y>", "<y>200000</y>"), scan.lines)
+
+
+def slab(scan: Raw) -> Raw:
+    scan.lines[-1].idx.kspace_encode_step_2 = 1
+    return Raw(scan.xml.replace("<z>1</z>", "<z>60000</z>"), scan.lines)
+
+
+def coils(scan: Raw) -> Raw:
+    scan.line(np.zeros((257, 40), np.complex64))
+    return scan
+
+
 def late(scan: Raw) -> Raw:
     return Raw(scan.xml, [*scan.lines, scan.lines[-2]])
 
@@ -70,6 +84,9 @@ def without_calibration(scan: Raw) -> Raw:
         (smaller, "lies outside a matrix of 40"),
         (no_xml, "its XML header is damaged"),
         (entities, "declares a document type or entities, which is refused"),
+        (giant, "its encoded matrix is 40x200000; slices of at most 4,194,304 samples"),
+        (slab, "an encoded matrix 40x48x60000 takes 3.43 GiB, above limit_gib=0.25"),
+        (coils, "its lines are of 257 coils; at most 256 are taken"),
         (late, "a line of slice 0 came after its last one (ACQ_LAST_IN_SLICE"),
         (beyond, "holds several values of contrast, but its header tells of one"),
         (no_centre, "the zero frequency was never measured"),
@@ -175,9 +192,9 @@ def test_message_that_is_not_taken_is_refused_before_memory_is(
 def test_lines_of_a_slice_that_never_ends_are_bounded(
     serve: Serve, student: Path, scan: Raw
 ) -> None:
-    with connected(serve(student, most_bytes=50_000).address) as client:
+    with connected(serve(student, most_bytes=70_000).address) as client:
         client.begin(scan)
-        client.send(*scan.lines * 3)
+        client.send(*scan.lines[:-1] * 3)
         client.close()
         (error,) = client.rest().errors
     assert "its lines that wait for the rest of their slices take" in error
