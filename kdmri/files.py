@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,37 @@ def written_aside(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_aside(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path` that takes its place when the block ends well.
+
+    Args:
+        path: the folder to write; what is there is replaced.
+
+    Raises:
+        KdmriError: it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    before = aside.with_name(f"{aside.name}.before")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # of a killed process of this number
+        aside.mkdir(parents=True)
+        yield aside
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            path.replace(before)  # a folder cannot be renamed over another one
+        aside.replace(path)
+    except OSError as error:
+        if before.exists() and not path.exists():
+            before.replace(path)
+        reason = os.strerror(error.errno) if error.errno else error
+        raise KdmriError(f"{path}: cannot be written ({reason})") from error
+    finally:
+        for leftover in (aside, before):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

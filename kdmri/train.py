@@ -7,10 +7,6 @@ from omegaconf import DictConfig
 from kdmri.collect import SweepTable
 from kdmri.config.checks import CHECKS
 from kdmri.config.entry import entry_point
-from kdmri.experiment.evaluate import measure_stages
-from kdmri.experiment.plan import make_plan
-from kdmri.experiment.train import train_stages
-from kdmri.hardware import keep_freed_memory
 from kdmri.launch.command import Command, command_line
 from kdmri.launch.tasks import find_tasks, follow, leading
 
@@ -26,6 +22,12 @@ def train(config: DictConfig) -> float:
     if not tasks.leads:
         follow(tasks)
         return math.nan
+    # Importing PyTorch takes seconds, for which a mistyped word need not wait.
+    from kdmri.experiment.evaluate import measure_stages
+    from kdmri.experiment.plan import make_plan
+    from kdmri.experiment.train import train_stages
+    from kdmri.hardware import keep_freed_memory
+
     keep_freed_memory()
     with leading(tasks):
         plan = make_plan(config)

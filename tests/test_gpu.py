@@ -12,6 +12,7 @@ import torch
 from hydra import compose
 
 from kdmri.data.batch import Coils, Slice
+from kdmri.data.cropping import Window
 from kdmri.data.masks import EquispacedLines, GaussianLines
 from kdmri.distillation import AttentionTransfer, FitNets
 from kdmri.models import DCCNN, UNet, build_network, network_settings
@@ -306,7 +307,7 @@ def test_several_coils_are_those_of_the_cpu(anatomy: np.ndarray) -> None:
             kspace.to(device),
             torch.ones(3, device=device),
             *(number, number, 0 * number),
-            coils=Coils(own, torch.ones(3, 1, 48, 40).to(device), names, (32, 32)),
+            coils=Coils(own, torch.ones(3, 1, 48, 40).to(device), names, Window(8, 4, 32, 32)),
         )
         torch.manual_seed(0)
         batch = task.training_batch(given)

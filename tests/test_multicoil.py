@@ -1,6 +1,8 @@
 """Several coils by the commands that train on one: from files of k-space to tables."""
 
 import csv
+import importlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -13,21 +15,27 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from kdmri.data.coils import FOLDER, KSPACE, SENSITIVITIES
+from kdmri.data.coils import KSPACE, SENSITIVITIES
+from kdmri.data.companions import FOLDER
 from kdmri.data.layout import TARGET, write_slices
+from kdmri.data.readers.fastmri import FastMRI
+from kdmri.data.simulation import Simulation
+from kdmri.prepare.writing import Form, write_prepared
 from tests.conftest import ROOT, Result
-from tests.data.readers.coils import phased, sensitivities
+from tests.data.readers.coils import centred_fft2, phased, sensitivities
+from tests.data.readers.test_fastmri import HEADER, oversampled
 from tests.killing import finish, kill_after_first_save, weights_of
 
 Run = Callable[..., Result]
 TINY = (f"--config-dir={ROOT / 'tests' / 'configs'}", "experiment=tiny")
 OWN = (*TINY, "dataset=multicoil", "dataset.name=coils", "dataset.mask.centre_fraction=0.25")
+FILE = "file1000007.h5"
 HEAD = (*TINY, "dataset=mni_multicoil", "dataset.build.size=[40,36]", "dataset.build.coils=4")
 
 
 @pytest.fixture
 def coils(tmp_path: Path, anatomy: np.ndarray) -> Path:
-    """Volumes of two sizes and of three and five coils, one of them with sensitivities."""
+    """Volumes of two sizes and of three and five coils, one with sensitivities; a fastMRI file."""
     folder = tmp_path / "datasets" / "coils"
     rows = slice(0, 44)
     for name, first, last, cut, count, known in (
@@ -51,27 +59,52 @@ def coils(tmp_path: Path, anatomy: np.ndarray) -> Path:
             for image, k in zip(images, kspace, strict=True)
         )
         write_slices(folder / f"{name}.h5", slices, {})
+    write_fastmri(tmp_path / FILE, anatomy)
+    (volume,) = FastMRI(keep_coils=True).volumes(tmp_path / FILE)
+    write_prepared(volume, "test", tmp_path, folder, Form(None, Simulation(False, None, 0)))
     return folder
+
+
+def write_fastmri(path: Path, anatomy: np.ndarray) -> None:
+    """Write noisy k-space of 4 coils, 96x40, shown in 48x31: odd, and not as high as wide."""
+    images = 3e-5 * oversampled(anatomy)[:, None] * sensitivities(4, (96, 40))
+    drawn = np.random.default_rng(1).normal(size=(2, *images.shape))
+    images = images + 2e-7 * (drawn[0] + 1j * drawn[1])
+    with h5py.File(path, "w") as file:
+        file["kspace"] = centred_fft2(images)
+        file["ismrmrd_header"] = HEADER.format(x=48, y=31).encode()
+        shown = np.linalg.norm(images, axis=1)[:, 24:72, 4:35]  # from (n - m) // 2 on
+        file["reconstruction_rss"] = shown.astype(np.float32)
 
 
 def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coils: Path) -> None:
     result = run("train.py", *OWN, "augmentation=flips_and_masks")
     assert result.code == 0, result.err
     text = " ".join(result.out.split())
-    for words in ("Zero-filled RSS", "CG-SENSE", "Student + KD", "drawn by the name of each"):
+    for words in (
+        "Zero-filled RSS",
+        "CG-SENSE",
+        "Student + KD",
+        "drawn by the name of each",
+        "their combined image (2 volumes), the files' reconstruction_rss (1 volumes)",
+    ):
         assert words in text
     (folder,) = (tmp_path / "experiments" / "coils" / "acc_4x").glob("tiny_comparison*")
     (kept,) = (coils / FOLDER).iterdir()
     assert {p.relative_to(kept).as_posix() for p in kept.rglob("*.h5")} == {
-        *(f"train/{name}.h5" for name in "ab"), "validation/c.h5", "test/d.h5", "test/e.h5"
+        *(f"train/{name}.h5" for name in "ab"), "validation/c.h5",
+        *(f"test/{name}" for name in ("d.h5", "e.h5", FILE)),
     }  # fmt: skip
     with (folder / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["stage"] in ("teacher", "kd")]
-    assert len(rows) == 4
+    assert len(rows) == 6
     for row in rows:
         stage = folder.parent / folder.name.replace("comparison", row["stage"])
         with h5py.File(stage / "results" / f"{row['volume']}.h5") as file:
             images = np.abs(file["reconstruction"][...])
+        if row["volume"] == Path(FILE).stem:
+            check_leaderboard(row, images, tmp_path / FILE, kept / "test" / FILE)
+            continue
         target = shown_target(kept / "test" / f"{row['volume']}.h5", images.shape[1:])
         largest = target.max()
         psnr = peak_signal_noise_ratio(target, images, data_range=largest)
@@ -81,6 +114,31 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         assert float(row["ssim"]) == pytest.approx(ssim, abs=1e-4)
     again = run("train.py", *OWN, "augmentation=flips_and_masks")
     assert again.out.count("done before") == 5
+
+
+def check_leaderboard(row: dict[str, str], images: np.ndarray, file: Path, kept: Path) -> None:
+    """Compare figures with those of `fastmri.evaluate`: its formulas, and where it is, itself."""
+    with h5py.File(file) as source, h5py.File(kept) as beside:
+        target = source["reconstruction_rss"][:, 8:39]  # 31 of 48 rows, as many as columns
+        images = images * beside.attrs["scale"]
+    assert images.shape == target.shape
+    largest = target.max()
+    pairs = list(zip(target, images, strict=True))
+    ssim = np.mean([structural_similarity(a, b, data_range=largest) for a, b in pairs])
+    psnr = peak_signal_noise_ratio(target, images, data_range=largest)
+    nmse = (np.linalg.norm(target - images) / np.linalg.norm(target)) ** 2
+    for key, figure in (("psnr", psnr), ("ssim", ssim), ("nmse", nmse)):
+        assert float(row[key]) == pytest.approx(float(figure), abs=1e-6), key
+    if importlib.util.find_spec("fastmri") is None:
+        return
+    theirs = importlib.import_module("fastmri.evaluate")
+    center_crop = importlib.import_module("fastmri.data.transforms").center_crop
+    with h5py.File(file) as source:
+        cropped = center_crop(source["reconstruction_rss"][...], (31, 31))
+    np.testing.assert_array_equal(cropped, target)
+    for key in ("psnr", "ssim", "nmse"):
+        figure = np.ravel(getattr(theirs, key)(cropped, images))[0]
+        assert float(row[key]) == pytest.approx(float(figure), abs=1e-6), key
 
 
 def shown_target(path: Path, size: tuple[int, int]) -> np.ndarray:

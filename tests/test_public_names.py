@@ -43,3 +43,14 @@ def test_importing_the_package_loads_no_library() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_what_needs_no_network_does_not_wait_for_pytorch() -> None:
+    """Tables of what was measured, and what is said of the words of a training."""
+    loaded = (
+        "import kdmri.{}, sys; print([n for n in ('torch', 'scipy.signal') if n in sys.modules])"
+    )
+    for name in ("train", "evaluate", "collect"):
+        words = [sys.executable, "-c", loaded.format(name)]
+        found = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+        assert found.stdout == "[]\n", name

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from kdmri.analysis.experiments import find_records
@@ -26,6 +27,7 @@ class Summary:
         parameters: of the network, 0 without one.
         seed: of the training.
         figures: means over volumes, by metric.
+        weight: of the regularisation of a baseline that has one, else None.
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class Summary:
     parameters: int
     seed: int
     figures: dict[str, float]
+    weight: float | None = None
 
 
 def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
@@ -58,7 +61,8 @@ def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
             known = baselines[*cell, label]
             if not any(_alike(figures, other) for other in known):  # of another mask or noise
                 of_input = without_seed(directory) if known else ""
-                found.append(Summary(*cell, label, of_input, 0, 0, figures))
+                weight = measured.weights.get(label)
+                found.append(Summary(*cell, label, of_input, 0, 0, figures, weight))
                 known.append(figures)
         found.append(
             Summary(
@@ -93,6 +97,7 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
     names: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for dataset, task, method, name, _ in cells:
         names[dataset, task, method].add(name)
+    weighted = any(one.weight is not None for one in chain.from_iterable(cells.values()))
     rows = []
     for (dataset, task, method, name, parameters), seeds in sorted(
         cells.items(), key=lambda cell: (cell[0][:2], cell[0][4] == 0 and -1, cell[0][2:])
@@ -103,6 +108,7 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
                 task,
                 distinct_label(method, name, names[dataset, task, method]),
                 f"{parameters:,}" if parameters else "–",
+                *([_weights(seeds)] if weighted else []),
                 *(
                     with_deviation([s.figures[m] for s in seeds], FORMATS[m].spec)
                     for m in MAIN_METRICS
@@ -115,6 +121,7 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
         "task",
         "method",
         "parameters",
+        *(["weight"] if weighted else []),
         *(FORMATS[m].label for m in MAIN_METRICS),
         "seeds",
     ]
@@ -122,13 +129,20 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
     return Table("All stages that were measured", header, rows, notes)
 
 
+def _weights(seeds: Iterable[Summary]) -> str:
+    """Write the weights of a baseline's regularisation, each once."""
+    found = sorted({one.weight for one in seeds if one.weight is not None})
+    return ", ".join(f"{weight:g}" for weight in found) or "–"
+
+
 def to_csv(summaries: Iterable[Summary]) -> str:
     """Write one line a stage and seed, figures as they are."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "task", "method", "variant", "parameters", "seed", *MAIN_METRICS])
+    facts = ["dataset", "task", "method", "variant", "parameters", "seed"]
+    writer.writerow([*facts, *MAIN_METRICS, "weight"])
     for one in summaries:
         figures = [f"{one.figures[metric]:.8g}" for metric in MAIN_METRICS]
         cell = (one.dataset, one.task, one.method, one.variant, one.parameters, one.seed)
-        writer.writerow([*cell, *figures])
+        writer.writerow([*cell, *figures, "" if one.weight is None else f"{one.weight:g}"])
     return text.getvalue()

@@ -20,7 +20,7 @@ from kdmri.data.layout import Volume, read_reconstruction, subjects
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, FORMATS, MAIN_METRICS, SliceTable
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,9 @@ class Comparison:
             f"Mean over {volumes} volume(s), {slices} slices{spread}; {self._data.splits.note}."
         ]
         notes.append(f"{self._data.describe_sampling('evaluation')}.")
+        if self._classical:
+            told = ", ".join(f"{one.label} {one.weight:g}" for one in self._classical)
+            notes.append(f"Weights of regularisation, chosen on selection slices: {told}.")
         if (
             np.isnan(self.methods[0].table.columns["vif"]).all()
             and self._config.evaluation.detailed
@@ -150,12 +153,12 @@ class Comparison:
         batch = self._data.task(collate([dataset[row]]))
         name = dataset.volumes[volume].name
         images = {
-            k: magnitude(batch.shown(v))[0, 0].numpy()
+            k: seen(v, batch)[0, 0].numpy()
             for k, v in (
                 self._data.task.baselines(batch) | {c.label: c(batch) for c in self._classical}
             ).items()
         }
-        target = magnitude(batch.shown(batch.target))[0, 0].numpy()
+        target = truth(batch)[0, 0].numpy()
         panes = []
         for method in self.methods:
             if method.results is None:

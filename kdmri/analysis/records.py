@@ -19,6 +19,9 @@ SLICES = "slices.csv"
 EARLIER_WORDS = re.compile(r"\b(\d+\.\d+)x in truth\b")
 """How earlier versions described an effective acceleration: one input has one description."""
 
+EARLIER_LABELS = re.compile(r"(CG-SENSE|BART l1-wavelet) \(([\d.e+-]+)\)")
+"""How earlier versions named baselines: each weight would be a method of its own."""
+
 TEXTS = ("dataset", "task", "stage", "label", "device", "evaluated", "trained_on", "input")
 """What of a record is text; subjects are, too."""
 
@@ -53,6 +56,7 @@ class Measurements:
         trained_on: the same of its training; "" where that is not known.
         beside: names of the directories beside this one that hold the stages of its plan.
         input: how the input was made, such as its mask; "" where that is not known.
+        weights: of the regularisation of baselines that have one, by label.
     """
 
     dataset: str
@@ -74,6 +78,7 @@ class Measurements:
     trained_on: str = ""
     beside: dict[str, str] = field(default_factory=dict)
     input: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
 
     def write(self, directory: Path, table: SliceTable) -> None:
         """Write both files."""
@@ -97,10 +102,12 @@ class Record:
         """
         path = directory / RECORD
         try:
-            measured = Measurements(**read_json(path))
+            measured = _weights_apart(Measurements(**read_json(path)))
             for figures in (measured.figures, *measured.baselines.values()):
                 if {type(figures[name]) for name in MAIN_METRICS} != {float}:
                     raise ValueError("figures that are no numbers")
+            if not all(type(weight) is float for weight in measured.weights.values()):
+                raise ValueError("weights that are no numbers")
             texts = [value for name, value in vars(measured).items() if name in TEXTS]
             if not all(isinstance(text, str) for text in (*texts, *measured.subjects)):
                 raise ValueError("texts that are none")
@@ -123,6 +130,15 @@ class Record:
             return SliceTable.from_csv(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(_damaged(path, error)) from error
+
+
+def _weights_apart(measured: Measurements) -> Measurements:
+    """Take the weights out of labels, where earlier versions wrote them: "CG-SENSE (0.03)"."""
+    found = {label: EARLIER_LABELS.fullmatch(label) for label in measured.baselines}
+    names = {label: label if match is None else match[1] for label, match in found.items()}
+    weights = {match[1]: float(match[2]) for match in found.values() if match is not None}
+    baselines = {names[label]: figures for label, figures in measured.baselines.items()}
+    return replace(measured, baselines=baselines, weights={**weights, **measured.weights})
 
 
 def _damaged(path: Path, error: Exception) -> str:

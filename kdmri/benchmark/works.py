@@ -17,7 +17,7 @@ from kdmri.data.layout import inspect, write_undersampled, write_volume
 from kdmri.data.masks import GaussianLines
 from kdmri.distillation import AttentionTransfer
 from kdmri.experiment.evaluate import reconstruct_and_measure
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.training import Distillation, Supervised
 from kdmri.training.base import TrainingMethod
 from kdmri.training.captured import Capture

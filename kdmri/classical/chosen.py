@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdmri.classical.method import ClassicalMethod
 from kdmri.data.batch import Batch
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Chosen:
 
     @property
     def label(self) -> str:
-        """Its name in tables, with the weight."""
-        return f"{self.method.label} ({self.weight:g})"
+        """Its name in tables, whatever the weight."""
+        return self.method.label
 
     def __call__(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, 2, H, W)."""
@@ -48,7 +48,7 @@ def _loss(method: ClassicalMethod, batches: Sequence[Batch], weight: float) -> f
     """Mean logarithm of the error relative to the data range, over slices."""
     logs = []
     for batch in batches:
-        found, target = (magnitude(batch.shown(i)) for i in (method(batch, weight), batch.target))
-        relative = (found - target).square().mean(dim=(1, 2, 3)) / batch.data_range**2
+        error = seen(method(batch, weight), batch) - truth(batch)
+        relative = error.square().mean(dim=(1, 2, 3)) / batch.data_range**2
         logs.append(relative.clamp_min(torch.finfo(relative.dtype).tiny).log())
     return float(torch.cat(logs).mean())

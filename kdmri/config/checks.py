@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -119,11 +118,17 @@ def register_resolvers() -> None:
         "product": lambda *numbers: math.prod(numbers),
         "feature_epochs": _feature_epochs,
         "kd_epochs": lambda share, epochs: 2 * epochs - _feature_epochs(share, epochs),
-        "jobs_at_once": lambda devices: torch.cuda.device_count() // int(devices) or 2,
+        "jobs_at_once": _jobs_at_once,
         "gpus_for": lambda accelerator, devices: None if accelerator == "cpu" else devices,
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def _jobs_at_once(devices: str) -> int:
+    import torch  # not needed by commands that read results
+
+    return torch.cuda.device_count() // int(devices) or 2
 
 
 def _feature_epochs(share: float, epochs: int) -> int:

@@ -14,7 +14,6 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pytorch_lightning import Trainer
 
 from kdmri.errors import ConfigurationError
 
@@ -156,7 +155,8 @@ def check(config: DictConfig, table: Kinds) -> None:
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    check_values(config, {**_of_trainer(), **_of_files(), **TABLE, **table})
+    of_trainer = _of_trainer() if "trainer" in config else {}
+    check_values(config, {**of_trainer, **_of_files(), **TABLE, **table})
 
 
 def check_values(config: DictConfig, table: Kinds) -> None:
@@ -296,6 +296,8 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _of_trainer() -> dict[str, Kind]:
     """Return the kinds of Lightning's own switches, which a user may add with +trainer.NAME."""
+    from pytorch_lightning import Trainer  # not needed by commands that train nothing
+
     kinds = {frozenset({bool}): SWITCH, frozenset({bool, type(None)}): or_null(SWITCH)}
     hints = {
         f"trainer.{name}": frozenset(get_args(hint) or (hint,))

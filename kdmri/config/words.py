@@ -15,7 +15,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
 
 from kdmri.config.checks import CONFIGS
 from kdmri.config.values import MOUNTS, shipped_values
@@ -191,8 +190,11 @@ def _unknown_key(key: str) -> str:
     if having := choices.get(key):
         return f"{key}: what is chosen has no such setting; these have: {', '.join(having)}"
     parent, _, last = key.rpartition(".")
-    if parent == "trainer" and last in inspect.signature(Trainer).parameters:
-        return f"{key}: is Lightning's, and not among the settings here; add it with +{key}=..."
+    if parent == "trainer":
+        from pytorch_lightning import Trainer  # not needed by commands that train nothing
+
+        if last in inspect.signature(Trainer).parameters:
+            return f"{key}: is Lightning's, and not among the settings here; add it with +{key}=..."
     beside = {name.rpartition(".")[2]: name for name in keys if name.rpartition(".")[0] == parent}
     close = difflib.get_close_matches(last, beside, n=1) if beside else []
     meant = f"; did you mean {beside[close[0]]}?" if close else _meant(key, keys)

@@ -46,7 +46,9 @@ def _flipped_coils(coils: Coils, axes: Sequence[list[int]]) -> Coils:
         a.flip(along).roll([1] * len(along), along) if along else a
         for a, along in zip(coils.acquired, axes, strict=True)
     ]
-    return coils._replace(sensitivities=torch.stack(sensitivities), acquired=torch.stack(acquired))
+    return coils._replace(
+        sensitivities=torch.stack(sensitivities), acquired=torch.stack(acquired), image=None
+    )
 
 
 @dataclass(frozen=True)

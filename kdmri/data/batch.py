@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kdmri.data.cropping import fit_centre_tensor
+from kdmri.data.cropping import Window
 
 
 class Slice(NamedTuple):
@@ -53,23 +53,26 @@ class Coils(NamedTuple):
             corner; lines that only pad the matrix count nowhere.
         name: characters of the volume's name, int64 (N,), -1 behind its end; masks that differ from
             volume to volume are drawn by it, so that they do not depend on any order.
-        shown: (h, w) of the image that is shown and measured, the same for all items.
+        shown: window of the image that is shown and measured, the same for all items.
         full: of a batch, whose own k-space is undersampled: all that was acquired, complex64
             (coils, H, W); None of a slice, whose own k-space it is.
+        image: magnitude that is measured against, float32 (1, h, w), as it is shown; None where
+            that is the magnitude of the target.
     """
 
     sensitivities: Tensor
     acquired: Tensor
     name: Tensor
-    shown: tuple[int, int]
+    shown: Window
     full: Tensor | None = None
+    image: Tensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Coils":
         """Copy to a device; the name, which seeds the CPU's generators, stays where it is."""
         moved: dict[str, Any] = {
             key: None if value is None else value.to(device, non_blocking=non_blocking)
             for key, value in self._asdict().items()
-            if key in ("sensitivities", "acquired", "full")
+            if key in ("sensitivities", "acquired", "full", "image")
         }
         return self._replace(**moved)
 
@@ -81,6 +84,7 @@ class Coils(NamedTuple):
             self.name[items],
             self.shown,
             None if self.full is None else self.full[items],
+            None if self.image is None else self.image[items],
         )
 
 
@@ -121,7 +125,7 @@ class Batch(NamedTuple):
 
     def shown(self, image: Tensor) -> Tensor:
         """Crop an image (B, C, H, W) to what is shown and measured of it."""
-        return image if self.coils is None else fit_centre_tensor(image, self.coils.shown)
+        return image if self.coils is None else self.coils.shown.of(image)
 
     def select(self, items: list[int]) -> "Batch":
         """Take some items; a mask that all items share stays."""
@@ -171,9 +175,11 @@ def collate(slices: list[Slice] | Slice) -> Slice:
 
 
 def _collated(items: list[Coils]) -> Coils:
+    images = [item.image for item in items if item.image is not None]
     return Coils(
         torch.stack([item.sensitivities for item in items]),
         torch.stack([item.acquired for item in items]),
         torch.stack([item.name for item in items]),
         items[0].shown,
+        image=torch.stack(images) if images else None,
     )

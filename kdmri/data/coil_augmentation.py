@@ -85,4 +85,5 @@ def measured_by_coils(slices: Slice, noise: Tensor | None = None) -> Slice:
     seen = torch.fft.ifft2(kspace, norm="ortho")
     combined = (coils.sensitivities.conj() * seen).sum(dim=1, keepdim=True)
     target = torch.cat((combined.real, combined.imag), dim=1)
-    return slices._replace(target=target, kspace=kspace)
+    # An image of its own is that of the scan, not of what was made of it.
+    return slices._replace(target=target, kspace=kspace, coils=coils._replace(image=None))

@@ -1,27 +1,48 @@
 """Slices of volumes of several coils, from memory where they fit a budget, else from open files."""
 
-import os
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from kdmri.data.batch import Coils, Slice, collate
-from kdmri.data.coils import SENSITIVITIES, CoilVolume, Companion, read_kspace, read_sensitivities
-from kdmri.data.dataset import OPEN_FILES
-from kdmri.data.layout import open_volume
+from kdmri.data.coils import (
+    SENSITIVITIES,
+    CoilVolume,
+    read_kspace,
+    read_sensitivities,
+    read_truth,
+)
+from kdmri.data.companions import Companion
+from kdmri.data.open_files import OpenFiles
 from kdmri.data.sampler import places
+from kdmri.data.task import Scan
+
+
+class _Stored(NamedTuple):
+    """What is read of a slice, at the volume's scale.
+
+    Attributes:
+        kspace: complex64 (coils, H, W).
+        sensitivities: complex64 (coils, H, W).
+        target: float32 (2, H, W).
+        image: see `Coils`.
+    """
+
+    kspace: Tensor
+    sensitivities: Tensor
+    target: Tensor
+    image: Tensor | None
 
 
 class CoilDataset(Dataset[Slice]):
     """All slices of some volumes, volume by volume; sizes and numbers of coils may differ.
 
     K-space is as acquired, targets are the combined images, two channels; both are divided by the
-    volume's scale (see `kdmri.data.coils.Companion`).
+    volume's scale (see `kdmri.data.companions.Companion`).
     """
 
     def __init__(
@@ -41,7 +62,7 @@ class CoilDataset(Dataset[Slice]):
             DataError: a file is damaged, or a slice holds NaN.
         """
         self.volumes, self._companions = list(volumes), list(companions)
-        self._files: dict[tuple[int, str], h5py.File] = {}
+        self._files = OpenFiles()
         index = [(v, s) for v, volume in enumerate(volumes) for s in range(volume.shape[2])]
         self._index = torch.tensor(index)
         # Of files, since masks that fastMRI's tools draw are seeded by those.
@@ -49,10 +70,10 @@ class CoilDataset(Dataset[Slice]):
         self._acquired = [
             torch.from_numpy(c.acquired.astype(np.float32))[None] for c in self._companions
         ]
-        self._cache: list[tuple[Tensor, Tensor, Tensor]] | None = None
+        self._cache: list[_Stored] | None = None
         if sum(volume.bytes_in_memory for volume in volumes) <= cache_bytes:
             self._cache = [self._read(v, s) for v, s in index]
-            self._close()
+            self._files.close()
 
     @property
     def slice_size(self) -> tuple[int, int]:
@@ -62,18 +83,20 @@ class CoilDataset(Dataset[Slice]):
     @property
     def shown_size(self) -> tuple[int, int]:
         """Size (H, W) of what is shown of the first volume's slices."""
-        return self.volumes[0].shown
+        return self.volumes[0].shown.size
 
     @property
     def groups(self) -> list[int]:
         """Number of a group for each slice; those of one group fit into one batch."""
-        kinds = [(v.shape[:2], v.coils, v.shown) for v in self.volumes]
+        kinds = [(v.shape[:2], v.coils, v.shown, bool(v.against)) for v in self.volumes]
         known = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
         return [known[kinds[volume]] for volume in self._index[:, 0].tolist()]
 
-    def acquired(self, volume: int) -> Tensor:
-        """Return what the scanner measured of a volume, float32 (1, H, W)."""
-        return self._acquired[volume]
+    @property
+    def scans(self) -> list[Scan]:
+        """What masks of their own depend on, of each volume."""
+        pairs = zip(self.volumes, self._acquired, strict=True)
+        return [scan_of(volume, acquired) for volume, acquired in pairs]
 
     def __len__(self) -> int:
         return len(self._index)
@@ -91,23 +114,22 @@ class CoilDataset(Dataset[Slice]):
         volume, index = self._index[place]
         number = int(volume)
         kept = self._cache
-        kspace, sensitivities, target = (
-            self._read(number, int(index)) if kept is None else kept[int(place)]
-        )
+        stored = self._read(number, int(index)) if kept is None else kept[int(place)]
         companion = self._companions[number]
         return Slice(
-            target=target,
-            kspace=kspace,
+            target=stored.target,
+            kspace=stored.kspace,
             data_range=torch.tensor(companion.largest / companion.scale),
             volume=volume,
             slice=index,
             variant=torch.tensor(0),
             counts=counts,
             coils=Coils(
-                sensitivities,
+                stored.sensitivities,
                 self._acquired[number],
                 self._names[number],
                 self.volumes[number].shown,
+                image=stored.image,
             ),
         )
 
@@ -115,39 +137,28 @@ class CoilDataset(Dataset[Slice]):
         """Return collated slices; they must be of one group. Raises like one."""
         return collate([self[item] for item in items])
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_files": {}}
-
-    def _read(self, number: int, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Read k-space and sensitivities (coils, H, W) and the target (2, H, W) of a slice."""
+    def _read(self, number: int, index: int) -> _Stored:
         volume, companion = self.volumes[number], self._companions[number]
         scale = np.float32(companion.scale)
-        kspace = read_kspace(self._open(volume.kspace_path), volume, index) / scale
-        beside = self._open(companion.path)
+        kspace = read_kspace(self._files(volume.kspace_path), volume, index) / scale
+        own, beside = self._files(volume.path), self._files(companion.path)
         if volume.has_sensitivities:
-            sensitivities = read_sensitivities(self._open(volume.path), volume, index)
+            sensitivities = read_sensitivities(own, volume, index)
         else:
             sensitivities = beside[SENSITIVITIES][index]
         target = beside["target"][index] / scale
-        parts = np.stack((target.real, target.imag))
-        return (
+        image = read_truth(own, volume, index)[None] / scale if volume.against else None
+        return _Stored(
             torch.from_numpy(kspace),
             torch.from_numpy(sensitivities),
-            torch.from_numpy(parts),
+            torch.from_numpy(np.stack((target.real, target.imag))),
+            None if image is None else torch.from_numpy(image),
         )
 
-    def _open(self, path: os.PathLike[str]) -> h5py.File:
-        key = (os.getpid(), os.fspath(path))  # an open HDF5 file must not go along with a fork
-        if key not in self._files:
-            if len(self._files) >= OPEN_FILES:
-                self._files.pop(next(iter(self._files))).close()
-            self._files[key] = open_volume(path)  # type: ignore[arg-type]
-        return self._files[key]
 
-    def _close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files = {}
+def scan_of(volume: CoilVolume, acquired: Tensor) -> Scan:
+    """Return what a mask of a volume depends on; `acquired` as in `Scan`."""
+    return Scan(acquired, tuple(map(ord, volume.kspace_path.name)), volume.readout)
 
 
 def _as_numbers(names: Sequence[str]) -> Tensor:

@@ -1,8 +1,62 @@
 """Bring slices to one size around their centre."""
 
+from typing import NamedTuple, TypeVar
+
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
+
+Images = TypeVar("Images", np.ndarray, Tensor)
+
+
+class Window(NamedTuple):
+    """Rows and columns that are shown of images.
+
+    Attributes:
+        top: first row.
+        left: first column.
+        height: number of rows.
+        width: number of columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def centred(cls, size: tuple[int, int], shown: tuple[int, int]) -> "Window":
+        """Return the middle (h, w) of images (H, W) as `fit_centre` does, from n // 2 - m // 2."""
+        top, left = (n // 2 - m // 2 for n, m in zip(size, shown, strict=True))
+        return cls(top, left, *shown)
+
+    @classmethod
+    def of_fastmri(cls, size: tuple[int, int], shown: tuple[int, int]) -> "Window":
+        """Return it as fastMRI has it: from (n - m) // 2, one earlier where m is odd and n is not.
+
+        `center_crop` of `fastmri.data.transforms` 0.3.0.
+        """
+        top, left = ((n - m) // 2 for n, m in zip(size, shown, strict=True))
+        return cls(top, left, *shown)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Size (h, w) of what is shown."""
+        return self.height, self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index images with."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    @property
+    def is_within(self) -> bool:
+        """Whether it begins within the images."""
+        return self.top >= 0 and self.left >= 0
+
+    def of(self, images: Images) -> Images:
+        """Cut images (..., H, W) to it."""
+        return images[(..., *self.slices)]
 
 
 def margins(have: int, wanted: int) -> tuple[int, int]:

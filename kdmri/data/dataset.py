@@ -1,8 +1,5 @@
 """Slices of h5 volumes, from memory where they fit a stated budget, else from open files."""
 
-import os
-from typing import Any
-
 import h5py
 import numpy as np
 import torch
@@ -11,25 +8,19 @@ from torch.utils.data import Dataset
 
 from kdmri.data.batch import Slice, collate
 from kdmri.data.cropping import fit_centre
-from kdmri.data.layout import COMPLEX_TARGET, Volume, largest_magnitude, open_volume, reading
+from kdmri.data.layout import COMPLEX_TARGET, Volume, largest_magnitude, reading
 from kdmri.data.layout import read_slice as read_stored_slice
 from kdmri.data.layout import read_volume as read_stored_volume
+from kdmri.data.open_files import OpenFiles
 from kdmri.data.sampler import places
 from kdmri.errors import DataError
 
 RANGE = (0.01, 2.0)
 """Of largest magnitudes that pass for 1; slabs of a volume may be darker, and noise adds some."""
 
-OPEN_FILES = 64
-"""Each takes half a MiB, and a process may open a thousand."""
-
 
 class SliceDataset(Dataset[Slice]):
-    """All slices of some volumes, volume by volume.
-
-    Files are opened lazily, once for each worker process: an HDF5 file that is open while a process
-    forks corrupts what the child reads.
-    """
+    """All slices of some volumes, volume by volume."""
 
     def __init__(
         self,
@@ -50,7 +41,7 @@ class SliceDataset(Dataset[Slice]):
         """
         self.volumes = volumes
         self._size = image_size
-        self._files: dict[tuple[int, int], h5py.File] = {}
+        self._files = OpenFiles()
         self._check_sizes()
         index = [(v, s) for v, volume in enumerate(volumes) for s in range(volume.shape[2])]
         self._index = torch.tensor(index)
@@ -114,9 +105,6 @@ class SliceDataset(Dataset[Slice]):
         variant = torch.zeros_like(volume)
         return Slice(target, kspace, self._data_range[volume], volume, index, variant, counts)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_files": {}}
-
     def _check_sizes(self) -> None:
         if self._size is not None:
             for volume in self.volumes:
@@ -154,12 +142,8 @@ class SliceDataset(Dataset[Slice]):
             kspaces[rows] = _to_kspace(read_stored_volume(file, volume, volume.kspace_key), volume)
 
     def _read_slice(self, number: int, index: int) -> tuple[Tensor, Tensor | None]:
-        volume, key = self.volumes[number], (os.getpid(), number)
-        if key not in self._files:
-            if len(self._files) >= OPEN_FILES:
-                self._files.pop(next(iter(self._files))).close()
-            self._files[key] = open_volume(volume.path)
-        file = self._files[key]
+        volume = self.volumes[number]
+        file = self._files(volume.path)
         stored = read_stored_slice(file, volume, volume.target_key, index)[..., None]
         target = self._to_target(stored, volume)[0]
         if volume.kspace_key is None:

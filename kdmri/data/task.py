@@ -1,11 +1,32 @@
 """What a task is: how an input is made from a target."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.errors import ConfigurationError
+
+
+class Scan(NamedTuple):
+    """What a mask of its own depends on, of a scan of several coils.
+
+    Attributes:
+        acquired: 1 where the scanner measured, float32 (1, H, W), zero frequency at the corner.
+        name: characters of the volume's name.
+        readout: axis along which the scanner read out; None where that is not known.
+    """
+
+    acquired: Tensor
+    name: tuple[int, ...]
+    readout: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Size (H, W) of k-space."""
+        return self.acquired.shape[-2], self.acquired.shape[-1]
 
 
 class Task(nn.Module):
@@ -55,13 +76,18 @@ class Task(nn.Module):
         """Return the images that need no network, (B, C, H, W), by their label in tables."""
 
     @abstractmethod
-    def describe(self, size: tuple[int, int], acquired: Tensor | None = None) -> str:
+    def describe(self, size: tuple[int, int], scans: Sequence[Scan] = ()) -> str:
         """Say for a report how slices of a size (H, W) were sampled, in one sentence.
 
         Args:
             size: of k-space.
-            acquired: 1 where the scanner measured, float32 (1, H, W); None: everywhere.
+            scans: those of several coils that are meant, of any size; none: where all of k-space
+                was acquired.
         """
+
+    def undersampled_readout(self, scan: Scan) -> str | None:
+        """Return words for `train` that sample a scan well, where samples of its readout lack."""
+        return None
 
     def centre_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size (h, w) of the fully sampled centre of k-space (H, W)."""

@@ -24,10 +24,11 @@ from kdmri.experiment.plan import Plan
 from kdmri.experiment.stages import Stage
 from kdmri.files import write_text
 from kdmri.hardware import all_digits, describe
-from kdmri.metrics import MAIN_METRICS, SliceTable, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS, SliceTable
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, load_network, network_settings
 from kdmri.models.cost import flops, latencies
-from kdmri.physics import magnitude, to_complex
+from kdmri.physics import seen, to_complex, truth
 from kdmri.training.devices import first_device
 
 CHOSEN_ON = 6
@@ -93,7 +94,8 @@ def measure_stages(plan: Plan) -> Comparison | None:
         network = load_network(stage.checkpoint, network_settings(config[stage.network]))
         networks[stage.name] = network.to(slices.device).eval()
         measured.append(_measure_stage(slices, stage, network))
-    _record(plan, slices, stages, networks, measured)
+    weights = {one.label: one.weight for one in classical}
+    _record(plan, slices, stages, networks, measured, weights)
     comparison = Comparison(config, slices.data, measured, classical)
     console().print(comparison.table.to_rich())
     if len(stages) > 1:
@@ -147,6 +149,7 @@ def _record(
     stages: list[Stage],
     networks: dict[str, CascadedNetwork],
     measured: list[MeasuredMethod],
+    weights: dict[str, float],
 ) -> None:
     """Leave in each stage's directory what tables of many experiments need of it."""
     config, data = plan.config, slices.data
@@ -181,6 +184,7 @@ def _record(
             figures=means[method.label],
             input=data.describe_sampling("evaluation"),
             baselines={m.label: means[m.label] for m in measured if m.results is None},
+            weights=weights,
             beside={
                 name: other.directory.name
                 for name, other in plan.stages.items()
@@ -280,8 +284,8 @@ def reconstruct_and_measure(
 
 
 def _update(metrics: VolumeMetrics, image: Tensor, batch: Batch) -> None:
-    shown, target = (magnitude(batch.shown(i)) for i in (image, batch.target))
-    metrics.update(shown, target, batch.data_range, batch.volume, batch.slice)
+    found, wanted = seen(image, batch), truth(batch)
+    metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)
 
 
 def _stored_form(output: Tensor) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 
 from kdmri.data.batch import Batch
 from kdmri.errors import KdmriError
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 
 Runner = Callable[[Batch], np.ndarray]
 """Reconstructs a batch: (B, C, H, W)."""
@@ -87,8 +87,7 @@ def compare_outputs(run: Runner, reference: Runner, batches: Sequence[Batch]) ->
 
 
 def _psnr(output: np.ndarray, batch: Batch) -> float:
-    found = batch.shown(torch.from_numpy(output).float())
-    images = magnitude(found), magnitude(batch.shown(batch.target))
-    error = float((images[0] - images[1]).double().square().mean())
+    difference = seen(torch.from_numpy(output).float(), batch) - truth(batch)
+    error = float(difference.double().square().mean())
     peak = float(batch.data_range)
     return 10 * float(np.log10(peak**2 / error)) if error else float("inf")

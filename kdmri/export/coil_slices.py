@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Coils, Slice
-from kdmri.data.coils import Estimate, centre_scale
+from kdmri.data.companions import Estimate, centre_scale
+from kdmri.data.cropping import Window
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.simulated_coils import draw_sensitivities
 from kdmri.errors import DataError
@@ -64,6 +65,6 @@ def simulated(trained: Trained, estimate: Estimate, image: Tensor, number: int) 
             data_range=combined.abs().max()[None],
             volume=index,
             slice=index,
-            coils=Coils(sensitivities, torch.ones(1, 1, *size), name, size),
+            coils=Coils(sensitivities, torch.ones(1, 1, *size), name, Window(0, 0, *size)),
         )
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdmri.data.coils import Estimate
+from kdmri.data.companions import Estimate
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models import CascadedNetwork, load_network

@@ -6,6 +6,7 @@ from kdmri.physics.espirit import Espirit
 from kdmri.physics.fourier import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.resolution import CentralKspace
 from kdmri.physics.sampling import CartesianUndersampling
+from kdmri.physics.truth import seen, truth
 
 __all__ = [
     "CartesianUndersampling",
@@ -17,6 +18,8 @@ __all__ = [
     "fft2",
     "ifft2",
     "magnitude",
+    "seen",
     "to_channels",
     "to_complex",
+    "truth",
 ]

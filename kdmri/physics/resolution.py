@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from kdmri.data.batch import Batch, Slice
 from kdmri.data.cropping import fit_centre_tensor
-from kdmri.data.task import Task
+from kdmri.data.task import Scan, Task
 from kdmri.errors import ConfigurationError
 from kdmri.physics.fourier import ifft2, to_channels
 from kdmri.physics.noise import SimulatedKspace
@@ -177,7 +177,7 @@ class CentralKspace(Task):
         grid = torch.stack((columns, rows), dim=-1).expand(len(small), -1, -1, -1)
         return F.grid_sample(small, grid, mode="bicubic", padding_mode="border", align_corners=True)
 
-    def describe(self, size: Size, acquired: Tensor | None = None) -> str:
+    def describe(self, size: Size, scans: Sequence[Scan] = ()) -> str:
         """Say for a report what was kept of slices of a size (H, W)."""
         kept = self.centre(size)
         window = "" if self.window is None else f", {self.window} window"

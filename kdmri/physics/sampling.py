@@ -1,6 +1,6 @@
 """Undersampled k-space: an input made from a target by a mask of lines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.masks import DrawnLines, check_mask
-from kdmri.data.task import Task
+from kdmri.data.task import Scan, Task
 from kdmri.errors import ConfigurationError
 from kdmri.physics.coils import combine, root_sum_of_squares
 from kdmri.physics.espirit import calibration_size
 from kdmri.physics.fourier import ifft2, magnitude, to_channels
 from kdmri.physics.noise import SimulatedKspace
 
-KEPT_MASKS = 256
+KEPT_MASKS = 512
 """So many are kept for use again; each may be a MiB."""
 
 COMPARED = 32
@@ -79,6 +79,7 @@ class CartesianUndersampling(Task):
         device: torch.device | str = "cpu",
         number: int = 0,
         name: tuple[int, ...] = (),
+        acquired: Tensor | None = None,
     ) -> Tensor:
         """Return a mask of a size as float32 (1, 1, H, W); kept for each size and device.
 
@@ -87,16 +88,23 @@ class CartesianUndersampling(Task):
             device: where it is used.
             number: which of several masks.
             name: characters of a volume's name, where the rule's seed is to be that.
+            acquired: 1 where the scanner measured, float32 (1, H, W), of which rules that count
+                samples count these; None: everywhere.
 
         Raises:
             DataError: the rule gives no such mask, see `check_mask`.
         """
-        key = (size, torch.device(device), number, name)
+        rule, grid = self._mask, None
+        if acquired is not None and getattr(rule, "counts_acquired", False):
+            grid = acquired[0].cpu().numpy().astype(np.uint8)
+        key = (size, torch.device(device), number, name, None if grid is None else grid.tobytes())
         if key not in self._masks:
-            rule = self._mask
             if (number or name) and isinstance(rule, DrawnLines):
                 rule = rule.of_volume(name) if name and not number else rule.numbered(number)
-            mask = np.asarray(rule(size))
+            if grid is not None and isinstance(rule, DrawnLines):
+                mask = rule.within(grid)
+            else:
+                mask = np.asarray(rule(size))
             check_mask(mask, size, str(rule))
             if len(self._masks) >= KEPT_MASKS:
                 self._masks.pop(next(iter(self._masks)))
@@ -163,8 +171,8 @@ class CartesianUndersampling(Task):
         size = (full.shape[-2], full.shape[-1])
         names = [tuple(c for c in row if c >= 0) for row in coils.name.tolist()]
         masks = [
-            self.mask(size, full.device, number, name if self._by_volume else ())
-            for number, name in zip(numbers, names, strict=True)
+            self.mask(size, full.device, number, name if self._by_volume else (), acquired)
+            for number, name, acquired in zip(numbers, names, coils.acquired, strict=True)
         ]
         mask = torch.cat(masks) * coils.acquired
         batch = self.batch(slices, full[:, :0].real, full, mask)
@@ -216,26 +224,42 @@ class CartesianUndersampling(Task):
         combined = root_sum_of_squares(ifft2(batch.kspace))
         return {"Zero-filled RSS": torch.cat((combined, torch.zeros_like(combined)), dim=1)}
 
-    def describe(self, size: tuple[int, int], acquired: Tensor | None = None) -> str:
-        """Say for a report which mask was used for slices of a size.
+    def describe(self, size: tuple[int, int], scans: Sequence[Scan] = ()) -> str:
+        """Say for a report which mask was used for slices of a size; see `Task.describe`.
 
-        Args:
-            size: (H, W) of k-space.
-            acquired: 1 where the scanner measured, float32 (1, H, W), of which the acceleration is
-                told; None: everywhere.
+        The acceleration is the number of acquired samples over that of measured ones, of all scans.
         """
-        mask = self.mask(size)
-        if self._more is not None:
-            mask = torch.maximum(mask, self._more.mask(size))
-        if acquired is None:
-            acquired = torch.ones_like(mask[0])
+        told = sorted({f"{self._acceleration(scan):.2f}" for scan in scans}, key=float)
+        if not scans:
+            told = [f"{1 / float(self._all_of(self.mask(size), size).mean()):.2f}"]
         more = f" and {self._more._mask}" if self._more is not None else ""
-        effective = acquired.sum() / (mask * acquired).sum()
+        effective = told[0] if len(told) == 1 else f"{told[0]}x to {told[-1]}"
         anew = ", drawn by the name of each volume" if self._by_volume else ""
         return (
-            f"Mask: {self._mask}{more}{anew}; effective acceleration {effective:.2f}x"
-            f"{self._simulated}"
+            f"Mask: {self._mask}{more}{anew}; effective acceleration {effective}x{self._simulated}"
         )
+
+    def _acceleration(self, scan: Scan) -> float:
+        """Return the number of acquired samples of a scan over that of measured ones."""
+        mask = self._all_of(self._of_scan(scan), scan.size) * scan.acquired
+        return float(scan.acquired.sum() / mask.sum())
+
+    def _of_scan(self, scan: Scan) -> Tensor:
+        """Return the mask that a scan is evaluated with, float32 (1, 1, H, W)."""
+        name = scan.name if self._by_volume else ()
+        return self.mask(scan.size, name=name, acquired=scan.acquired)
+
+    def _all_of(self, mask: Tensor, size: tuple[int, int]) -> Tensor:
+        """Add what `more` measures besides."""
+        return mask if self._more is None else torch.maximum(mask, self._more.mask(size))
+
+    def undersampled_readout(self, scan: Scan) -> str | None:
+        """Return words for `train` that sample a scan well, where samples of its readout lack."""
+        axis, mask = scan.readout, self._of_scan(scan)[0, 0]
+        if axis is None or torch.equal(mask.amax(axis), mask.amin(axis)):
+            return None
+        rule = "" if hasattr(self._mask, "axis") else "mask_rule@dataset.mask=equispaced_lines "
+        return f"{rule}dataset.mask.axis={1 - axis}"
 
 
 def _zero_filled(kspace: Tensor, channels: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from kdmri.data.coils import Estimate
+from kdmri.data.companions import Estimate
 from kdmri.data.masks import DrawnLines, MaskFile, choose
 from kdmri.data.task import Task
 from kdmri.errors import CheckpointError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kdmri.data.coils import FOLDER, holds_coils, inspect_coils, read_kspace, read_sensitivities
+from kdmri.data.coils import holds_coils, inspect_coils, read_kspace, read_sensitivities
+from kdmri.data.companions import FOLDER
 from kdmri.data.layout import (
     COMPLEX_TARGET,
     FULL,

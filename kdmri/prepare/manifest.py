@@ -18,7 +18,7 @@ from kdmri.files import write_text
 NAME = "manifest.json"
 BLOCK = 2**20
 
-RULES = 2
+RULES = 3
 """Number of the rules by which volumes are judged and read; a change that refuses or reads a scan
 otherwise raises it, so that volumes of before are made anew."""
 

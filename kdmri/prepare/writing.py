@@ -8,7 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
-from kdmri.data.coils import KSPACE, KSPACE_FILE, SENSITIVITIES
+from kdmri.data.coils import (
+    CROP,
+    FASTMRI,
+    KSPACE,
+    KSPACE_FILE,
+    MEASURED_AGAINST,
+    OF_COILS,
+    OF_FILE,
+    READOUT,
+    SENSITIVITIES,
+)
 from kdmri.data.cropping import fit_centre
 from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
@@ -55,7 +65,7 @@ def write_prepared(
         volume = copied(volume)
     surveyed = _survey(volume)
     scale, held = surveyed.largest, surveyed.held
-    _check_form(volume, held, form)
+    _check_form(volume, surveyed, form)
     compression = None if form.coils is None else surveyed.coils.compression(form.coils)
     peak = _peak(volume, held, scale, form)
     relative = f"{split}/{volume.name}.h5"
@@ -69,6 +79,7 @@ def write_prepared(
         **({SAMPLING: FULL} if surveyed.judged else {}),
         **({KSPACE_FILE: str(volume.in_place.resolve())} if volume.in_place else {}),
         **({} if compression is None else {"compressed_from": compression.matrix.shape[1]}),
+        **(_of_coils(volume, surveyed) if surveyed.has_coils else {}),
     }
     slices = held if held is not None else checked(volume)
     combined = slices if compression is None else (_compressed(s, compression) for s in slices)
@@ -96,10 +107,9 @@ def write_prepared(
     )
 
 
-def _check_form(volume: SourceVolume, held: list[SourceSlice] | None, form: Form) -> None:
+def _check_form(volume: SourceVolume, surveyed: "_Surveyed", form: Form) -> None:
     """See that k-space of several coils is kept as it was acquired."""
-    first = held[0] if held else next(iter(checked(volume)))
-    has_coils = volume.in_place is not None or first.kspace_coils is not None
+    has_coils = surveyed.has_coils
     if form.coils is not None:
         check_coils(volume, has_coils, form.coils)
     if has_coils and (form.image_size is not None or form.simulation.active):
@@ -141,6 +151,8 @@ class _Surveyed(NamedTuple):
         notes: what the user should know of its slices, sentences.
         judged: whether stored k-space told of all of them that they are fully sampled.
         coils: the energy of their coils, where they have some.
+        has_coils: whether k-space of several coils is kept, or read in place.
+        by_source: whether all images are the source's own reconstructions.
     """
 
     largest: float
@@ -150,6 +162,16 @@ class _Surveyed(NamedTuple):
     notes: list[str]
     judged: bool
     coils: CoilEnergy
+    has_coils: bool
+    by_source: bool
+
+
+def _of_coils(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]:
+    """Say how several coils were read out; of fastMRI, that images are what is measured against."""
+    found: dict[str, Attribute] = {} if volume.readout is None else {READOUT: volume.readout}
+    if volume.fastmri_crop:
+        found |= {CROP: FASTMRI, MEASURED_AGAINST: OF_FILE if surveyed.by_source else OF_COILS}
+    return found
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:
@@ -158,7 +180,8 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     coils = CoilEnergy()
     size: Size = (0, 0)
     notes: dict[str, None] = {}
-    by_kspace = True
+    by_kspace = by_source = True
+    has_coils = volume.in_place is not None
     held: list[SourceSlice] | None = []
     for number, item in enumerate(checked(volume)):
         by_kspace &= item.note is not None or item.mask is not None
@@ -168,7 +191,9 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             notes[note] = None
         extent.add(item.image)
         if item.kspace_coils is not None:
+            has_coils = True
             coils.add(item.kspace_coils)
+        by_source &= item.is_reconstruction
         size = item.image.shape
         nan, total = nan + item.nan, total + item.image.size
         held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
@@ -178,7 +203,17 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     extent.check(volume.files[0])
     if coils.note():
         notes[coils.note()] = None
-    return _Surveyed(extent.largest, size, held, nan / total, list(notes), by_kspace, coils)
+    return _Surveyed(
+        extent.largest,
+        size,
+        held,
+        nan / total,
+        list(notes),
+        by_kspace,
+        coils,
+        has_coils,
+        by_source,
+    )
 
 
 def _peak(volume: SourceVolume, held: list[SourceSlice] | None, scale: float, form: Form) -> float:

@@ -1,5 +1,6 @@
 """Reconstruct scans with a trained network: `kdmri reconstruct --help`."""
 
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -18,10 +19,12 @@ from kdmri.console import console, print_notes
 from kdmri.data.readers.base import Reader
 from kdmri.data.readers.detect import detect, find_volumes
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.files import write_text
 from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.reconstruct.pipeline import Done, reconstruct_volumes
-from kdmri.reconstruct.writing import check_free, targets
+from kdmri.reconstruct.scan_page import ScanPage
+from kdmri.reconstruct.writing import Target, check_free, targets
 
 ROWS = 12
 """Volumes that a table lists; beyond them it gives the mean alone."""
@@ -33,7 +36,7 @@ DEVICES = ("auto", "cpu", "cuda")
 @entry_point(
     "reconstruct",
     {
-        **dict.fromkeys(("checkpoint", "input", "output", "mask"), or_null(TEXT)),
+        **dict.fromkeys(("checkpoint", "input", "output", "mask", "page"), or_null(TEXT)),
         "sr_scale": or_null(number(least=1)),
         "image_size": or_null(size(1)),
         "batch_size": COUNT,
@@ -54,7 +57,15 @@ def main(config: DictConfig) -> None:
     print_notes(note for volume in volumes for note in volume.notes)
     found = targets(output, config.write, reader, volumes, trained.estimate is not None)
     check_free(found, config.overwrite)
+    if config.anonymous and any(target.kind != "dicom" for target in found):
+        raise ConfigurationError(
+            "anonymous=true: is for write=dicom; other files hold what their formats need alone, "
+            "and NIfTI the header of its source"
+        )
 
+    page = None if config.page is None else ScanPage()
+    if config.page is not None:
+        check_page(Path(config.page), found, config.overwrite)
     began, terminal = time.monotonic(), console()
     with Progress(console=terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -63,11 +74,21 @@ def main(config: DictConfig) -> None:
             bar.update(task, description=escape(name), completed=done, total=total)
 
         done = reconstruct_volumes(
-            trained, reader, found, config.batch_size, padded, device, progress
+            trained,
+            reader,
+            found,
+            config.batch_size,
+            padded,
+            device,
+            progress,
+            config.anonymous,
+            page,
         )
     seconds = time.monotonic() - began
     if not done.names:
         raise DataError("; ".join(done.errors))
+    if page is not None:
+        write_text(Path(config.page), page_of(page, trained, done))
     print_summary(trained, done, output, seconds)
     if done.errors:
         sys.exit(2)
@@ -88,6 +109,30 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not there:
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here; use device=cpu")
     return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def check_page(path: Path, found: list[Target], overwrite: bool) -> None:
+    """Refuse a page that cannot be written, or would replace something, before any work.
+
+    Raises:
+        ConfigurationError: its name is none of a page, is one of an output, or is taken.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigurationError(f"page={path}: must end in .html")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise ConfigurationError(
+            f"page={path}: exists; name another, or replace it with overwrite=true"
+        )
+    if any(target.path.resolve() in (place := path.resolve(), *place.parents) for target in found):
+        raise ConfigurationError(f"page={path}: lies where a volume is written; name another")
+
+
+def page_of(page: ScanPage, trained: Trained, done: Done) -> str:
+    """Return the page of the volumes that were written."""
+    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()[:16]
+    summary = f"{trained.label()} \u00b7 {trained.path.name}, SHA-256 {digest}"
+    notes = [f"{count} volume(s): {note}" for note, count in done.notes.items()]
+    return page.render(summary, notes, _table(trained, done) if done.metrics else None)
 
 
 def print_summary(trained: Trained, done: Done, output: Path, seconds: float) -> None:

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Coils, Slice
-from kdmri.data.coils import Estimate, centre_scale
+from kdmri.data.coils import OF_COILS, square
+from kdmri.data.companions import Estimate, centre_scale
+from kdmri.data.cropping import Window
+from kdmri.data.datamodule import TRUTHS, check_readout
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.data.sampling_pattern import by_chance
+from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
-from kdmri.physics import CartesianUndersampling, ifft2, to_channels
+from kdmri.physics import CartesianUndersampling, ifft2, seen, to_channels, truth
 from kdmri.physics.coils import combine
 from kdmri.physics.espirit import calibration_size
 from kdmri.reconstruct.coil_survey import CoilSurvey, coils_of, sampled, survey_coils
@@ -37,6 +41,8 @@ class Chunk(NamedTuple):
         mask: 1 where measured, float32 (B, 1, H, W).
         reference: k-space that sensitivities are found from, complex64 (B, coils, H, W).
         stored: sensitivities of the file, complex64 (B, coils, H, W), or None.
+        combined: root sum of squares of the coils as shown, float32 (B, 1, h, w), that files of
+            fastMRI are measured against; of others None.
     """
 
     first: int
@@ -44,6 +50,7 @@ class Chunk(NamedTuple):
     mask: Tensor
     reference: Tensor
     stored: Tensor | None
+    combined: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ class CoilFeed:
         centre: (h, w) of the fully sampled centre that they are found from.
         scale: what its values are divided by, the largest root sum of squares of the images that
             the centre alone gives.
-        largest: largest magnitude of the combined images as they are shown, in the file's units;
-            0 where they are undersampled.
+        largest: largest magnitude of what is measured against, in the file's units; 0 where
+            slices are undersampled.
         index: of the volume, for metrics.
     """
 
@@ -101,11 +108,10 @@ class CoilFeed:
         )
         coils = f"coils: {self.survey.coils}, {origin}"
         if self.survey.is_full:
-            acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
-            sampling = self.trained.task.describe(self.survey.size, acquired)
+            sampling = self.trained.task.describe(self.survey.size, [self._scan])
             return (
                 f"a trial: fully sampled slices are undersampled here ({sampling}); {coils}; "
-                "compared with the combined images"
+                f"compared with {TRUTHS[OF_COILS if self._measured_by_coils else '']}"
             )
         mask, grid = self._given_mask(), self.survey.acquired
         told = "detected" if mask is None else "given"
@@ -135,8 +141,41 @@ class CoilFeed:
 
     def shown(self, images: Tensor) -> Tensor:
         """Cut images (B, C, H, W) to what is shown."""
-        window = replace(self.volume, shown=self.survey.shown).window(self.survey.size)
-        return images[(..., *window)]
+        return self._window.of(images)
+
+    def compared(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return magnitudes of images (B, C, H, W) and of what they are measured against."""
+        return seen(images, batch), truth(batch)
+
+    @property
+    def _window(self) -> Window:
+        cut = Window.of_fastmri if self.volume.fastmri_crop else Window.centred
+        return cut(self.survey.size, self.survey.shown)
+
+    @property
+    def _scan(self) -> Scan:
+        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32))[None]
+        name = tuple(map(ord, self.volume.files[0].name))
+        return Scan(acquired, name, self.volume.readout)
+
+    @property
+    def _measured_by_coils(self) -> bool:
+        """Whether it is measured against the root sum of squares of all coils."""
+        return self.volume.fastmri_crop and self.survey.is_full
+
+    @property
+    def _measured_window(self) -> Window:
+        """What of the images is measured."""
+        if not self._measured_by_coils:
+            return self._window
+        inner, outer = square(self.size), self._window
+        return Window(outer.top + inner.top, outer.left + inner.left, *inner.size)
+
+    def _truth(self, chunk: Chunk, combined: Tensor) -> Tensor:
+        """Return what slices are measured against, float32 (B, 1, h, w), in the file's units."""
+        if chunk.combined is None:
+            return self._window.of(combined.abs())
+        return square(self.size).of(chunk.combined)
 
     def measured(self, size: int, device: torch.device) -> "CoilFeed":
         """Find scale and largest magnitude, from a pass over all slices, `size` at a time."""
@@ -145,15 +184,15 @@ class CoilFeed:
             scale = max(scale, centre_scale(chunk.reference, self.centre))
             if self.survey.is_full:
                 images = combine(ifft2(chunk.kspace), self._sensitivities(chunk))
-                largest = max(largest, float(self.shown(images).abs().max()))
+                largest = max(largest, float(self._truth(chunk, images).max()))
         if not scale > 0 or (self.survey.is_full and not largest > 0):
             raise DataError(f"{self.volume.files[0]}: its k-space has no signal at its centre")
         return replace(self, scale=scale, largest=largest)
 
     def _slices(self, chunk: Chunk, sensitivities: Tensor, target: Tensor) -> Slice:
         device, count = chunk.kspace.device, len(chunk.kspace)
-        acquired = torch.from_numpy(self.survey.acquired.astype(np.float32)).to(device)
-        name = torch.tensor([ord(c) for c in self.volume.files[0].name])
+        scan = self._scan
+        acquired, name = scan.acquired.to(device), torch.tensor(scan.name)
         return Slice(
             target=target,
             kspace=chunk.kspace / self.scale,
@@ -164,7 +203,10 @@ class CoilFeed:
                 sensitivities,
                 acquired.expand(count, 1, *self.survey.size),
                 name.expand(count, -1),
-                self.survey.shown,
+                self._measured_window,
+                image=None
+                if chunk.combined is None
+                else square(self.size).of(chunk.combined) / self.scale,
             ),
         )
 
@@ -194,7 +236,12 @@ class CoilFeed:
             )
             stored = [item.sensitivities for item in chunk if item.sensitivities is not None]
             known = torch.from_numpy(np.stack(stored)).to(device) if stored else None
-            yield Chunk(number, kspace, mask[:, None], reference, known)
+            combined = None
+            if self._measured_by_coils:
+                images = torch.from_numpy(np.stack([item.image for item in chunk])[:, None])
+                cut = images.shape[-2:] == self.survey.size  # else they are cropped already
+                combined = (self._window.of(images) if cut else images).to(device)
+            yield Chunk(number, kspace, mask[:, None], reference, known, combined)
             number += len(chunk)
 
     def _one(
@@ -252,6 +299,10 @@ def feed_coils(
     else:
         centre = calibration_size(torch.from_numpy(found.reference))
     one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
+    if found.is_full:
+        lines = "columns" if volume.readout == 0 else "rows"
+        way_out = f"mask=FILE.npy, a mask (H, W) of whole {lines}"
+        check_readout(trained.task, one._scan, file, way_out)
     given = one._given_mask()
     if given is not None and not by_chance(given > found.acquired, int(given.sum())):
         raise DataError(

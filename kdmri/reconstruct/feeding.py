@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from kdmri.data.batch import Batch, Slice
-from kdmri.data.coils import centre_scale
+from kdmri.data.companions import centre_scale
 from kdmri.data.cropping import fit_centre_tensor
 from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
-from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, to_channels
+from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, magnitude, to_channels
 from kdmri.physics.espirit import calibration_size
 from kdmri.reconstruct.survey import DENSE, Survey, measured_kspace
 
@@ -153,6 +153,10 @@ class Feed:
     def shown(self, images: Tensor) -> Tensor:
         """Undo the padding of images (B, C, H, W) and cut them to what is shown."""
         return fit_centre_tensor(images, self.survey.size)[(..., *self._window)]
+
+    def compared(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return magnitudes of images (B, C, H, W) and of the target, as they are shown."""
+        return magnitude(self.shown(images)), magnitude(self.shown(batch.target))
 
     def _channels(self, image: np.ndarray) -> Tensor:
         """Scale an image (H, W) to float32 (C, H, W), in the way that training data is prepared."""

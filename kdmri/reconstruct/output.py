@@ -21,12 +21,14 @@ class Result:
         scale: what its values were divided by.
         count: number of slices.
         size: (H, W) of the slices, cropped to what is shown.
+        description: how the network's input came about, a sentence without its full stop.
     """
 
     volume: SourceVolume
     scale: float
     count: int
     size: tuple[int, int]
+    description: str = ""
 
 
 Begin = Callable[[Result], Write]

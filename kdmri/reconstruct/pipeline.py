@@ -1,21 +1,25 @@
 """Reconstructs volumes: two passes over each, one batch of slices in memory."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from kdmri.data.batch import Batch
 from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.hardware import all_digits
-from kdmri.metrics import VolumeMetrics
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
 from kdmri.reconstruct.feeding import Feed, feed
-from kdmri.reconstruct.output import Begin, Result
+from kdmri.reconstruct.output import Result, Write
+from kdmri.reconstruct.scan_page import TARGET, Recorded, Recorder, ScanPage
 from kdmri.reconstruct.survey import survey
 from kdmri.reconstruct.writing import Target, opened
 
@@ -50,6 +54,8 @@ def reconstruct_volumes(
     padded: tuple[int, int] | None,
     device: torch.device,
     progress: Progress,
+    anonymous: bool = False,
+    page: ScanPage | None = None,
 ) -> Done:
     """Reconstruct all volumes of all targets; a target with a volume that fails is left out.
 
@@ -61,24 +67,38 @@ def reconstruct_volumes(
         padded: (H, W) that slices are padded to; the padding is undone.
         device: where to compute.
         progress: called with each batch.
+        anonymous: whether DICOM files leave out who was scanned.
+        page: is given the slices of all volumes that are written.
     """
     trained.network.to(device)
     done = Done({}, 0, {}, {}, [])
+    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()
+    facts = {
+        "checkpoint": trained.path.name,
+        "checkpoint_sha256": digest,
+        "network": trained.label(),
+    }
     index = 0
     for target in found:
-        part = Done({}, 0, done.metrics, {}, [])
-        facts = {"checkpoint": Path(trained.path).name, "network": trained.label()}
+        part, shown = Done({}, 0, done.metrics, {}, []), list[Recorded]()
         try:
-            with opened(target, reader, facts) as begin:
+            with opened(target, reader, facts, anonymous) as begin:
                 for volume in target.volumes:
                     index += 1
                     one = fed(volume, trained, padded, index, batch_size, device)
-                    reconstruct_volume(one, begin, batch_size, device, progress, part)
-                    for description in one.notes(reader.raw):
+                    said = one.notes(reader.raw)
+                    write = begin(Result(volume, one.scale, one.count, one.size, said[0]))
+                    recorder = None if page is None else Recorder(volume.name, one.count)
+                    reconstruct_volume(one, write, batch_size, device, progress, part, recorder)
+                    if recorder is not None:
+                        shown.append(recorder.recorded())
+                    for description in said:
                         part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
             done.errors.append(str(error))
             continue
+        if page is not None:
+            page.volumes += shown
         done.names |= part.names
         done.slices += part.slices
         for note, count in part.notes.items():
@@ -119,26 +139,27 @@ def fed(
 @torch.inference_mode()
 def reconstruct_volume(
     one: Feed | CoilFeed,
-    begin: Begin,
+    write: Write,
     batch_size: int,
     device: torch.device,
     progress: Progress,
     done: Done,
+    recorder: Recorder | None = None,
 ) -> None:
     """Reconstruct one volume.
 
     Args:
         one: what `fed` gave.
-        begin: takes its images.
+        write: takes its images.
         batch_size: slices that pass the network together.
         device: where to compute.
         progress: called with each batch.
         done: gets its name, its slices and, where there are targets, its metrics.
+        recorder: keeps pictures for a page.
 
     Raises:
         DataError: it cannot be read, or the network makes NaN or infinite values of it.
     """
-    write = begin(Result(one.volume, one.scale, one.count, one.size))
     count, name = one.count, one.volume.name
     progress(name, 0, count)
     written = 0
@@ -153,13 +174,10 @@ def reconstruct_volume(
             images = {"Input": batch.image, "Reconstruction": output}
             for label, image in images.items():
                 metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))
-                metrics.update(
-                    magnitude(one.shown(image)),
-                    magnitude(one.shown(batch.target)),
-                    batch.data_range,
-                    batch.volume,
-                    batch.slice,
-                )
+                found, wanted = one.compared(image, batch)
+                metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)
+        if recorder is not None:
+            recorder.add(_panes(one, batch, output))
         shown = one.shown(output)
         values = shown if shown.shape[1] == 1 else to_complex(shown)
         for image in values[:, 0].cpu().numpy():
@@ -168,3 +186,14 @@ def reconstruct_volume(
         progress(name, written, count)
     done.names[one.index] = name
     done.slices += written
+
+
+def _panes(one: Feed | CoilFeed, batch: Batch, output: Tensor) -> dict[str, np.ndarray]:
+    """Return magnitudes (B, H, W) of what a page shows, by label."""
+    images = {"Input": batch.image, "Reconstruction": output}
+    if one.has_target:
+        _, wanted = one.compared(output, batch)
+        panes = {TARGET: wanted} | {name: one.compared(x, batch)[0] for name, x in images.items()}
+    else:
+        panes = {label: magnitude(one.shown(image)) for label, image in images.items()}
+    return {label: pane[:, 0].cpu().numpy() for label, pane in panes.items()}

@@ -1,7 +1,5 @@
 """Reconstructions as pictures."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +8,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 from kdmri.errors import ConfigurationError
-from kdmri.files import written_aside
+from kdmri.files import folder_written_aside, written_aside
 from kdmri.reconstruct.output import Begin, Result, Write, magnitudes
 
 
@@ -31,18 +29,10 @@ def png_output(path: Path) -> Iterator[Begin]:
             )
 
         def write(number: int, image: np.ndarray) -> None:
-            if not single:
-                aside.mkdir(exist_ok=True)
             place = aside if single else aside / f"{number + 1:03d}.png"
             imsave(place, magnitudes(image), cmap="gray", vmin=0, vmax=1, format="png")
 
         return write
 
-    try:
-        with written_aside(path) as aside:
-            yield begin
-            if not single and path.is_dir():
-                shutil.rmtree(path)  # a folder cannot be renamed over another one
-    finally:
-        leftover = path.with_name(f".{path.name}.{os.getpid()}")
-        shutil.rmtree(leftover, ignore_errors=True)
+    with written_aside(path) if single else folder_written_aside(path) as aside:
+        yield begin

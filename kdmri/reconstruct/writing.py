@@ -1,4 +1,4 @@
-"""Where reconstructions go: h5, NIfTI or PNG, slice by slice, whole files or none."""
+"""Where reconstructions go: h5, NIfTI, PNG or DICOM, slice by slice, whole files or none."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -14,17 +14,18 @@ from kdmri.reconstruct.nifti_output import nifti_like_source, nifti_of_slices
 from kdmri.reconstruct.output import Begin
 from kdmri.reconstruct.png_output import png_output
 
-KINDS = ("h5", "nifti", "png", "fastmri")
+KINDS = ("h5", "nifti", "png", "dicom", "fastmri")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file, or a folder of pictures, that some volumes of one source file go to.
+    """A file, or a folder of images, that some volumes of one source file or series go to.
 
     Attributes:
         path: of the file or folder.
         kind: one of `KINDS`.
-        volumes: in their order; more than one are the time points of a NIfTI file.
+        volumes: in their order; more than one are the time points of a NIfTI file, or
+            all volumes of a DICOM series.
     """
 
     path: Path
@@ -54,21 +55,24 @@ def targets(
         ConfigurationError: the ending, the kind and the number of volumes do not go together.
     """
     description = _kind_of(output)
+    if output.suffix.lower() == ".dcm":
+        raise ConfigurationError(
+            f"output={output}: DICOM is written as folders of files, output=FOLDER write=dicom"
+        )
     ending = "h5" if kind == "fastmri" else kind
     if kind not in (None, *KINDS) or (kind and description and ending != description):
         raise ConfigurationError(
             f"write={kind}: must be one of {', '.join(KINDS)} and agree with output={output}"
         )
+    if kind == "dicom":
+        _check_pydicom()
     kind = kind or description or ("nifti" if isinstance(reader, Nifti) else "h5")
     if kind == "h5" and ending is None and several_coils and isinstance(reader, FastMRI):
         kind = "fastmri"
-    groups: list[list[SourceVolume]] = []
+    by_key: dict[object, list[SourceVolume]] = {}
     for volume in volumes:
-        together = kind == "nifti" and isinstance(reader, Nifti)
-        if together and groups and groups[-1][0].files == volume.files:
-            groups[-1].append(volume)
-        else:
-            groups.append([volume])
+        by_key.setdefault(_group(volume, kind, reader), []).append(volume)
+    groups = list(by_key.values())
     if description:
         if len(groups) > 1:
             raise ConfigurationError(
@@ -83,9 +87,25 @@ def targets(
             path = group[0].files[0]
             name = name.removesuffix("_frame01") + path.name.removeprefix(stem(path))
         else:
-            name += {"h5": ".h5", "fastmri": ".h5", "nifti": ".nii.gz", "png": ""}[kind]
+            name = _without_time(name) if len(group) > 1 else name
+            name += {"h5": ".h5", "fastmri": ".h5", "nifti": ".nii.gz"}.get(kind, "")
         found.append(Target(output / name, kind, tuple(group)))
     return found
+
+
+def _group(volume: SourceVolume, kind: str, reader: Reader) -> object:
+    """Return what volumes that go into one file, or one series, have in common."""
+    if kind == "dicom" and volume.frames:
+        from kdmri.reconstruct.dicom_source import series_of
+
+        return series_of(volume)
+    alone = kind not in ("nifti", "dicom") or not isinstance(reader, Nifti)
+    return volume.name if alone else volume.files
+
+
+def _without_time(name: str) -> str:
+    """Return the name of a series or file by that of its first time point."""
+    return name.removesuffix("_frame01").removesuffix("_t01")
 
 
 def _kind_of(output: Path) -> str | None:
@@ -93,6 +113,15 @@ def _kind_of(output: Path) -> str | None:
     if name.endswith(ENDINGS):
         return "nifti"
     return {".h5": "h5", ".png": "png"}.get(output.suffix.lower())
+
+
+def _check_pydicom() -> None:
+    try:
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            f"write=dicom needs a package ({error}): pip install 'kdmri[prepare]'"
+        ) from error
 
 
 def check_free(found: list[Target], overwrite: bool) -> None:
@@ -103,8 +132,13 @@ def check_free(found: list[Target], overwrite: bool) -> None:
     """
     for target in found:
         inputs = {file.resolve() for volume in target.volumes for file in volume.files}
-        if target.path.resolve() in inputs:
+        place = target.path.resolve()
+        if place in inputs:
             raise ConfigurationError(f"output={target.path}: is the input itself")
+        if any(place in file.parents for file in inputs):
+            raise ConfigurationError(
+                f"output={target.path}: the input lies in it, which would be replaced"
+            )
         if target.path.exists() and not overwrite:
             raise ConfigurationError(
                 f"output={target.path}: exists; name another, or replace it with overwrite=true"
@@ -112,14 +146,15 @@ def check_free(found: list[Target], overwrite: bool) -> None:
 
 
 def opened(
-    target: Target, reader: Reader, facts: Mapping[str, str]
+    target: Target, reader: Reader, facts: Mapping[str, str], anonymous: bool = False
 ) -> AbstractContextManager[Begin]:
     """Open a target; it is in its place once the block ends well.
 
     Args:
         target: to write.
         reader: of its volumes.
-        facts: kept as attributes of an h5 file.
+        facts: kept as attributes of an h5 file, or told by DICOM files.
+        anonymous: whether DICOM files leave out who was scanned.
     """
     if target.kind == "h5":
         return h5_output(target.path, facts)
@@ -127,6 +162,10 @@ def opened(
         return submission(target.path, facts)
     if target.kind == "png":
         return png_output(target.path)
+    if target.kind == "dicom":
+        from kdmri.reconstruct.dicom_output import dicom_output
+
+        return dicom_output(target.path, target.volumes, reader, facts, anonymous)
     if isinstance(reader, Nifti):
         return nifti_like_source(target.path, target.volumes, reader)
     return nifti_of_slices(target.path, reader)

@@ -1,24 +1,18 @@
 """Which slices of an experiment a page shows, in which size, for a given number of bytes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import h5py
 import numpy as np
-import torch
 
 from kdmri.analysis.experiments import Figures, Run
 from kdmri.data.layout import reading
 from kdmri.data.readers.naming import natural
 from kdmri.errors import DataError
-from kdmri.metrics.slices import SSIM_WINDOW, structural_similarity
-from kdmri.report.coding import encode, reduce
 from kdmri.report.rebuild import Reference
-
-Item = TypeVar("Item")
+from kdmri.viewer.strips import Place, Strip, ViewerContent, error_limit, make_strip, spread
 
 REDUCTIONS = (1, 2, 3, 4)
 FEWEST = 8
@@ -29,50 +23,6 @@ LEAST = 0.1
 """Bytes that a pixel of real anatomy takes at the very least."""
 TOLERANCE = 0.02
 """PSNR in dB by which a stored reconstruction may miss its figure, else the data are others."""
-
-
-@dataclass(frozen=True)
-class Strip:
-    """All panes of one slice.
-
-    Attributes:
-        volume: its name.
-        index: of the slice in the volume.
-        total: slices of the volume.
-        psnr: of every pane in dB, None for the target or without one.
-        ssim: likewise.
-        webp: the coded pictures.
-    """
-
-    volume: str
-    index: int
-    total: int
-    psnr: list[float | None]
-    ssim: list[float | None]
-    webp: bytes
-
-
-@dataclass(frozen=True)
-class ViewerContent:
-    """What the viewer of one experiment shows.
-
-    Attributes:
-        panes: their labels, the target first where there is one.
-        has_target: whether there is.
-        size: (H, W) of a stored picture.
-        reduction: pixels of a slice along each axis for one of the picture.
-        limit: error that is shown brightest at first.
-        strips: slices in order.
-        slices: how many there are in all.
-    """
-
-    panes: list[str]
-    has_target: bool
-    size: tuple[int, int]
-    reduction: int
-    limit: float
-    strips: list[Strip]
-    slices: int
 
 
 class Gallery:
@@ -191,35 +141,14 @@ class Gallery:
         if count >= self.slices:
             return [(name, i) for name, slices in self.volumes.items() for i in range(slices)]
         usual = max(1, min(FEWEST, self.slices // len(self.volumes)))
-        names = _spread(list(self.volumes), min(len(self.volumes), max(1, count // usual)))
+        names = spread(list(self.volumes), min(len(self.volumes), max(1, count // usual)))
         everything = [(name, i) for name in names for i in range(self.volumes[name])]
-        return _spread(everything, count)
+        return spread(everything, count)
 
     def _strip(self, volume: str, index: int, reduction: int) -> Strip:
         target, panes, largest = self._panes(volume, index)
-        psnr: list[float | None] = [None] * (len(panes) + (target is not None))
-        ssim = list(psnr)
-        scaled = {label: reduce(image / largest, reduction) for label, image in panes.items()}
-        if target is None:
-            return self._coded(volume, index, psnr, ssim, encode(None, scaled))
-        for number, image in enumerate(panes.values(), start=1):
-            squared = float(np.square(image - target).mean())
-            psnr[number] = 10 * float(np.log10(largest**2 / squared)) if squared else None
-            if min(self.size) >= SSIM_WINDOW:
-                one, other = (torch.from_numpy(a)[None] for a in (image, target))
-                ssim[number] = float(structural_similarity(one, other, torch.tensor([largest])))
-        webp = encode(reduce(target / largest, reduction), scaled)
-        return self._coded(volume, index, psnr, ssim, webp)
-
-    def _coded(
-        self,
-        volume: str,
-        index: int,
-        psnr: list[float | None],
-        ssim: list[float | None],
-        webp: bytes,
-    ) -> Strip:
-        return Strip(volume, index, self.volumes[volume], psnr, ssim, webp)
+        place = Place(volume, index, self.volumes[volume])
+        return make_strip(place, target, panes, largest, reduction)
 
     def _read(
         self, volume: str, index: int
@@ -238,12 +167,12 @@ class Gallery:
 
     def _limit(self, strips: Sequence[Strip]) -> float:
         """Take what half a percent of the networks' errors on three slices exceed."""
-        errors = []
-        for strip in _spread(list(strips), 3):
+        errors: list[np.ndarray] = []
+        for strip in spread(list(strips), 3):
             target, panes, largest = self._panes(strip.volume, strip.index)
             if target is not None:
                 errors += [np.abs(panes[n] - target) / largest for n in self._labels]
-        return float(np.percentile(errors, 99.5)) if errors else 0.1
+        return error_limit(errors)
 
     def _image(self, run: Run, volume: str, index: int) -> np.ndarray:
         """Return a reconstructed slice, float64 (H, W); what is not finite is shown as 0."""
@@ -276,9 +205,3 @@ def _results(file: h5py.File) -> h5py.Dataset:
     if not isinstance(found, h5py.Dataset) or found.ndim != 3 or found.dtype.kind not in "fc":
         raise DataError(f"{file.filename}: holds no `reconstruction` of (S, H, W)")
     return found
-
-
-def _spread(items: Sequence[Item], count: int) -> list[Item]:
-    """Take so many, evenly spaced, none at the very ends."""
-    count = min(count, len(items))
-    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]

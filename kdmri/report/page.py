@@ -1,24 +1,18 @@
 """One file that shows a collection: template, style, script, values and pictures in one."""
 
 import base64
-import hashlib
-import html
-import json
-import re
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
-
-import matplotlib
-import numpy as np
 
 from kdmri.errors import DataError, KdmriError
 from kdmri.metrics import FORMATS
 from kdmri.report.collect import Collection
 from kdmri.report.curves import Curve, thin
-from kdmri.report.images import Gallery, ViewerContent
+from kdmri.report.images import Gallery
+from kdmri.viewer.html import assemble, colours, cost, to_json, viewer_values
 
-SCRIPTS = ("dom.js", "table.js", "plot.js", "charts.js", "pixels.js", "viewer.js", "runs.js")
+SCRIPTS = ("table.js", "plot.js", "charts.js", "runs.js")
 MARGIN = 4096
 """Bytes that are kept free."""
 TEXT_SHARE = 0.4
@@ -51,14 +45,13 @@ def render(collection: Collection, limit: int) -> str:
 
 def _values(collection: Collection) -> dict[str, Any]:
     """Bring everything but pictures to what JSON can hold."""
-    colours = np.asarray(matplotlib.colormaps["inferno"](np.arange(256), bytes=True))[:, :3]
     return {
         "metrics": [{"key": key, **asdict(written)} for key, written in FORMATS.items()],
         "rows": [row | {"curves": _plain_curves(row, POINTS[0])} for row in collection.rows],
         "experiments": [dict(experiment) for experiment in collection.experiments],
         "settings": _differences(collection.settings),
         "notes": list(collection.notes),
-        "colours": base64.b64encode(colours.tobytes()).decode(),
+        "colours": colours(),
     }
 
 
@@ -90,7 +83,7 @@ def _thin(values: dict[str, Any], collection: Collection, most_bytes: int) -> No
     """Cut down what is least missed until the text is small enough; say what was cut."""
 
     def fits() -> bool:
-        return len(_json(values)) <= most_bytes
+        return len(to_json(values)) <= most_bytes
 
     for points in POINTS[1:]:
         if fits():
@@ -128,7 +121,7 @@ def _show(values: dict[str, Any], galleries: list[Gallery | None], free_bytes: i
         key=lambda number: getattr(galleries[number], "pixels", 0),
     )
     for place, number in enumerate(order):
-        share = (free_bytes - sum(_cost(s) for s in strips)) // (len(order) - place)
+        share = (free_bytes - sum(cost(s) for s in strips)) // (len(order) - place)
         experiment, gallery = values["experiments"][number], galleries[number]
         assert gallery is not None
         try:
@@ -137,71 +130,16 @@ def _show(values: dict[str, Any], galleries: list[Gallery | None], free_bytes: i
             experiment["notes"] = [*experiment["notes"], f"No pictures, since {error}."]
             continue
         added = [base64.b64encode(strip.webp).decode() for strip in pictures.strips]
-        viewer = _viewer(pictures, len(strips))
-        cost = sum(_cost(s) for s in added) + len(_json(viewer))
-        if cost <= share:
+        viewer = viewer_values(pictures, len(strips))
+        needed = sum(cost(s) for s in added) + len(to_json(viewer))
+        if needed <= share:
             experiment["viewer"] = viewer
             strips += added
-            free_bytes -= len(_json(viewer))
+            free_bytes -= len(to_json(viewer))
         else:
             experiment["notes"] = [*experiment["notes"], "No pictures, since no room was left."]
     return strips
 
 
-def _cost(strip: str) -> int:
-    return len(strip) + len(_strip_element(0, "")) + 8
-
-
-def _viewer(pictures: ViewerContent, first: int) -> dict[str, Any]:
-    def rounded(numbers: list[float | None]) -> list[float | None]:
-        return [None if n is None else round(n, 4) for n in numbers]
-
-    return {
-        "panes": pictures.panes,
-        "target": pictures.has_target,
-        "size": pictures.size,
-        "reduction": pictures.reduction,
-        "limit": round(pictures.limit, 4),
-        "slices": pictures.slices,
-        "first": first,
-        "strips": [
-            [s.volume, s.index, s.total, rounded(s.psnr), rounded(s.ssim)] for s in pictures.strips
-        ],
-    }
-
-
 def _assemble(values: dict[str, Any], strips: list[str]) -> str:
-    """Fill the template; nothing but this program's own style and script can act in the page."""
-    folder = files(__package__) / "assets"
-    style = (folder / "style.css").read_text(encoding="utf-8")
-    parts = [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    script = '"use strict";\n(() => {\n' + "".join(parts) + "main();\n})();\n"
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-        f"script-src '{_digest(script)}'; style-src '{_digest(style)}'"
-    )
-    pieces = {
-        "policy": html.escape(policy),
-        "style": style,
-        "script": script,
-        "values": _json(values),
-        "strips": "\n".join(_strip_element(n, strip) for n, strip in enumerate(strips)),
-    }
-    template = (folder / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], template)
-
-
-def _strip_element(number: int, strip: str) -> str:
-    return f'<script type="text/plain" id="strip-{number}">{strip}</script>'
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _json(values: Any) -> str:
-    """Write JSON that cannot end the element it stands in."""
-    plain = json.dumps(values, separators=(",", ":"), default=str, allow_nan=False)
-    for sign in "<>&":
-        plain = plain.replace(sign, f"\\u{ord(sign):04x}")
-    return plain
+    return assemble(files(__package__) / "assets", "page.html", SCRIPTS, values, strips)

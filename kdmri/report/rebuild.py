@@ -22,7 +22,7 @@ from kdmri.data import masks
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import ConfigurationError, DataError
-from kdmri.physics import Task, magnitude
+from kdmri.physics import Task, seen, truth
 
 MODULES = ("kdmri.physics", "kdmri.data.masks")
 
@@ -71,8 +71,8 @@ class Reference:
         batch = self._data.task(collate([self._dataset[self._first[volume] + index]]))
         images = self._data.task.baselines(batch)
         return Shown(
-            magnitude(batch.shown(batch.target))[0, 0].numpy(),
-            {label: magnitude(batch.shown(image))[0, 0].numpy() for label, image in images.items()},
+            truth(batch)[0, 0].numpy(),
+            {label: seen(image, batch)[0, 0].numpy() for label, image in images.items()},
             float(batch.data_range[0]),
         )
 

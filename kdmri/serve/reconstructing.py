@@ -11,7 +11,8 @@ import torch
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import blaming
-from kdmri.reconstruct.output import Result, Write, magnitudes
+from kdmri.data.readers.raw_scan import READOUT
+from kdmri.reconstruct.output import magnitudes
 from kdmri.reconstruct.pipeline import Done, fed, reconstruct_volume
 from kdmri.serve.answers import Answers
 from kdmri.serve.gathering import Unit
@@ -61,6 +62,7 @@ def reconstruct(
         # A volume is read several times; the images of a slab may not fit into memory twice.
         slices=lambda: scan.slices(chosen, wanted) if single is None else iter(single),
         shown=scan.shown,
+        readout=READOUT,
     )
     # Values that overflow are refused where slices are checked; warnings would fill the log.
     with blaming(SCAN), np.errstate(over="ignore", invalid="ignore"):
@@ -69,12 +71,9 @@ def reconstruct(
         for note in [*notes, *([] if noise is None else [noise.note])]:
             sinks.note(note, one.has_target)
 
-        def begin(result: Result) -> Write:
-            def write(number: int, image: np.ndarray) -> None:
-                values = magnitudes(image) * np.float32(result.scale)
-                place = places[number]
-                sinks.image(answers.message(values, place, result.scale, notes[0]))
+        def write(number: int, image: np.ndarray) -> None:
+            values = magnitudes(image) * np.float32(one.scale)
+            sinks.image(answers.message(values, places[number], one.scale, notes[0]))
 
-            return write
-
-        reconstruct_volume(one, begin, batch_size, device, lambda *_: None, Done({}, 0, {}, {}, []))
+        done = Done({}, 0, {}, {}, [])
+        reconstruct_volume(one, write, batch_size, device, lambda *_: None, done)

@@ -15,9 +15,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
 from kdmri.errors import DivergedError
-from kdmri.metrics import MAIN_METRICS, VolumeMetrics
+from kdmri.metrics import MAIN_METRICS
+from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, Tap
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 from kdmri.training.captured import Capture, Function
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -204,10 +205,10 @@ class TrainingMethod(pl.LightningModule):
         self.measure(self.measured_network(*batch.inputs), batch)
 
     def measure(self, output: Tensor, batch: Batch) -> None:
-        """Compare the magnitude of a reconstruction (B, C, H, W) with the target's."""
+        """Compare the magnitude of a reconstruction (B, C, H, W) with the truth."""
         self.val_metrics.update(
-            prediction=magnitude(batch.shown(output)),
-            target=magnitude(batch.shown(batch.target)),
+            prediction=seen(output, batch),
+            target=truth(batch),
             data_range=batch.data_range,
             volume=batch.volume,
             slice=batch.slice,

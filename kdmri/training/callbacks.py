@@ -21,7 +21,7 @@ from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.files import written_aside
 from kdmri.metrics import FORMATS
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 from kdmri.training.base import TrainingMethod
 
 BEST = "best_model.pt"
@@ -232,8 +232,8 @@ class Pictures(Callback):
             # The network itself, not the module: on several devices only this process is here.
             with torch.no_grad():
                 output = pl_module.measured_network(*batch.inputs)
-            images = (batch.image, output, batch.target)
-            zero_filled, shown, target = (magnitude(batch.shown(image)) for image in images)
+            zero_filled, shown = (seen(image, batch) for image in (batch.image, output))
+            target = truth(batch)
             panes = torch.cat((zero_filled, shown, target, 5 * (shown - target).abs()), dim=-1)
             pane = (panes[0] / batch.data_range).nan_to_num().clamp(0, 1).cpu()
             _show(trainer, f"slice_{index}", pane)

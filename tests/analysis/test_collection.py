@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,26 @@ def test_words_of_earlier_versions_are_the_same_input(tmp_path: Path) -> None:
     found = [record.measured for record in find_records(tmp_path)]
     assert {measured.task for measured in found} == {"4x"}
     assert {measured.input for measured in found} == {now}
+
+
+def test_weights_of_baselines_stand_in_a_column_of_their_own(tmp_path: Path) -> None:
+    """Seeds and sweeps share their baselines' rows, those of earlier versions too."""
+    figures = {"psnr": 25.0, "ssim": 0.7, "nmse": 0.02}
+    kd = partial(measurements, stage="kd", label="Student + KD", figures=figures)
+    for seed, label, weights in (
+        (1, "CG-SENSE", {"CG-SENSE": 0.03}),
+        (2, "CG-SENSE", {"CG-SENSE": 0.03}),
+        (3, "CG-SENSE (0.03)", {}),
+    ):
+        one = kd(seed=seed, baselines={label: figures}, weights=weights)
+        one.write(tmp_path / f"a/acc_4x/run_kd_seed-{seed}", SliceTable({}))
+    found = read_summaries(tmp_path)
+    (row, _) = tabulate(found).rows
+    assert (row[2], row[4], row[-1]) == ("CG-SENSE", "0.03", "–")
+    assert tabulate(found).header[4] == "weight"
+    (line, *_) = csv.DictReader(io.StringIO(to_csv(found)))
+    assert (line["method"], line["weight"]) == ("CG-SENSE", "0.03")
+    other = kd(seed=1, baselines={"CG-SENSE": {**figures, "psnr": 2.0}}, weights={"CG-SENSE": 0.1})
+    other.write(tmp_path / "a/acc_4x/run_kd_dataset.mask.centre_fraction-0.3", SliceTable({}))
+    rows = [row for row in tabulate(read_summaries(tmp_path)).rows if "CG-SENSE" in row[2]]
+    assert sorted(row[4] for row in rows) == ["0.03", "0.1"], "of another mask"

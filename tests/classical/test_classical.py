@@ -10,6 +10,7 @@ from torch import Tensor
 from kdmri.classical import METHODS, choose
 from kdmri.classical.sense import ConjugateGradientSense
 from kdmri.data.batch import Batch, Coils
+from kdmri.data.cropping import Window
 from kdmri.data.masks import EquispacedLines
 from kdmri.physics import CartesianUndersampling, fft2, magnitude, to_complex
 from kdmri.physics.coils import combine
@@ -26,7 +27,7 @@ def batch(anatomy: np.ndarray, acceleration: float = 2, noise: float = 0.0) -> B
     kspace = kspace + noise * torch.randn(kspace.shape, dtype=kspace.dtype, generator=generator)
     rule = EquispacedLines(acceleration, axis=1, centre_fraction=0.2)
     mask = CartesianUndersampling(rule).mask((48, 40))
-    coils = Coils(maps, torch.ones(2, 1, 48, 40), torch.zeros(2, 1), (48, 40), kspace)
+    coils = Coils(maps, torch.ones(2, 1, 48, 40), torch.zeros(2, 1), Window(0, 0, 48, 40), kspace)
     given = torch.where(mask > 0, kspace, 0)
     target = combine(torch.fft.ifft2(kspace, norm="ortho"), maps)
     parts = torch.cat((target.real, target.imag), dim=1)
@@ -60,7 +61,7 @@ def test_weight_grows_with_noise(anatomy: np.ndarray) -> None:
     given = batch(anatomy, 3, 0.1)
     for weight in METHODS["cg_sense"].weights:
         assert error(noisy(given), given) <= 1.001 * error(noisy.method(given, weight), given)
-    assert noisy.label == f"CG-SENSE ({noisy.weight:g})"
+    assert noisy.label == clean.label == "CG-SENSE", "rows of other weights fall together"
 
 
 @needs_bart

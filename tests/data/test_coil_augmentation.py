@@ -8,6 +8,7 @@ from torch import Tensor
 from kdmri.data.augmentation import Affine, flipped
 from kdmri.data.batch import Coils, Slice
 from kdmri.data.coil_augmentation import DrawnCoils
+from kdmri.data.cropping import Window
 from kdmri.errors import ConfigurationError
 from kdmri.physics import fft2, ifft2, to_complex
 from kdmri.physics.coils import combine
@@ -23,7 +24,7 @@ def slices(anatomy: np.ndarray, items: int = 6, padded: bool = True) -> Slice:
     kspace = acquired * fft2(maps * image)
     target = combine(ifft2(kspace), maps)
     number = torch.arange(items)
-    coils = Coils(maps, acquired, torch.zeros(items, 1, dtype=torch.int64), (48, 40))
+    coils = Coils(maps, acquired, torch.zeros(items, 1, dtype=torch.int64), Window(0, 0, 48, 40))
     parts = torch.cat((target.real, target.imag), dim=1)
     return Slice(parts, kspace, torch.ones(items), number, number, number * 0, coils=coils)
 

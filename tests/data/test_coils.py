@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdmri.data import coils
+from kdmri.data import coils, companions
 from kdmri.data.attributes import Attribute
 from kdmri.data.batch import Slice, collate
 from kdmri.data.coil_dataset import CoilDataset
-from kdmri.data.coils import Size, central, companion, inspect_coils, read_kspace
+from kdmri.data.coils import Size, inspect_coils, read_kspace
+from kdmri.data.companions import central, companion
 from kdmri.data.layout import TARGET, write_slices
 from kdmri.data.masks import EquispacedLines, GaussianLines, RegularLines, UniformLines
 from kdmri.data.readers.kspace import centred_ifft2, root_sum_of_squares, uncentred_kspace
@@ -113,7 +114,7 @@ def test_fastmri_files_are_read_in_place(
     attributes: dict[str, Attribute] = {coils.KSPACE_FILE: str(tmp_path / "file1.h5")}
     write_slices(tmp_path / "train" / "a.h5", ({TARGET: s} for s in shown), attributes)
     volume = inspect_coils(tmp_path / "train" / "a.h5")
-    assert (volume.shape, volume.coils, volume.shown) == ((*shape, 3), 3, (32, 32))
+    assert (volume.shape, volume.coils, volume.shown.size) == ((*shape, 3), 3, (32, 32))
     with h5py.File(volume.kspace_path) as file:
         for index in range(3):
             expected = uncentred_kspace(centred_ifft2(stored[index]))
@@ -143,7 +144,7 @@ def test_companion_of_an_earlier_version_is_made_anew(
 ) -> None:
     path = tmp_path / "train" / "a.h5"
     write(path, phased(anatomy, slice(10, 12)))
-    monkeypatch.setattr(coils, "RULES", coils.RULES - 1)
+    monkeypatch.setattr(companions, "RULES", companions.RULES - 1)
     first = companion(inspect_coils(path), tmp_path, (8, 8), Known())
     with h5py.File(first.path, "a") as file:
         file.attrs["scale"] = 7.0
@@ -166,7 +167,7 @@ def test_lines_that_were_never_acquired_count_nowhere(tmp_path: Path, anatomy: n
     assert rule((48, 40))[0, padded].any(), "the rule would have measured some of them"
     assert not batch.kspace[..., padded].any()
     measured = rule((48, 40))[0].sum() - rule((48, 40))[0, padded].sum()
-    text = CartesianUndersampling(rule).describe((48, 40), found.acquired(0))
+    text = CartesianUndersampling(rule).describe((48, 40), found.scans)
     assert text.endswith(f"effective acceleration {(40 - len(padded)) / measured:.2f}x")
 
 

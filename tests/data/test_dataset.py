@@ -79,7 +79,7 @@ def test_no_more_files_stay_open_than_are_allowed(
     volumes = [inspect(path, channels=1) for path in sorted(own.rglob("*.h5"))]
     assert len(volumes) > 2
     in_memory = SliceDataset(volumes, cache_bytes=PLENTY)
-    monkeypatch.setattr("kdmri.data.dataset.OPEN_FILES", 2)
+    monkeypatch.setattr("kdmri.data.open_files.MOST", 2)
     dataset = SliceDataset(volumes)
     opened: list[h5py.File] = []
     for item in (*range(len(dataset)), 0):

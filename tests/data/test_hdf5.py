@@ -88,8 +88,8 @@ def test_text_that_says_to_be_longer_than_its_file_is_refused(tmp_path: Path) ->
         open_hdf5(path)
 
 
-def endless(path: Path) -> int:
-    """Make the free space of a heap as large as nothing, as a byte that flips may; its place."""
+def endless(path: Path, size_of_free: bytes = bytes(8)) -> int:
+    """Give the free space of a heap a size that is none, as bytes that flip may; its place."""
     data = bytearray(path.read_bytes())
     place = data.index(b"GCOL")
     here = place + 16
@@ -97,13 +97,16 @@ def endless(path: Path) -> int:
         size = int.from_bytes(data[here + 8 : here + 16], "little")
         assert number < 100
         here += 16 + size + -size % 8
-    data[here + 8 : here + 16] = bytes(8)
+    data[here + 8 : here + 16] = size_of_free
     path.write_bytes(data)
     return place
 
 
+@pytest.mark.parametrize("size_of_free", [bytes(8), b"\xff" * 8])
 @pytest.mark.parametrize("large", [False, True])
-def test_a_heap_that_hdf5_never_comes_to_the_end_of_is_refused(tmp_path: Path, large: bool) -> None:
+def test_a_heap_that_hdf5_never_comes_to_the_end_of_is_refused(
+    tmp_path: Path, large: bool, size_of_free: bytes
+) -> None:
     """HDF5 2.0.0 reads its text forever, and takes no signal meanwhile."""
     path = tmp_path / "scan.h5"
     with h5py.File(path, "w") as file:
@@ -115,7 +118,7 @@ def test_a_heap_that_hdf5_never_comes_to_the_end_of_is_refused(tmp_path: Path, l
         file.attrs["subject"] = "p1"
     with open_hdf5(path) as file:
         assert read_text(file, "text") == b"of variable length"
-    place = endless(path)
+    place = endless(path, size_of_free)
     with pytest.raises(ValueError, match=rf"damaged: its heap at byte {place} has no end"):
         open_hdf5(path)
     assert told_subject(path) is None

@@ -8,7 +8,8 @@ import torch
 from scipy.ndimage import correlate1d
 from skimage import filters, metrics
 
-from kdmri.metrics import SliceTable, VolumeMetrics
+from kdmri.metrics import SliceTable
+from kdmri.metrics.volumes import VolumeMetrics
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kdmri.data.coils import FOLDER, KSPACE, SENSITIVITIES
+from kdmri.data.coils import KSPACE, SENSITIVITIES
+from kdmri.data.companions import FOLDER
 from kdmri.data.layout import TARGET, write_slices, write_volume
 from kdmri.data.masks import GaussianLines
 from tests.conftest import write_original

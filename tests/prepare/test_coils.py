@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from kdmri.data.coils import companion, inspect_coils, read_kspace
+from kdmri.data.coils import inspect_coils, read_kspace
+from kdmri.data.companions import companion
 from kdmri.data.readers.base import Reader
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.hammernik import HammernikKnee
@@ -49,7 +50,7 @@ def test_coils_come_back_as_they_were_acquired(
     entry, path = write(reader, tmp_path, tmp_path / "out", **options)
     assert entry.coils is None
     volume = inspect_coils(path)
-    assert (volume.shape, volume.coils, volume.shown) == ((48, 40, 3), 6, (48, 40))
+    assert (volume.shape, volume.coils, volume.shown.size) == ((48, 40, 3), 6, (48, 40))
     with h5py.File(path) as file:
         for n, expected in enumerate(images):
             found = np.fft.ifft2(read_kspace(file, volume, n), norm="ortho") * entry.scale

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from kdmri.data.coils import companion, inspect_coils
+from kdmri.data.coils import inspect_coils
+from kdmri.data.companions import companion
 from kdmri.data.masks import EquispacedLines
 from kdmri.physics.espirit import Espirit
 from tests.conftest import ROOT

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.data.readers.ismrmrd_files import header
+from tests.reconstruct.coils import RULE, SAMPLING, TRAINED
 from tests.reconstruct.expected import Run
 from tests.serve.clients import connected, scanned
 from tests.serve.conftest import Serve
@@ -194,11 +195,13 @@ def test_images_of_a_slab_lie_one_behind_the_other(
 
 def test_a_fully_sampled_scan_is_a_trial_and_says_so(
     serve: Serve,
-    student: Path,
+    checkpoint: Callable[..., Path],
     reconstruct: Callable[..., list[np.ndarray]],
     tmp_path: Path,
     anatomy: np.ndarray,
 ) -> None:
+    mask = {"rule": {**RULE, "axis": 0}, "file": None, "values": None}
+    student = checkpoint("rows.pt", **{**TRAINED, "sampling": {**SAMPLING, "mask": mask}})
     scan = Raw(header(COILS, **ENCODED, fields=FIELDS))
     for row in range(ROWS):
         scan.line(kspace(anatomy, 1)[0, :, row], (), row)

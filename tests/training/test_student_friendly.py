@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from kdmri.data.batch import Batch, Coils
+from kdmri.data.cropping import Window
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, VarNet
 from kdmri.physics import Measurement, fft2, ifft2, to_channels, to_complex
@@ -100,7 +101,7 @@ def coil_batch() -> Batch:
     target = torch.cat((given.target, 0.5 * given.target), dim=1)
     kspace = given.mask * fft2(expand(to_complex(target), maps))
     image = to_channels(combine(ifft2(kspace), maps), 2)
-    coils = Coils(maps, given.mask, torch.zeros(2, 1), (16, 12))
+    coils = Coils(maps, given.mask, torch.zeros(2, 1), Window(0, 0, 16, 12))
     return given._replace(target=target, kspace=kspace, image=image, coils=coils)
 
 

@@ -1,7 +1,8 @@
 """What all rules that draw a mask have in common."""
 
+from abc import abstractmethod
 from dataclasses import replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -15,10 +16,25 @@ class Drawn:
     Attributes:
         acceleration: number of lines over number of measured lines, at least 1.
         seed: of the draw.
+        counts_acquired: whether the acceleration is told over what the scanner acquired; else it is
+            over all lines of the matrix, as fastMRI's masks are drawn.
     """
 
     acceleration: float
     seed: Seed
+    counts_acquired: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, size: tuple[int, int]) -> np.ndarray:
+        """Draw the mask of a size (H, W), uint8, zero frequency at the corner."""
+
+    def within(self, acquired: np.ndarray) -> np.ndarray:
+        """Draw the mask of a scan.
+
+        Args:
+            acquired: 1 where the scanner measured, (H, W), zero frequency at the corner.
+        """
+        return self((acquired.shape[0], acquired.shape[1]))
 
     def numbered(self, number: int) -> Self:
         """Return the rule of one of several masks; number 0 is the rule itself."""

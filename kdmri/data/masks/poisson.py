@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,10 +25,12 @@ class PoissonDisc(Drawn):
     random order, and measured where no other was within a distance (dart throwing, Cook 1986),
     which grows linearly from the zero frequency, to `falloff` times as much at the edges (Lustig et
     al. 2007 for why density falls off; Vasanawala et al. 2011). It is chosen so that exactly
-    round(H W / acceleration) samples are measured, or the centre alone where that has more.
+    round(H W / acceleration) samples are measured, or the centre alone where that has more. Of a
+    scan whose edges were not acquired, as the last 15 % of a phase encoding of Calgary-Campinas,
+    the samples that were acquired are those that count and that are drawn.
 
     Attributes:
-        acceleration: number of samples over number of measured samples, at least 1.
+        acceleration: number of acquired samples over number of measured samples, at least 1.
         centre_radius: samples; 16 are those of the Calgary-Campinas challenge.
         falloff: distance of samples at the edge over that at the zero frequency, at least 1.
         seed: of the draw, together with the size.
@@ -41,18 +44,25 @@ class PoissonDisc(Drawn):
     centre_radius: float = 16
     falloff: float = 2.0
     seed: Seed = 42
+    counts_acquired: ClassVar[bool] = True
 
     def __call__(self, size: tuple[int, int]) -> np.ndarray:
         """Draw the mask of a size (H, W)."""
+        return self.within(np.ones(size, np.uint8))
+
+    def within(self, acquired: np.ndarray) -> np.ndarray:
+        """Draw the mask of a scan; see `Drawn.within`."""
+        size, there = acquired.shape, np.fft.fftshift(acquired > 0)
         rows, columns = (np.arange(n) - n // 2 for n in size)
         centre = np.hypot(rows[:, None], columns) <= self.centre_radius
         centre[size[0] // 2, size[1] // 2] = True
-        wanted = round(centre.size / self.acceleration) - int(centre.sum())
+        centre &= there
+        wanted = round(int(there.sum()) / self.acceleration) - int(centre.sum())
         if wanted <= 0:
             return np.fft.ifftshift(centre).astype(np.uint8)
         reach = np.hypot(*np.meshgrid(rows / (size[0] / 2), columns / (size[1] / 2), indexing="ij"))
         rng = np.random.default_rng((*self.entropy, *size))
-        order = rng.permutation(np.flatnonzero(~centre))
+        order = rng.permutation(np.flatnonzero(there & ~centre))
         drawn = _drawn(order, 1 + (self.falloff - 1) * reach, wanted)
         mask = centre.copy()
         mask.flat[rng.permutation(drawn)[:wanted]] = True

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from kdmri.data.cropping import Window
 from kdmri.data.geometry import Geometry, Spacing
 from kdmri.errors import DataError
 
@@ -39,6 +40,7 @@ class SourceSlice(NamedTuple):
             undersampled. Whether it is undersampled, is told by `sampling_pattern.fault` alone.
         nan: pixels of `image` that were NaN and are 0 now.
         declared: whether the source says that it is undersampled; see `sampling_pattern.fault`.
+        is_reconstruction: whether `image` is a reconstruction that the source has of its coils.
         note: what the user should know of it, a sentence about the volume, or nothing: what
             `sampling_pattern.check_target` gave; None where the reader has not judged k-space.
     """
@@ -51,6 +53,7 @@ class SourceSlice(NamedTuple):
     mask: np.ndarray | None = None
     nan: int = 0
     declared: bool = False
+    is_reconstruction: bool = False
     note: str | None = None
 
 
@@ -71,8 +74,8 @@ class SourceVolume:
         split: "train", "validation" or "test" where the owner's release fixes it, else None.
         shown: (H, W) that images are cropped to, where `slices` gives all that k-space covers:
             fully sampled ones before they are used, others once they are reconstructed.
-        fastmri_crop: whether that begins at (n - m) // 2, as fastMRI's does, and not at
-            n // 2 - m // 2 (`fit_centre`): one earlier where m is odd and n is not.
+        fastmri_crop: whether images are cropped as fastMRI's (`Window.of_fastmri`), and those of
+            several coils are measured against their root sum of squares.
         scaled: whether the largest magnitude is 1 already.
         notes: what the user should know of it although it is no error; sentences that name what
             they are about. Every command prints them, each once, before it reads slices.
@@ -81,7 +84,11 @@ class SourceVolume:
         study: pseudonym of the visit, where the format tells.
         in_place: file whose k-space of several coils is read where it lies, never copied; see
             `kdmri.data.coils`.
+        readout: axis of slices, 0 (rows) or 1 (columns), along which the scanner reads out, and
+            which no mask may undersample; None where both are phase encodings, or it is unknown.
         broken: whether its header cannot be read; `slices` raises why.
+        frames: DICOM file and number of the frame in it, from 0, that each slice is read from;
+            empty where the source is no DICOM.
     """
 
     name: str
@@ -97,7 +104,9 @@ class SourceVolume:
     nan: str | None = None
     study: str = ""
     in_place: Path | None = None
+    readout: int | None = None
     broken: bool = False
+    frames: tuple[tuple[Path, int], ...] = ()
 
     @property
     def spacing(self) -> Spacing | None:
@@ -108,9 +117,8 @@ class SourceVolume:
         """Return the rows and columns that are shown of images of a size (H, W)."""
         if self.shown is None:
             return slice(None), slice(None)
-        pairs = zip(size, self.shown, strict=True)
-        row, column = ((n - m) // 2 if self.fastmri_crop else n // 2 - m // 2 for n, m in pairs)
-        return slice(row, row + self.shown[0]), slice(column, column + self.shown[1])
+        cut = Window.of_fastmri if self.fastmri_crop else Window.centred
+        return cut(size, self.shown).slices
 
 
 SMALLEST, LARGEST = 1e-15, 1e15
@@ -187,6 +195,13 @@ class Reader:
             DataError: nothing of this format is there. A single file that cannot be read is no
                 reason: give `unreadable` for it.
         """
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header that a volume of raw data has; empty where it has none.
+
+        Unlike all else that readers give, it may tell who was scanned.
+        """
+        return ""
 
     def holds_kspace(self, volume: SourceVolume) -> bool:
         """Tell from contents whether a volume is k-space, which no name makes a label map."""

@@ -94,6 +94,7 @@ class Cfl(Reader):
                     files=tuple(f for p in pairs for f in (p, p.with_suffix(".hdr"))),
                     slices=partial(self._slices, path, chosen, maps),
                     split=split,
+                    readout=READOUT if shape[PHASE2] == 1 else None,
                 )
 
     def _maps(self, path: Path) -> Path | None:

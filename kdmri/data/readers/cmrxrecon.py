@@ -87,6 +87,7 @@ class CMRxRecon(Reader):
                     files=(path,),
                     slices=partial(self._slices, path, inside, frame),
                     split=split,
+                    readout=0,
                 )
 
     def _slices(self, path: Path, inside: _Found, frame: int) -> Iterator[SourceSlice]:

@@ -160,4 +160,5 @@ def _volume(name: str, subject: str, part: "Part", source: Path) -> SourceVolume
         split=split,
         study=pseudonym(frames[0].study),
         notes=(*(f"{name}: {note}" for note in part.notes), *part.shared),
+        frames=tuple((frame.path, frame.number) for frame in frames),
     )

@@ -101,7 +101,7 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
         ValueError: the functional groups do not belong to the frames.
     """
     frames = []
-    for number, scopes in enumerate(_scopes(header)):
+    for number, scopes in enumerate(scopes_of(header)):
         kinds = several(scopes, "FrameType") or several(scopes, "ImageType")
         if NO_MAGNITUDE.intersection(several(scopes, "ComplexImageComponent") or kinds):
             continue
@@ -136,7 +136,7 @@ def frames_of(header: Dataset, path: Path) -> list[Frame]:
     return frames
 
 
-def _scopes(header: Dataset) -> Iterator[list[Any]]:
+def scopes_of(header: Dataset) -> Iterator[list[Any]]:
     """Yield for each frame where `get(keyword)` finds its attributes, its own first (C.7.6.16)."""
     total = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence") or ()

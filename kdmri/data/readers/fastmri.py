@@ -27,7 +27,11 @@ from kdmri.data.sampling_pattern import (
     whole_lines,
 )
 
-RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
+RSS = "reconstruction_rss"
+RECONSTRUCTIONS = ("reconstruction_esc", RSS)
+
+UNLIKE = 0.05
+"""Share by which a reconstruction of the file may differ from that of its k-space."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,12 @@ class FastMRI(Reader):
     `kspace` is complex64 (S, H, W), single coil, or (S, coils, H, W), zero frequency in the middle,
     the readout along H. Images are cropped around their centre to the matrix of the header's
     reconSpace, which removes the oversampling of the readout, as fastMRI itself does (from
-    (n - m) // 2 on): the complex image of a single coil (its magnitude is the file's
-    `reconstruction_esc`), or the root sum of squares of several coils, float32
-    (`reconstruction_rss`). What was measured, the samples tell, since files with all samples may
-    carry a `mask` for later use; it counts where it tells the same of a central part alone.
+    (n - m) // 2 on); k-space of fewer columns than that (FLAIR files have 203) gives images of as
+    many rows. They are the complex image of a single coil (its magnitude is the file's
+    `reconstruction_esc`), or of several coils the file's `reconstruction_rss`, float32, or their
+    root sum of squares where the file has none. What was measured, the samples tell, since files
+    with all samples may carry a `mask` for later use; it counts where it tells the same of a
+    central part alone.
 
     M4Raw (Lyu et al. 2023, doi:10.1038/s41597-023-02181-4) has this layout, and a header that is
     none of ISMRMRD: images of several coils are as large as k-space then, unless the file has a
@@ -87,7 +93,13 @@ class FastMRI(Reader):
                 fastmri_crop=True,
                 notes=inside.notes,
                 in_place=path if self.keep_coils and inside.coils > 1 else None,
+                readout=0,
             )
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header of a volume's file, which M4Raw has in another form."""
+        with blaming(volume.files[0]), open_hdf5(volume.files[0]) as file:
+            return read_text(file, "ismrmrd_header") if "ismrmrd_header" in file else ""
 
     def _reading(self, coils: int) -> Callable[[Path, tuple[int, int]], Iterator[SourceSlice]]:
         if not self.undersampled:
@@ -110,8 +122,39 @@ def _slices(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
             if index == kspace.shape[0] - 1 and alive.any():
                 note = "; ".join(filter(None, (note, dead_coils(np.atleast_1d(alive)))))
             images = _crop(centred_ifft2(values), size)
-            image = images if images.ndim == 2 else root_sum_of_squares(images)
-            yield SourceSlice(image, note=note)
+            if images.ndim == 2:
+                yield SourceSlice(images, note=note)
+                continue
+            yield _combined(root_sum_of_squares(images), _stored(file, index, size), note)
+
+
+def _stored(file: h5py.File, index: int, size: tuple[int, int]) -> np.ndarray | None:
+    """Read the file's own reconstruction of a slice, float32; None where there is none so large."""
+    stored = file.get(RSS)
+    count = file["kspace"].shape[0]
+    if not isinstance(stored, h5py.Dataset) or stored.ndim != 3 or len(stored) != count:
+        return None
+    if stored.dtype.kind != "f" or any(n < m for n, m in zip(stored.shape[1:], size, strict=True)):
+        return None
+    return _crop(stored[index], size).astype(np.float32)
+
+
+def _combined(image: np.ndarray, stored: np.ndarray | None, note: str) -> SourceSlice:
+    """Make a slice of the file's own reconstruction, where that is one of its k-space.
+
+    Args:
+        image: root sum of squares of the coils, float32 (H, W).
+        stored: of the file, float32 (H, W).
+        note: on its k-space.
+    """
+    if stored is None:
+        return SourceSlice(image, note=note)
+    if np.linalg.norm(stored - image) > UNLIKE * np.linalg.norm(image):  # False for NaN: refused
+        said = (
+            f"its {RSS} is not the root sum of squares of its k-space, which is used in its place"
+        )
+        return SourceSlice(image, note="; ".join(filter(None, (note, said))))
+    return SourceSlice(stored, note=note, is_reconstruction=True)
 
 
 def _coils_as_measured(path: Path, size: tuple[int, int]) -> Iterator[SourceSlice]:
@@ -218,6 +261,8 @@ def _inspect(path: Path) -> _Inside:
         wanted, notes = _recon_size(file, kspace.shape[-2:] if coils > 1 else None)
         patient = file.attrs.get("patient_id") or path.stem
         height, width = (min(pair) for pair in zip(wanted, kspace.shape[-2:], strict=True))
+        if width < wanted[1]:  # as fastMRI's own networks crop FLAIR scans of 203 columns
+            height = min(height, width)
     subject = patient.decode() if isinstance(patient, bytes) else str(patient)
     note = f"{path}: {notes}" if notes else ""
     return _Inside(subject, (height, width), coils, (note,) if note else ())

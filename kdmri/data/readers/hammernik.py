@@ -77,7 +77,8 @@ class HammernikKnee(Reader):
         for missing, there in (paths, paths[::-1]):
             if not missing.is_file():
                 return unreadable(there, f"{missing.name} is missing beside it")
-        return SourceVolume(name="", subject="", files=paths, slices=partial(self._slices, *paths))
+        slices = partial(self._slices, *paths)
+        return SourceVolume(name="", subject="", files=paths, slices=slices, readout=0)
 
     def _slices(self, rawdata: Path, espirit: Path) -> Iterator[SourceSlice]:
         kspace = _read(rawdata, "rawdata")

@@ -16,7 +16,7 @@ from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_header import Encoding, check_cartesian, parse_header
-from kdmri.data.readers.raw_scan import RawScan
+from kdmri.data.readers.raw_scan import READOUT, RawScan
 from kdmri.data.readers.raw_slabs import image_size, records
 from kdmri.errors import ConfigurationError
 
@@ -88,7 +88,13 @@ class Ismrmrd(Reader):
                     split=split,
                     shown=image_size(encoding) if self.undersampled else None,
                     notes=(*(() if found is None else found.notes), *noise),
+                    readout=READOUT,
                 )
+
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return the XML header of a volume's file."""
+        with blaming(volume.files[0]), open_hdf5(volume.files[0]) as file:
+            return read_text(file, f"{self.group}/xml")
 
     def _heads(self, path: Path, encoding: Encoding) -> RawScan | None:
         """Read the heads of the acquisitions; None where they cannot be, which slices tell."""

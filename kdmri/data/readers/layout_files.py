@@ -11,13 +11,13 @@ import numpy as np
 
 from kdmri.data.attributes import read_geometry
 from kdmri.data.coils import (
-    FOLDER,
     CoilVolume,
     holds_coils,
     inspect_coils,
     read_kspace,
     read_sensitivities,
 )
+from kdmri.data.companions import FOLDER
 from kdmri.data.layout import (
     COMPLEX_TARGET,
     SUBJECT,
@@ -25,6 +25,7 @@ from kdmri.data.layout import (
     Volume,
     inspect,
     open_volume,
+    read_slice,
     reading,
 )
 from kdmri.data.mask_convention import is_centred
@@ -74,7 +75,15 @@ class LayoutFiles(Reader):
             if isinstance(volume, CoilVolume):
                 slices = partial(_coil_slices, volume)
             yield SourceVolume(
-                name, subject, (path,), slices, geometry, split, scaled=not kspace_only
+                name,
+                subject,
+                (path,),
+                slices,
+                geometry,
+                split,
+                readout=volume.readout if isinstance(volume, CoilVolume) else None,
+                fastmri_crop=isinstance(volume, CoilVolume) and bool(volume.against),
+                scaled=not kspace_only and getattr(volume, "unit", 1.0) == 1.0,
             )
 
     def holds_kspace(self, volume: SourceVolume) -> bool:
@@ -143,7 +152,7 @@ def _coil_slices(volume: CoilVolume) -> Iterator[SourceSlice]:
         for index in range(volume.shape[2]):
             stored = read_sensitivities(file, volume, index) if volume.has_sensitivities else None
             yield SourceSlice(
-                file[TARGET][..., index].astype(np.float32, copy=False),
+                read_slice(file, volume, TARGET, index) * np.float32(volume.unit),
                 kspace_coils=read_kspace(source, volume, index),
                 sensitivities=stored,
             )

@@ -65,15 +65,7 @@ def parse_header(xml: bytes | str) -> Encoding:
         ValueError: it has a document type: none is needed, and its entities could
             read files or fill the memory.
     """
-    if not isinstance(xml, str | bytes):
-        raise ValueError(f"its XML header is no text, but {type(xml).__name__}")
-    text = xml if isinstance(xml, str) else xml.decode("utf-8", errors="replace")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ValueError("its XML header declares a document type or entities, which is refused")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise IncompleteHeaderError(f"its XML header is damaged ({error})") from error
+    root = parse_xml(xml)
     encoding = root.find("{*}encoding")
     if encoding is None:
         raise IncompleteHeaderError("its XML header has no `encoding`")
@@ -103,6 +95,19 @@ def check_cartesian(encoding: Encoding) -> None:
     """
     if encoding.trajectory != "cartesian":
         raise ValueError(f"its trajectory is {encoding.trajectory}; only cartesian is read")
+
+
+def parse_xml(xml: bytes | str) -> ElementTree.Element:
+    """Parse an ISMRMRD header; raises what `parse_header` raises."""
+    if not isinstance(xml, str | bytes):
+        raise ValueError(f"its XML header is no text, but {type(xml).__name__}")
+    text = xml if isinstance(xml, str) else xml.decode("utf-8", errors="replace")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("its XML header declares a document type or entities, which is refused")
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise IncompleteHeaderError(f"its XML header is damaged ({error})") from error
 
 
 def voxel_size(header: Encoding, axis: int, samples: int | None = None) -> float:

@@ -22,6 +22,9 @@ from kdmri.data.readers.raw_slabs import (
     slab_slices,
 )
 
+READOUT = 1
+"""Axis of the images that the scanner reads out along."""
+
 
 class Place(NamedTuple):
     """Where an image lies.

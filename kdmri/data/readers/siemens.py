@@ -79,6 +79,7 @@ class Siemens(Reader):
                     split=split,
                     shown=size if self.undersampled else None,
                     notes=(*found.notes, *_noise_notes(twix, path)),
+                    readout=1,
                 )
 
     def _slices(self, path: Path, chosen: Mapping[str, int]) -> Iterator[SourceSlice]:

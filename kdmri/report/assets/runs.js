@@ -73,19 +73,6 @@ function showExperiment(number) {
   showSettings(stages);
 }
 
-function setupTheme() {
-  const names = ["system", "light", "dark"], button = byId("theme");
-  let kept = null;
-  try { kept = localStorage.getItem("kdmri-theme"); } catch { /* a browser may keep nothing of a file */ }
-  const set = (name) => {
-    document.documentElement.dataset.theme = name;
-    button.textContent = `Theme: ${name}`;
-    try { localStorage.setItem("kdmri-theme", name); } catch { /* as above */ }
-  };
-  set(names.includes(kept) ? kept : "system");
-  button.addEventListener("click", () => set(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % 3]));
-}
-
 function main() {
   setupTheme();
   const stages = data.rows.filter((row) => row.stage).length, sets = new Set(data.rows.map((row) => row.dataset));

@@ -13,6 +13,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from kdmri.data.dataset import SliceDataset
+from kdmri.data.layout import inspect
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.simulation import Simulation
 from kdmri.errors import ConfigurationError, DataError
@@ -149,9 +151,9 @@ def test_reconstruction_tells_the_size_where_the_header_differs(
     write(tmp_path / "b.h5", images, header=HEADER.format(x=48, y=48), reconstruction=False)
     reconstructed, header_only = FastMRI(False).volumes(tmp_path)
     np.testing.assert_allclose(next(reconstructed.slices()).image, centre(images[0]), atol=1e-6)
-    wide = next(header_only.slices()).image
-    assert wide.shape == (48, 40), "never padded"
-    np.testing.assert_allclose(wide, images[0, 24:72], atol=1e-6)
+    narrow = next(header_only.slices()).image
+    assert narrow.shape == (40, 40), "as fastMRI's own networks crop scans of 203 columns"
+    np.testing.assert_allclose(narrow, images[0, 28:68], atol=1e-6)
 
 
 def test_files_in_natural_order_by_folder(tmp_path: Path, anatomy: np.ndarray) -> None:
@@ -234,9 +236,8 @@ def test_padding_of_the_phase_encoding_is_no_undersampling(
     tmp_path: Path, anatomy: np.ndarray, key: bool
 ) -> None:
     padded = (np.arange(40) >= 4) & (np.arange(40) < 35)
-    path = with_columns(
-        write(tmp_path / "file.h5", oversampled(anatomy), 2), padded, padded if key else None
-    )
+    written = write(tmp_path / "file.h5", oversampled(anatomy), 2, reconstruction=False)
+    path = with_columns(written, padded, padded if key else None)
     (volume,) = FastMRI(False).volumes(tmp_path)
     with h5py.File(path) as file:
         whole = np.fft.ifft2(np.fft.ifftshift(file["kspace"], (-2, -1)), norm="ortho")
@@ -447,3 +448,42 @@ def test_option_is_checked() -> None:
 def test_configuration_gives_this_reader() -> None:
     settings = OmegaConf.load(ROOT / "configs" / "format" / "fastmri.yaml")
     assert instantiate(settings) == FastMRI(keep_coils=False)
+
+
+def test_figures_of_a_single_coil_are_against_reconstruction_esc(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """Crops of odd size begin at (n - m) // 2, so that the target is the file's own image."""
+    images = oversampled(anatomy)
+    path = write(tmp_path / "file.h5", images, header=HEADER.format(x=47, y=31))
+    with h5py.File(path, "a") as file:
+        del file["reconstruction_esc"]
+        esc = np.abs(images[:, 24:71, 4:35]).astype(np.float32)
+        file["reconstruction_esc"] = esc
+    (volume,) = FastMRI(False).volumes(path)
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    entry = write_prepared(volume, "train", tmp_path, tmp_path / "out", form)
+    (item, *_) = SliceDataset([inspect(tmp_path / "out" / entry.file, channels=2)])
+    found = np.hypot(*item.target.numpy()) * entry.scale
+    np.testing.assert_allclose(found, esc[0], atol=1e-6)
+    assert float(item.data_range) * entry.scale == pytest.approx(float(esc.max()), rel=1e-6)
+
+
+def test_reconstruction_of_other_kspace_is_named_and_not_used(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    images = oversampled(anatomy)
+    path = write(tmp_path / "file.h5", images, coils=3)
+    (volume,) = FastMRI(keep_coils=True).volumes(path)
+    assert all(item.is_reconstruction and not item.note for item in volume.slices())
+    with h5py.File(path, "a") as file:
+        file["reconstruction_rss"][1] *= 100
+    first, second, _ = volume.slices()
+    assert (first.is_reconstruction, second.is_reconstruction) == (True, False)
+    assert "reconstruction_rss is not the root sum of squares of its k-space" in str(second.note)
+    np.testing.assert_allclose(second.image, np.abs(centre(images[1])), atol=1e-6)
+    form = Form(image_size=None, simulation=Simulation(phase=False, snr=None, seed=0))
+    entry = write_prepared(volume, "train", tmp_path, tmp_path / "out", form)
+    with h5py.File(tmp_path / "out" / entry.file) as file:
+        assert file.attrs["measured_against"] == "rss"
+    assert any("reconstruction_rss is not" in note for note in entry.notes)

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from kdmri.report.coding import decode_error, encode, error_code, reduce
+from kdmri.viewer.coding import decode_error, encode, error_code, reduce
 
 
 def test_strip_gives_target_and_errors_back_within_the_stated_steps(anatomy: np.ndarray) -> None:
