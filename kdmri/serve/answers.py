@@ -90,7 +90,8 @@ class Answers:
             {
                 "DataRole": "Image",
                 "ImageProcessingHistory": ["KDMRI", label],
-                "SeriesDescription": f"kdmri_{printable(self.choice.name)}",
+                # Clients make names of files of it.
+                "SeriesDescription": f"kdmri_{printable(self.choice.name).replace('/', '_')}",
                 "ImageComment": printable(note),
                 "WindowCenter": f"{scale / 2:.9g}",
                 "WindowWidth": f"{scale:.9g}",

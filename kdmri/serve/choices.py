@@ -13,7 +13,9 @@ from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.serve.protocol import RefusedError, printable
 
-BEST = "best_model.pt"
+BEST, STATE = "best_model.pt", "model.pt"
+"""What training leaves in the directory of a stage: the network, and what it goes on from."""
+
 LISTED = 20
 """Names that a refusal lists."""
 
@@ -110,7 +112,10 @@ def open_choices(
         one = _open(root, name, device, mask, scale)
         return Choices(MappingProxyType({one.name: one}), single=True)
     found, left_out = {}, []
-    for path in sorted(root.rglob("*.pt")):
+    paths = sorted(root.rglob("*.pt"))
+    for path in paths:
+        if path.name == STATE and path.with_name(BEST) in paths:
+            continue
         place = path.relative_to(root)
         name = (place.parent if path.name == BEST else place.with_suffix("")).as_posix()
         name = root.resolve().name if name == "." else name

@@ -25,6 +25,7 @@ def folder(tmp_path: Path, student: Path, of_one_coil: Path) -> Path:
     shutil.copy(student, root / "acc_4x" / "kd" / "best_model.pt")
     shutil.copy(of_one_coil, root / "single.pt")
     torch.save({"state_dict": {}}, root / "last.pt")
+    torch.save({"state_dict": {}}, root / "acc_4x" / "kd" / "model.pt")
     (root / "notes.txt").write_text("private")
     return root
 
@@ -95,6 +96,7 @@ def test_client_chooses_by_file_text_or_json(serve: Serve, folder: Path, scan: R
         by_json = client.rest()
     answers = (by_file, by_text, by_json)
     assert [a.images[0].meta["KdmriCheckpoint"] for a in answers] == [name] * 3
+    assert by_file.images[0].meta["SeriesDescription"] == "kdmri_acc_4x_kd"
     (error,) = scanned(address, scan, "default").errors
     assert "config 'default': there is no such network here, but acc_4x/kd, single" in error
 
