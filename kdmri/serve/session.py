@@ -4,9 +4,11 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader, RawIOBase
 
 import torch
 
@@ -49,6 +51,30 @@ class Settings:
     device: torch.device
 
 
+class Patient(RawIOBase):
+    """Reads from a socket; one that is silent while its images are being made is waited for."""
+
+    def __init__(self, sock: socket.socket, is_busy: Callable[[], bool]) -> None:
+        self._sock, self._is_busy = sock, is_busy
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]
+        """Read what is there, or wait for it.
+
+        Raises:
+            TimeoutError: nothing came for as long as the socket's timeout, and nothing is made.
+        """
+        while True:
+            try:
+                return self._sock.recv_into(buffer)
+            except TimeoutError:
+                if not self._is_busy():
+                    raise
+
+
 class Session:
     """A client's connection, from its first message to the last answer.
 
@@ -70,7 +96,8 @@ class Session:
         self._answers: Answers | None = None
         self._told: set[str] = set()
         self._reason: str | None = None
-        self._pending, self._bytes, self._units = 0, 0, 0
+        self._pending, self._bytes = 0, 0
+        self._answered = float("-inf")
         self._changed = threading.Condition()
 
     def run(self) -> None:
@@ -101,13 +128,18 @@ class Session:
                 self._sock.shutdown(socket.SHUT_RDWR)
 
     def _converse(self) -> None:
-        with self._sock.makefile("rb") as stream:
+        with BufferedReader(Patient(self._sock, self._is_busy), BUFFER) as stream:
             for message in messages(stream, self._claim):
                 if self._reason is None:  # else it is read and let go
                     self._take(message)
         if self._gathering is not None and self._reason is None:
             for unit in self._gathering.rest():
                 self._submit(unit)
+
+    def _is_busy(self) -> bool:
+        """Tell whether images of the client are made, or were until now."""
+        recently = time.monotonic() - self._answered < self._settings.timeout
+        return self._pending > 0 or recently
 
     def _take(self, message: Message) -> None:
         if message.line is not None:
@@ -155,7 +187,6 @@ class Session:
             while self._pending >= PENDING:
                 self._changed.wait()
             self._pending += 1
-            self._units += 1
             self._bytes += unit.size
         self._worker.put(partial(self._reconstruct, unit))
 
@@ -178,6 +209,7 @@ class Session:
         finally:
             with self._changed:
                 self._pending -= 1
+                self._answered = time.monotonic()
                 self._bytes -= unit.size
                 self._changed.notify_all()
 

@@ -10,11 +10,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import ismrmrd
 import numpy as np
 import pytest
 
+from kdmri.serve import session
 from kdmri.serve.__main__ import SIGNALS, signalled
 from kdmri.serve.outbox import Outbox
 from kdmri.serve.protocol import LostError
@@ -96,6 +98,26 @@ def test_clients_that_vanish_or_stall_cost_nobody_else_anything(
     outcomes = " ".join(record.getMessage() for record in caplog.records)
     assert "lost: it closed the connection in the middle of a scan" in outcomes
     assert outcomes.count("lost: silent for 0.5 s") == 2
+
+
+def test_client_that_waits_for_its_images_is_not_silent(
+    serve: Serve, of_one_coil: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network takes longer than the timeout, and the client closes only when it has all."""
+    make = session.reconstruct
+
+    def slowly(*given: Any) -> None:
+        time.sleep(0.7)
+        make(*given)
+
+    monkeypatch.setattr(session, "reconstruct", slowly)
+    scan = tiny(1.0)
+    with connected(serve(of_one_coil, timeout=0.3).address) as client:
+        client.begin(scan)
+        client.send(*scan.lines)
+        client.image(), client.image()
+        client.close()
+        assert not client.rest().errors
 
 
 def test_images_that_nobody_reads_are_bounded() -> None:

@@ -11,11 +11,23 @@ import numpy as np
 import pytest
 
 from tests.data.readers.ismrmrd_files import header
+from tests.data.readers.test_ismrmrd_coils import CALIBRATION, white
 from tests.reconstruct.coils import RULE, SAMPLING, TRAINED
 from tests.reconstruct.expected import Run
 from tests.serve.clients import connected, scanned
 from tests.serve.conftest import Serve
-from tests.serve.scans import COILS, COLUMNS, ENCODED, FIELDS, ROWS, Raw, kspace, scan_of
+from tests.serve.scans import (
+    COILS,
+    COLUMNS,
+    ENCODED,
+    FIELDS,
+    LAST,
+    MIDDLE,
+    ROWS,
+    Raw,
+    kspace,
+    scan_of,
+)
 
 
 @pytest.fixture
@@ -191,6 +203,36 @@ def test_images_of_a_slab_lie_one_behind_the_other(
     assert [image.slice for image in answer.images] == [0, 1, 2, 3]
     assert [image.position[2] for image in answer.images] == [40, 45, 50, 55]
     assert answer.images[0].field_of_view[2] == 5
+
+
+@pytest.mark.parametrize("order", ["averages", "calibration"])
+def test_averages_and_calibration_that_is_sent_once_are_those_of_the_file(
+    serve: Serve,
+    student: Path,
+    reconstruct: Callable[..., list[np.ndarray]],
+    tmp_path: Path,
+    anatomy: np.ndarray,
+    order: str,
+) -> None:
+    """Two averages that both end the slice, or two repetitions after separate calibration."""
+    averages, repetitions = (2, 1) if order == "averages" else (1, 2)
+    values, noise = kspace(anatomy, 1)[0], white((4, COILS, ROWS, COLUMNS)) * 0.1
+    counts = {"average": averages, "repetitions": repetitions}
+    scan = Raw(header(COILS, **ENCODED, fields=FIELDS, calibration="separate", **counts))
+    rows = range(0, ROWS, 3)
+    for row in MIDDLE:
+        scan.line(values[:, row], CALIBRATION, row)
+    for repetition in range(repetitions):
+        for average in range(averages):
+            for row in rows:
+                data = (values + noise[average + 2 * repetition])[:, row]
+                flags = LAST if row == rows[-1] else ()
+                scan.line(data, flags, row, average=average, repetition=repetition)
+    answer = scanned(serve(student).address, scan)
+    assert not [text for text in answer.texts if not text.startswith("DBG")]
+    expected = reconstruct(scan.store(tmp_path / "scan.h5"), student)
+    assert len(expected) == repetitions
+    np.testing.assert_array_equal(pixels(answer.images), expected)
 
 
 def test_a_fully_sampled_scan_is_a_trial_and_says_so(
