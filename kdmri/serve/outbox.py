@@ -57,6 +57,11 @@ class Outbox:
                 self._closed = True
                 self._queue.put(None)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all is sent, and nothing more will be."""
+        return not self._thread.is_alive()
+
     def join(self) -> None:
         """Wait until all is sent, or cannot be."""
         self.close()

@@ -82,9 +82,10 @@ class Server:
     def join(self) -> None:
         """Wait until the scans that have begun are answered."""
         self._thread.join()
-        while threads := self._running():
-            for thread in threads.values():
-                thread.join()
+        while running := self._running():
+            for session, thread in running.items():
+                session.stop_if_idle()
+                thread.join(LOOK)
         self._worker.join()
 
     def _accept(self) -> None:
@@ -100,8 +101,6 @@ class Server:
                     time.sleep(LOOK)
                     continue
                 self._welcome(sock, f"{peer[0]}:{peer[1]}")
-        for session in self._running():
-            session.stop_if_idle()
 
     def _welcome(self, sock: socket.socket, name: str) -> None:
         if not self._places.acquire(timeout=PATIENCE):

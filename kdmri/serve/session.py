@@ -122,8 +122,8 @@ class Session:
             self._log(time.monotonic() - began)
 
     def stop_if_idle(self) -> None:
-        """Close the connection where no scan has begun."""
-        if not self.began:
+        """Close the connection where no scan has begun, or its refusal is sent."""
+        if not self.began or (self._reason is not None and self._outbox.is_empty):
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
 
