@@ -19,7 +19,10 @@ COMMANDS = {
     ),
     "reconstruct": ("kdmri.reconstruct.__main__", "reconstruct scans with a trained network"),
     "serve": ("kdmri.serve.__main__", "serve trained networks to scanners (ISMRMRD's protocol)"),
-    "export": ("kdmri.export.__main__", "write a trained network as ONNX or torch.export"),
+    "export": (
+        "kdmri.export.__main__",
+        "write a trained network for ONNX, OpenVINO, torch.export",
+    ),
     "report": ("kdmri.report.__main__", "one HTML page of all experiments, with a viewer"),
     "compare": ("kdmri.compare", "compare methods: paired differences with intervals"),
     "collect": ("kdmri.collect", "one table of all that was measured"),

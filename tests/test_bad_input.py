@@ -214,6 +214,8 @@ def test_taps_that_do_not_fit_together(train: Run) -> None:
         ("loss.fade=0.5 loss.imitation=0 stage=joint", "loss.fade=0.5: in the stage joint nothing"),
         ("task=super_resolution task.patches=4", "task.patches=4: of what size?"),
         ("task=super_resolution augmentation=flips_and_masks", "super-resolution 4x has no masks"),
+        ("image_loss.l1=0", "image_loss: l1 and ssim are both 0"),
+        ("image_loss.ssim=-1", "image_loss.ssim=-1: "),
         ("student.cascades=1 intermediate_supervision=0.1", "d2c1 (student) has one cascade, and"),
         ("~student.name", "student.name: is not there; tables and messages need it"),
         ("~distillation.name", "distillation.name: is not there"),

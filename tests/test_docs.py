@@ -20,7 +20,9 @@ import torch
 from hydra import compose
 
 from kdmri.__main__ import COMMANDS
+from kdmri.models import VarNet
 from tests.conftest import ROOT
+from tests.models.fastmri_names import fastmri_weights
 
 PAGES = ROOT / "docs" / "pages"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -30,7 +32,7 @@ PRELUDE = """
 set -euo pipefail
 kdmri() {
   case "$1" in
-    train | evaluate) python -m kdmri "$@" $SMALL ;;
+    train | evaluate | import) python -m kdmri "$@" $SMALL ;;
     *) python -m kdmri "$@" ;;
   esac
 }
@@ -117,6 +119,21 @@ def test_own_parts_work_as_the_page_on_extending_has_them(tmp_path: Path) -> Non
     assert torch.load(kd, weights_only=True)["network"]["_target_"] == "kdmri.models.NormedNet"
     assert len(list(experiments.glob("demo_edges_*edge_weight-0.*/metrics.json"))) == 2
     assert (tmp_path / "p2.h5").is_file()
+
+
+def test_a_varnet_is_distilled_as_its_page_has_it(tmp_path: Path) -> None:
+    """From a state dict in fastMRI's names to a student that reconstructs."""
+    sizes = {"cascades": 2, "width": 3, "levels": 2}
+    varnet = VarNet(**sizes, sensitivity_width=2, sensitivity_levels=2)
+    torch.save(fastmri_weights(varnet, 2), tmp_path / "brain_leaderboard_state_dict.pt")
+    text = " ".join(run_page("distil_varnet.md", tmp_path).split())
+    assert "now stage teacher" in text
+    assert "teacher: done before" in text
+    assert "Student + KD" in text
+    assert (tmp_path / "reconstructed.h5").is_file()
+    stages = (tmp_path / "experiments" / "mni_multicoil" / "acc_4x").glob("*/best_model.pt")
+    names = {path.parent.name.split("_")[1] for path in stages}
+    assert names == {"teacher", "student", "joint"}
 
 
 def section(title: str) -> str:

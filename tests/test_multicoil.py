@@ -3,7 +3,9 @@
 import csv
 import importlib
 import importlib.util
+import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from kdmri.data.layout import TARGET, write_slices
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.simulation import Simulation
 from kdmri.prepare.writing import Form, write_prepared
+from kdmri.report.collect import collect
 from tests.conftest import ROOT, Result
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 from tests.data.readers.test_fastmri import HEADER, oversampled
@@ -86,7 +89,7 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         "CG-SENSE",
         "Student + KD",
         "drawn by the name of each",
-        "their combined image (2 volumes), the files' reconstruction_rss (1 volumes)",
+        "their combined image (2 volume(s)), the files' reconstruction_rss (1 volume(s))",
     ):
         assert words in text
     (folder,) = (tmp_path / "experiments" / "coils" / "acc_4x").glob("tiny_comparison*")
@@ -112,8 +115,37 @@ def test_whole_distillation_of_volumes_that_differ(run: Run, tmp_path: Path, coi
         ssim = np.mean([structural_similarity(a, b, data_range=largest) for a, b in pairs])
         assert float(row["psnr"]) == pytest.approx(psnr, abs=1e-3)
         assert float(row["ssim"]) == pytest.approx(ssim, abs=1e-4)
+    check_report(run, tmp_path, folder)
     again = run("train.py", *OWN, "augmentation=flips_and_masks")
     assert again.out.count("done before") == 5
+    check_other_commands(run, tmp_path, rows)
+
+
+def check_report(run: Run, tmp_path: Path, folder: Path) -> None:
+    """The report shows target, coils and baselines, with the figures that were measured."""
+    result = run("kdmri/report/__main__.py", "output=report.html")
+    assert result.code == 0, result.err
+    page = (tmp_path / "report.html").read_text()
+    found = re.search(r'type="application/json" id="values">(.*?)</script>', page, re.S)
+    assert found is not None
+    (experiment,) = json.loads(found[1])["experiments"]
+    notes, viewer = " ".join(experiment["notes"]), experiment["viewer"]
+    for words in (
+        "their combined image (2 volumes), the files' reconstruction_rss (1 volumes)",
+        "2 of other sizes",
+        "Weights of regularisation, chosen on selection slices: CG-SENSE 0.",
+    ):
+        assert words in notes
+    assert "error maps are left out" not in notes
+    labels = viewer["panes"]
+    assert labels[:3] == ["Target", "Zero-filled RSS", "CG-SENSE"]
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for label in labels[1:4]:
+        (row,) = (r for r in rows if r["stage"].lower() == label.lower() and r["volume"] == "d")
+        psnr = [strip[3][labels.index(label)] for strip in viewer["strips"] if strip[0] == "d"]
+        squared = np.mean([10 ** (-value / 10) for value in psnr])
+        assert -10 * np.log10(squared) == pytest.approx(float(row["psnr"]), abs=1e-3)
 
 
 def check_leaderboard(row: dict[str, str], images: np.ndarray, file: Path, kept: Path) -> None:
@@ -139,6 +171,42 @@ def check_leaderboard(row: dict[str, str], images: np.ndarray, file: Path, kept:
     for key in ("psnr", "ssim", "nmse"):
         figure = np.ravel(getattr(theirs, key)(cropped, images))[0]
         assert float(row[key]) == pytest.approx(float(figure), abs=1e-6), key
+
+
+def check_other_commands(run: Run, tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    """See that the tree is read: `compare`, `collect`, `report` with pictures, `reconstruct`."""
+    kd = {row["volume"]: row for row in rows if row["stage"] == "kd"}
+    mean = np.mean([float(row["psnr"]) for row in kd.values()])
+    compared = run("kdmri/compare.py", "resamples=20")
+    assert compared.code == 0, compared.err
+    (line,) = (
+        w for w in (tmp_path / "experiments/methods.md").read_text().splitlines() if "+ KD" in w
+    )
+    assert f"| {mean:.2f}" in line
+    assert run("kdmri/collect.py").code == 0
+    table = (tmp_path / "experiments/table.md").read_text()
+    assert sum("CG-SENSE |" in row for row in table.splitlines()) == 1, "its weight is no method"
+
+    found = collect(tmp_path / "experiments", None, block=5, resamples=20)
+    (gallery,), (experiment,) = found.galleries, found.experiments
+    assert gallery is not None
+    assert gallery.reference is not None, experiment["notes"]
+    assert gallery.volumes == {"d": 3}
+    assert any("2 of other sizes are left out" in note for note in experiment["notes"])
+    with h5py.File(tmp_path / FILE) as file:
+        stored = file["reconstruction_rss"][1, 8:39]
+    shown = gallery.reference.slice(Path(FILE).stem, 1).target
+    np.testing.assert_allclose(shown / shown.max(), stored / stored.max(), atol=1e-6)
+
+    path = next((tmp_path / "experiments").rglob("tiny_kd_*/best_model.pt"))
+    told = run(
+        "kdmri/reconstruct/__main__.py", f"checkpoint={path}", f"input={FILE}", "output=o.h5"
+    )
+    assert told.code == 0, told.err
+    text = " ".join(told.out.split())
+    assert "compared with the root sum of squares of all coils" in text
+    figure = float(kd[Path(FILE).stem]["psnr"])
+    assert f"{figure:.2f}" in text, "the figure of the table"
 
 
 def shown_target(path: Path, size: tuple[int, int]) -> np.ndarray:

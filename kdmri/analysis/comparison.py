@@ -16,7 +16,8 @@ from kdmri.analysis.tables import Table, with_deviation
 from kdmri.classical import Chosen
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.layout import Volume, read_reconstruction, subjects
+from kdmri.data.layout import Volume, subjects
+from kdmri.data.reconstructions import read_reconstruction
 from kdmri.errors import ConfigurationError
 from kdmri.files import write_text
 from kdmri.metrics import ALL_METRICS, FORMATS, MAIN_METRICS, SliceTable

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from kdmri.benchmark import chains
+from kdmri.benchmark import chains, coils
 from kdmri.benchmark.measuring import Plan, Repetitions, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
@@ -29,6 +29,7 @@ WORKS = (
     *(f"{stage} step, {how}" for stage in ("feature", "kd") for how in ("flips", "first visit")),
     *("student step, files", "loading", "teacher evaluation", "student evaluation"),
     "student served",
+    *(*coils.ROWS, coils.GROUP),
     *CHAINS,
 )
 CHECKS: Kinds = {
@@ -62,14 +63,25 @@ def main(config: DictConfig) -> None:
 
 def _measure(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: str) -> None:
     with console(stderr=True).status("measuring") as status:
-        for work in config.works:
+        for work in _rows(config.works):
             status.update(work)
-            if work in CHAINS:
+            if work in coils.ROWS:
+                arms, note = coils.arms(work, config.against)
+                if note is not None:
+                    console(stderr=True).print(f"left out: {note}", highlight=False)
+                results[work] = measure(plan, work, arms)
+            elif work in CHAINS:
                 results[work] = {"suite": CHAINS[work]()}
             else:
                 results[work] = measure(plan, work, _arms(work, config.against, config.device))
             if config.json is not None:
                 _write(Path(config.json), machine, config, plan, results)
+
+
+def _rows(works: list[str]) -> list[str]:
+    """Return the works that words stand for."""
+    found = [coils.ROWS if work == coils.GROUP else [work] for work in works]
+    return [work for group in found for work in group]
 
 
 def _print(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: str) -> None:

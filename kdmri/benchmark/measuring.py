@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from kdmri.benchmark import coils
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import build
 from kdmri.errors import KdmriError
@@ -100,13 +101,15 @@ def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
         torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.setting.seed)
     with tempfile.TemporaryDirectory() as folder:
-        built = build(plan.setting, arm, work, Path(folder))
+        make = coils.build if work in coils.ROWS else build
+        built = make(plan.setting, arm, work, Path(folder))
         while _asked(end):
             built.prepare()
             began = _now(plan.setting.device)
             built.run()
             seconds = _now(plan.setting.device) - began
-            end.send((seconds, built.slices, _peak(plan.setting.device) / 2**20))
+            peak = _peak(plan.setting.device, built.outside) / 2**20
+            end.send((seconds, built.slices, peak))
         built.close()
 
 
@@ -116,10 +119,11 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def _peak(device: str) -> int:
+def _peak(device: str, outside: bool) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    who = resource.RUSAGE_CHILDREN if outside else resource.RUSAGE_SELF
+    return 1024 * resource.getrusage(who).ru_maxrss
 
 
 def _asked(end: Connection) -> bool:

@@ -13,8 +13,9 @@ from kdmri.benchmark.setting import Setting
 from kdmri.data.augmentation import flipped
 from kdmri.data.batch import Slice
 from kdmri.data.dataset import SliceDataset
-from kdmri.data.layout import inspect, write_undersampled, write_volume
+from kdmri.data.layout import inspect, write_volume
 from kdmri.data.masks import GaussianLines
+from kdmri.data.undersampled_copies import write_undersampled
 from kdmri.distillation import AttentionTransfer
 from kdmri.experiment.evaluate import reconstruct_and_measure
 from kdmri.metrics.volumes import VolumeMetrics
@@ -40,9 +41,11 @@ class Work:
     Attributes:
         slices: of one repetition.
         chosen: what the next repetition works on, where it is not the same each time.
+        outside: whether processes of other programs do it.
     """
 
     slices = 1
+    outside = False
     chosen: Any
 
     def prepare(self) -> None:

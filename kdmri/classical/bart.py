@@ -46,14 +46,14 @@ class BartWavelets(ClassicalMethod):
         coil_images = ifft2(batch.kspace).cpu().numpy()
         masks = np.broadcast_to(batch.mask.cpu().numpy(), (len(maps), 1, *maps.shape[-2:]))
         images = [
-            _pics(_to_kspace(i), s, np.fft.fftshift(m), weight)
+            _pics(to_kspace(i), s, np.fft.fftshift(m), weight)
             for i, s, m in zip(coil_images, maps, masks[:, 0], strict=True)
         ]
         found = np.stack([np.stack((image.real, image.imag)) for image in images])
         return torch.from_numpy(found).to(batch.image)
 
 
-def _to_kspace(coil_images: np.ndarray) -> np.ndarray:
+def to_kspace(coil_images: np.ndarray) -> np.ndarray:
     """Transform images (..., H, W) as displayed to k-space with everything in the middle."""
     axes = (-2, -1)
     kspace = np.fft.fft2(np.fft.ifftshift(coil_images, axes), norm="ortho")
@@ -64,9 +64,9 @@ def _pics(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray, weight: float)
     """Reconstruct a slice (coils, H, W), zero frequency in the middle, to complex64 (H, W)."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        _write(place / "kspace", np.moveaxis(mask * kspace, 0, -1)[:, :, None])
-        _write(place / "maps", np.moveaxis(maps, 0, -1)[:, :, None])
-        _write(place / "mask", mask.astype(np.complex64))
+        write_cfl(place / "kspace", np.moveaxis(mask * kspace, 0, -1)[:, :, None])
+        write_cfl(place / "maps", np.moveaxis(maps, 0, -1)[:, :, None])
+        write_cfl(place / "mask", mask.astype(np.complex64))
         options = f"-S -l1 -r {weight:g} -i {ITERATIONS} -p mask"
         command = ["bart", "pics", *options.split(), "kspace", "maps", "image"]
         run = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
@@ -77,7 +77,7 @@ def _pics(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray, weight: float)
     return values.reshape(mask.shape, order="F")
 
 
-def _write(path: Path, values: np.ndarray) -> None:
+def write_cfl(path: Path, values: np.ndarray) -> None:
     """Write BART's pair of files: sizes of the dimensions, then values, the first one fastest."""
     sizes = " ".join(map(str, values.shape))
     Path(f"{path}.hdr").write_text(f"# Dimensions{os.linesep}{sizes}{os.linesep}")

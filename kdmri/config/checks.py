@@ -48,6 +48,8 @@ CHECKS: Kinds = {
         "null or settings with a _target_, as configs/augmentation/affine.yaml has them",
     ),
     "intermediate_supervision": number(least=0),
+    **{f"image_loss.{term}": number(least=0) for term in ("l1", "ssim")},
+    "image_loss.magnitude": one_of(True, False),
     "augmentation.masks": COUNT,
     "num_workers": whole(0),
     "capture": one_of(True, False),
@@ -158,6 +160,8 @@ def check(config: DictConfig) -> None:
     loss = config.loss
     if not (loss.reconstruction or loss.imitation or loss.attention):
         raise ConfigurationError("loss: all weights are 0, so nothing would be learnt")
+    if not (config.image_loss.l1 or config.image_loss.ssim):
+        raise ConfigurationError("image_loss: l1 and ssim are both 0, so nothing would be learnt")
     if loss.get("fade") is not None and not loss.reconstruction:
         raise ConfigurationError(
             f"loss.fade={loss.fade}: nothing would be learnt once the teacher has faded; "

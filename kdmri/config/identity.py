@@ -23,6 +23,7 @@ EXPERIMENT = (
     "scheduler",
     "weight_averaging",
     "intermediate_supervision",
+    "image_loss",
     "augmentation",
     "task",
 )

@@ -1,4 +1,4 @@
-"""Attributes of h5 files of the layout that say where images lie."""
+"""Attributes of h5 files of the layout that say where images lie, and how they were scanned."""
 
 import h5py
 import numpy as np
@@ -10,6 +10,8 @@ SPACING = "spacing_mm"
 """Attribute of a file: distances in mm between rows, columns and slices, as text."""
 AFFINE = "affine"
 """Attribute of a file: float64 (4, 4), (row, column, slice, 1) to RAS+ mm."""
+READOUT = "readout"
+"""Attribute of a file: axis of slices, 0 (rows) or 1 (columns), along which was read out."""
 Attribute = str | float | np.ndarray
 """What an attribute of a file may be."""
 
@@ -49,3 +51,20 @@ def read_geometry(file: h5py.File) -> Geometry | None:
             "between rows, columns and slices; correct or remove it"
         )
     return Geometry.of_spacing((rows, columns, slices))
+
+
+def read_readout(file: h5py.File) -> int | None:
+    """Read along which axis the scanner read out; None where a file does not say.
+
+    Raises:
+        DataError: the attribute is no axis of slices.
+    """
+    told = file.attrs.get(READOUT)
+    if told is None:
+        return None
+    if str(told) not in ("0", "1"):
+        raise DataError(
+            f"{file.filename}: attribute {READOUT}={told} must be 0 (rows) or 1 (columns); correct "
+            "or remove it"
+        )
+    return int(told)

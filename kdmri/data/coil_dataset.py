@@ -81,9 +81,9 @@ class CoilDataset(Dataset[Slice]):
         return self.volumes[0].shape[:2]
 
     @property
-    def shown_size(self) -> tuple[int, int]:
-        """Size (H, W) of what is shown of the first volume's slices."""
-        return self.volumes[0].shown.size
+    def shown_sizes(self) -> list[tuple[int, int]]:
+        """Size (H, W) of what is shown of the slices of each volume."""
+        return [volume.shown.size for volume in self.volumes]
 
     @property
     def groups(self) -> list[int]:

@@ -15,8 +15,7 @@ Attributes, each where it is known:
   n // 2 - m // 2 (`kdmri.data.cropping.Window`);
 - `measured_against`: what `volfs` is and reconstructions are measured against,
   "reconstruction_rss", the file's own, or "rss", the root sum of squares of all coils; without it
-  they are measured against the combined image;
-- `readout`: axis of slices, 0 (rows) or 1 (columns), along which the scanner read out.
+  they are measured against the combined image.
 """
 
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from kdmri.data.attributes import read_readout
 from kdmri.data.cropping import Window
 from kdmri.data.layout import DAMAGED, TARGET, Volume, read_slice, reading
 from kdmri.errors import DataError
@@ -35,7 +35,6 @@ KSPACE, SENSITIVITIES, KSPACE_FILE = "kspace_coils", "sensitivities", "kspace_fi
 CROP, FASTMRI = "crop", "fastmri"
 MEASURED_AGAINST = "measured_against"
 OF_FILE, OF_COILS = "reconstruction_rss", "rss"
-READOUT = "readout"
 Size = tuple[int, int]
 NOWHERE = Window(0, 0, 0, 0)
 
@@ -51,7 +50,6 @@ class CoilVolume(Volume):
         has_sensitivities: whether the volume's own file has them.
         against: what it is measured against, a value of `measured_against`; "" the combined image.
         unit: of the image `volfs`, in units of k-space.
-        readout: axis along which the scanner read out; None where that is not known.
     """
 
     coils: int = 1
@@ -60,7 +58,6 @@ class CoilVolume(Volume):
     has_sensitivities: bool = False
     against: str = ""
     unit: float = 1.0
-    readout: int | None = None
 
     @property
     def bytes_in_memory(self) -> int:
@@ -94,8 +91,9 @@ def inspect_coils(path: Path) -> CoilVolume:
         source = file.attrs.get(KSPACE_FILE)
         if source is not None:
             found = _in_place(path, Path(str(source)), (height, width), slices)
-            unit = float(file.attrs.get("scale", 1.0))
-            return replace(found, **_measured(against, found.shown), unit=unit, readout=0)
+            return replace(
+                found, **_measured(against, found.shown), unit=_unit(file, path), readout=0
+            )
         if KSPACE not in file:
             raise DataError(
                 f"{path}: has no {KSPACE}; prepare it with format.keep_coils=true, or train on its "
@@ -123,9 +121,21 @@ def inspect_coils(path: Path) -> CoilVolume:
             KSPACE,
             coils=coils,
             has_sensitivities=SENSITIVITIES in file,
-            readout=int(file.attrs[READOUT]) if READOUT in file.attrs else None,
+            readout=read_readout(file),
             **_measured(against, cut((size[0], size[1]), (height, width))),
         )
+
+
+def _unit(file: h5py.File, path: Path) -> float:
+    """Read what the values of an image were divided by; 1 where a file does not say."""
+    told = file.attrs.get("scale", 1.0)
+    try:
+        unit = float(told)
+    except (TypeError, ValueError):
+        unit = 0.0
+    if not 0 < unit < np.inf:
+        raise DataError(f"{path}: attribute scale={told} must be a number above 0; correct it")
+    return unit
 
 
 def _measured(against: str, stored: Window) -> dict[str, Any]:

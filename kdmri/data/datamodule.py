@@ -1,6 +1,5 @@
 """The one data module of all stages: finds splits, serves slices, undersamples on the device."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,12 @@ from torch.utils.data import DataLoader
 from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.coil_dataset import CoilDataset, scan_of
-from kdmri.data.coils import OF_COILS, OF_FILE, inspect_coils
+from kdmri.data.coils import inspect_coils
 from kdmri.data.companions import Estimate, companion
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
+from kdmri.data.scans import check_readout, compared_with
 from kdmri.data.splits import Splits, find_splits
 from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
@@ -120,12 +120,15 @@ class MRIDataModule(pl.LightningDataModule):
         counts = sorted({volume.coils for volume in dataset.volumes})
         coils = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         sampled = self.task.describe(dataset.slice_size, dataset.scans)
-        return f"{sampled}; {coils} coils, compared with {_compared_with(dataset)}"
+        return f"{sampled}; {coils} coils, compared with {compared_with(dataset.volumes)}"
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)
         dataset = SliceDataset(volumes, self._image_size, self._cache_bytes)
         self._check_sampling(volumes, dataset)
+        for volume in volumes if self._channels == 2 else ():
+            whole = torch.ones(1, *dataset.slice_size)
+            check_readout(self.task, Scan(whole, (), volume.readout), volume.path)
         if split == "train":
             self._check_augmentation(volumes, dataset)
         return dataset
@@ -288,41 +291,3 @@ class MRIDataModule(pl.LightningDataModule):
                 f"{volumes[0].path}: augmentation.flips cannot be applied to k-space that is "
                 f"undersampled along both axes; {way_out}=none"
             )
-
-
-def check_readout(task: Task, scan: Scan, path: Path, way_out: str | None = None) -> None:
-    """See that a mask leaves out nothing along the readout, which scanners sample whole.
-
-    Args:
-        task: whose mask it is.
-        scan: that is undersampled by it.
-        path: of the scan.
-        way_out: what to give for another mask, in place of the words of `train`.
-
-    Raises:
-        DataError: it does.
-    """
-    words = task.undersampled_readout(scan)
-    if words is not None:
-        lines = "rows" if scan.readout == 0 else "columns"
-        raise DataError(
-            f"{path}: was read out along its {lines} (axis {scan.readout}), which no scan leaves "
-            f"samples out of, but the mask does ({task.describe(scan.size)}); give "
-            f"{way_out or words}"
-        )
-
-
-TRUTHS = {
-    OF_FILE: "the files' reconstruction_rss",
-    OF_COILS: "the root sum of squares of all coils",
-    "": "their combined image",
-}
-"""What volumes of several coils are measured against, in words."""
-
-
-def _compared_with(dataset: CoilDataset) -> str:
-    """Say what volumes are measured against, with numbers of volumes where that differs."""
-    found = Counter(volume.against for volume in dataset.volumes)
-    if len(found) == 1:
-        return TRUTHS[next(iter(found))]
-    return ", ".join(f"{TRUTHS[key]} ({count} volumes)" for key, count in found.items())

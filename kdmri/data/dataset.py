@@ -63,9 +63,9 @@ class SliceDataset(Dataset[Slice]):
         return self._size or self.volumes[0].shape[:2]
 
     @property
-    def shown_size(self) -> tuple[int, int]:
-        """Size (H, W) of what is shown of every slice: all of it."""
-        return self.slice_size
+    def shown_sizes(self) -> list[tuple[int, int]]:
+        """Size (H, W) of what is shown of the slices of each volume: all of it."""
+        return [self.slice_size] * len(self.volumes)
 
     @property
     def groups(self) -> list[int]:

@@ -150,26 +150,33 @@ class HeadInSlabs:
         path = folder / MADE_OF
         if not path.is_file():
             return
-        wanted = self._settings()
         try:
-            found = json.loads(path.read_text())
-            description = [
-                f"dataset.build.{key} was {found[key]}, now {wanted[key]}"
-                for key in wanted
-                if found[key] != wanted[key]
-            ]
-            source, packaged = found["source"], found["packaged"]
+            description = self.differences(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: unreadable ({error!r}); remove {folder}") from error
+        refuse(folder, description)
+
+    def differences(self, found: dict[str, Any]) -> list[str]:
+        """Say in words how what a folder was made of differs from the settings.
+
+        Args:
+            found: what `MADE_OF` holds.
+
+        Raises:
+            KeyError: it lacks something.
+        """
+        wanted = self._settings()
+        description = [
+            f"dataset.build.{key} was {found[key]}, now {wanted[key]}"
+            for key in wanted
+            if found[key] != wanted[key]
+        ]
+        source, packaged = found["source"], found["packaged"]
         if self.source is not None or not packaged:  # else the package need not be there any more
             own = Path(self.source) if self.source else self.find()
             if _digest(own) != source:
                 description.append(f"dataset.source was another image than {own}")
-        if description:
-            raise DataError(
-                f"{folder}: was made with other settings: {'; '.join(description)}. Choose another "
-                "dataset.name=..., or remove the folder and what was trained on it"
-            )
+        return description
 
     def _read(self, path: Path) -> tuple[np.ndarray, Geometry]:
         """Read the slices that show the head, (H, W, S) in [0, 1], and where they lie."""
@@ -230,20 +237,20 @@ class HeadWithCoils(HeadInSlabs):
         coils: loops around the head.
         snr: mean magnitude of a slice's foreground over the standard deviation of the real part of
             the noise of a combined image.
-        size: (H, W) that slices are cropped or padded to.
+        size: (H, W) that slices are cropped or padded to; None keeps them.
         seed: of coils, phase and noise, together with slab and slice.
     """
 
     coils: int
     snr: float
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     seed: int
 
     def _fitted(self, geometry: Geometry, slab: np.ndarray, first: int) -> Geometry:
-        return geometry.shifted(0, 0, first).fitted(slab.shape[:2], self._size)
+        return geometry.shifted(0, 0, first).fitted(slab.shape[:2], self._size_of(slab))
 
     def _write(self, path: Path, slab: np.ndarray, attributes: dict[str, Attribute]) -> None:
-        fitted = fit_centre(slab, self._size)
+        fitted = fit_centre(slab, self._size_of(slab))
         phased = Simulation(phase=True, snr=None, seed=self.seed)
         name = f"{path.parent.name}_{path.stem}"
         images = enumerate(np.moveaxis(fitted, -1, 0))
@@ -255,7 +262,8 @@ class HeadWithCoils(HeadInSlabs):
     ) -> dict[str, np.ndarray]:
         """Return what the coils measure of a slice (H, W), and the image they give together."""
         number = crc32(f"{name}/{index}".encode())
-        maps = draw_sensitivities(self._size, self.coils, [self.seed * 1_000_003 + number])[0]
+        seed = self.seed * 1_000_003 + number
+        maps = draw_sensitivities((image.shape[0], image.shape[1]), self.coils, [seed])[0]
         foreground = image[image > FOREGROUND]
         deviation = float(foreground.mean() if foreground.size else FOREGROUND) / self.snr
         noise = np.random.default_rng((self.seed, number)).standard_normal((2, *maps.shape))
@@ -265,13 +273,27 @@ class HeadWithCoils(HeadInSlabs):
         combined = np.sqrt((np.abs(images) ** 2).sum(axis=0)).astype(np.float32)
         return {TARGET: combined, KSPACE: kspace}
 
-    @property
-    def _size(self) -> tuple[int, int]:
-        return self.size[0], self.size[1]
+    def _size_of(self, slab: np.ndarray) -> tuple[int, int]:
+        size = self.size or slab.shape
+        return size[0], size[1]
 
     def _settings(self) -> dict[str, Any]:
-        own = {"coils": self.coils, "snr": self.snr, "size": list(self.size), "seed": self.seed}
+        own = {
+            "coils": self.coils,
+            "snr": self.snr,
+            "size": self.size and list(self.size),
+            "seed": self.seed,
+        }
         return super()._settings() | own
+
+
+def refuse(folder: Path, description: list[str]) -> None:
+    """Raise DataError where a folder differs from its settings."""
+    if description:
+        raise DataError(
+            f"{folder}: was made with other settings: {'; '.join(description)}. Choose another "
+            "dataset.name=..., or remove the folder and what was trained on it"
+        )
 
 
 def _digest(path: Path) -> str:

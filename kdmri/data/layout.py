@@ -16,7 +16,9 @@ Attributes of the file, each where it is known:
   Fourier transform elsewhere, which has zeros of its own where they are a phantom's;
 - `spacing_mm`: distances between rows, columns and slices, as text: "1.5 1.25 3";
 - `affine`: float64 (4, 4), takes (row, column, slice, 1) to mm towards right, anterior and superior
-  (RAS+, as NIfTI counts them); there where orientation and position are known.
+  (RAS+, as NIfTI counts them); there where orientation and position are known;
+- `readout`: axis of slices, 0 (rows) or 1 (columns), along which the scanner read out; beside
+  complex images and k-space of several coils.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,10 +29,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kdmri.data.attributes import Attribute
+from kdmri.data.attributes import Attribute, read_readout
 from kdmri.data.cropping import fit_centre
 from kdmri.data.hdf5 import DAMAGED, open_hdf5
-from kdmri.data.mask_convention import is_centred
+from kdmri.data.stored_kspace import kspace_factor
 from kdmri.errors import DataError
 from kdmri.files import written_aside
 
@@ -56,6 +58,7 @@ class Volume:
         target_key: `volfs` or `volfc`.
         kspace_key: `kspace_volus_*`, or None where k-space is simulated from the target.
         kspace_factor: what the stored k-space is multiplied by to become orthonormal.
+        readout: axis of slices along which the scanner read out; None where that is not known.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Volume:
     target_key: str
     kspace_key: str | None = None
     kspace_factor: float = 1.0
+    readout: int | None = None
 
     @property
     def name(self) -> str:
@@ -120,7 +124,7 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
     target_key = TARGET if channels == 1 else COMPLEX_TARGET
     with reading(path) as file:
         target = _dataset(file, path, target_key, "fc"[channels - 1])
-        volume = Volume(path, _volume_shape(target, path), target_key)
+        volume = Volume(path, _volume_shape(target, path), target_key, readout=read_readout(file))
         if acceleration is None:
             return volume
         image = _dataset(file, path, f"img_volus_{acceleration}", "f")
@@ -132,7 +136,7 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
                     f"{path}: {dataset.name[1:]} has shape {dataset.shape}, "
                     f"{target_key} {target.shape}; they must be equal"
                 )
-        factor = _kspace_factor(path, image, kspace)
+        factor = kspace_factor(path, image, kspace)
     return Volume(path, volume.shape, target_key, kspace_key, factor)
 
 
@@ -277,49 +281,6 @@ def write_slices(
         return file[TARGET].shape
 
 
-def write_undersampled(
-    path: Path,
-    volume: np.ndarray,
-    mask: np.ndarray,
-    acceleration: str,
-    attributes: Mapping[str, Attribute],
-) -> None:
-    """Write a file exactly as the original KD-MRI project expects it.
-
-    Args:
-        path: such as `datasets/cardiac/train/acc_4x/1.h5`.
-        volume: magnitude (H, W, S), or (H, W) for a file of one slice.
-        mask: 0/1 (H, W), zero frequency at the corner.
-        acceleration: such as "4x".
-        attributes: facts of the scan, beside what that project reads.
-    """
-    volume = volume.astype(np.float64)  # NumPy transforms single precision as it is
-    spread = mask if volume.ndim == 2 else mask[:, :, None]
-    kspace = spread * np.fft.fft2(volume, axes=(0, 1), norm="ortho")
-    image = np.abs(np.fft.ifft2(kspace, axes=(0, 1), norm="ortho"))
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
-        file[TARGET] = volume
-        file[f"img_volus_{acceleration}"] = image
-        file[f"kspace_volus_{acceleration}"] = kspace
-        file.attrs.update(attributes)
-
-
-def write_reconstruction(path: Path, reconstruction: np.ndarray) -> None:
-    """Write a reconstructed volume (S, H, W), float32 or complex64, under `reconstruction`.
-
-    Not compressed: what a network computes has no two values alike.
-    """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
-        chunks = (1, *reconstruction.shape[1:])
-        file.create_dataset("reconstruction", data=reconstruction, chunks=chunks)
-
-
-def read_reconstruction(path: Path) -> np.ndarray:
-    """Read what `write_reconstruction` wrote: (S, H, W)."""
-    with reading(path) as file:
-        return file["reconstruction"][...]
-
-
 def _dataset(file: h5py.File, path: Path, key: str, kind: str) -> h5py.Dataset:
     if not isinstance(file.get(key), h5py.Dataset):
         found = ", ".join(sorted(file)) or "none"
@@ -349,27 +310,3 @@ def _checked(values: np.ndarray, path: Path, key: str, place: str) -> np.ndarray
             f"zero. Complex images belong into {COMPLEX_TARGET}, for dataset.channels=2"
         )
     return values.astype(np.complex64 if np.iscomplexobj(values) else np.float32)
-
-
-def _kspace_factor(path: Path, image: h5py.Dataset, kspace: h5py.Dataset) -> float:
-    """Recognise the scale of stored k-space on the middle slice: 1, or off by sqrt(H*W).
-
-    Where that is empty, it is the first one that is not.
-    """
-    order = [*range(image.shape[-1] // 2, image.shape[-1]), *range(image.shape[-1] // 2)]
-    chosen = next((n for n in order if image.ndim == 2 or image[:, :, n].any()), 0)
-    slices = [d[...] if d.ndim == 2 else d[:, :, chosen] for d in (image, kspace)]
-    if is_centred(slices[1]):  # its image has the same magnitude, where sizes are even
-        raise DataError(
-            f"{path}: {kspace.name[1:]} is strongest in the middle, but the zero frequency belongs "
-            "at index (0, 0); it has to be shifted with numpy.fft.ifftshift"
-        )
-    expected, transformed = slices[0], np.abs(np.fft.ifft2(slices[1], norm="ortho"))
-    unnormalised = float(np.sqrt(np.prod(expected.shape)))
-    for factor in (1.0, 1 / unnormalised, unnormalised):
-        if np.allclose(factor * transformed, expected, rtol=1e-3, atol=1e-3 * expected.max()):
-            return factor
-    raise DataError(
-        f"{path}: |IFFT2({kspace.name[1:]})| is not {image.name[1:]}, neither orthonormal nor "
-        "scaled by sqrt(H*W); is the k-space shifted? The zero frequency belongs at index (0, 0)"
-    )

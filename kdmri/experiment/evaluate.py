@@ -19,6 +19,7 @@ from kdmri.data import layout
 from kdmri.data.batch import Batch, collate
 from kdmri.data.build import build_datamodule
 from kdmri.data.datamodule import MRIDataModule
+from kdmri.data.reconstructions import write_reconstruction
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.experiment.plan import Plan
 from kdmri.experiment.stages import Stage
@@ -276,10 +277,10 @@ def reconstruct_and_measure(
             batch.volume.tolist(), _stored_form(batch.shown(output)), strict=True
         ):
             if volume != open_volume:
-                layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+                write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
                 slices, open_volume = [], volume
             slices.append(image)
-    layout.write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
+    write_reconstruction(results / f"{names[open_volume]}.h5", np.stack(slices))
     return metrics.table()
 
 

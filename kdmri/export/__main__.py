@@ -29,12 +29,16 @@ from kdmri.export.files import (
     write_quantised,
     write_torch,
 )
-from kdmri.export.running import open_onnx, run_onnx
-from kdmri.export.slices import as_inputs, head_slices, line_axis, read_slices
+from kdmri.export.openvino import WRITERS, need_openvino
+from kdmri.export.slices import as_inputs, head_slices, read_slices
 from kdmri.files import write_text
 from kdmri.models.cost import latencies
+from kdmri.models.shipped import is_shipped
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.reconstruct.__main__ import find_reader
+from kdmri.reconstruct.onnx_files import open_onnx, run_onnx
+from kdmri.reconstruct.openvino_files import open_openvino, run_openvino
+from kdmri.reconstruct.runtime import Note, digest, line_axis
 
 CHECKS: Kinds = {
     **dict.fromkeys(("checkpoint", "output", "verify", "slices", "mask"), or_null(TEXT)),
@@ -50,8 +54,10 @@ CHECKS: Kinds = {
 def main(config: DictConfig) -> None:
     """Export and check, or verify a file that is there."""
     _check(config)
-    if config.format.name == "onnx" or config.verify is not None:
+    if config.format.name != "torch_export" or config.verify is not None:
         need_packages()
+    if config.format.name == "openvino" and config.verify is None:
+        need_openvino()
     trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
     batches = _slices(config, trained)
     axis = line_axis(batches[0].mask) if trained.is_consistent else None
@@ -71,7 +77,9 @@ def main(config: DictConfig) -> None:
 def _check(config: DictConfig) -> None:
     """Check choices before anything is read; raises ConfigurationError."""
     if "precisions" not in config.format:
-        raise ConfigurationError("format: must be onnx or torch_export to be written")
+        raise ConfigurationError("format: must be onnx, openvino or torch_export to be written")
+    if config.precision is None:
+        config.precision = config.format.precisions[0]
     if config.precision not in config.format.precisions:
         raise ConfigurationError(
             f"precision={config.precision}: format={config.format.name} has "
@@ -94,7 +102,8 @@ def _check(config: DictConfig) -> None:
 def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
     """Return the slices of check and calibration, the former first."""
     count = config.check_slices
-    if config.precision == "int8" and config.verify is None:
+    quantised = config.precision in ("int8", "fastest")
+    if quantised and config.verify is None:
         count += config.calibration_slices
     if config.slices is None:
         found = head_slices(trained, count)
@@ -103,14 +112,15 @@ def _slices(config: DictConfig, trained: Trained) -> list[Batch]:
         volumes = find_volumes(find_reader(None, source), source)
         print_notes(note for volume in volumes for note in volume.notes)
         found = read_slices(volumes, trained, count)
-    if len(found) < count and config.precision == "int8":
+    if len(found) < count and quantised:
         raise DataError(f"slices: {len(found)} there, int8 needs {count} to check and calibrate")
     spread = np.random.default_rng(0).permutation(len(found))  # both kinds from everywhere
     return [found[number] for number in spread]
 
 
 def _beside(trained: Trained, config: DictConfig) -> Path:
-    return trained.path.with_name(f"{trained.path.stem}_{config.format.name}_{config.precision}")
+    name = f"{trained.path.stem}_{config.format.name}_{config.precision}"
+    return Path(name) if is_shipped(trained.path) else trained.path.with_name(name)
 
 
 @contextmanager
@@ -139,50 +149,100 @@ def _export(
     folder: Path,
 ) -> None:
     """Write network and README, refuse what differs too much, and print how it does."""
-    precision, is_onnx = config.precision, config.format.name == "onnx"
-    name = f"model.{config.format.ending}"
-    path, plain = folder / name, folder / "float32.onnx"
-    several = trained.estimate is not None
+    precision, kind = config.precision, config.format.name
+    plain, several = folder / "float32.onnx", trained.estimate is not None
     network = Exportable(trained.network, axis, precision == "float16", several)
     example = {
         key: value if key in ("lines", "mask") else torch.cat((value, value))
         for key, value in as_inputs(network, batches[0]).items()
     }
     checked, rest = batches[: config.check_slices], batches[config.check_slices :]
+    calibration = [_arrays(as_inputs(network, batch)) for batch in rest]
     runners: dict[str, Runner] = {"PyTorch float32": _network_runner(trained)}
     sizes = {"PyTorch float32": trained.path.stat().st_size}
-    if not is_onnx:
-        write_torch(path, network, example)
-        runners[f"torch.export {precision}"] = _torch_runner(read_torch(path), network)
+    written = {precision: folder / f"model.{config.format.ending}"}
+    if kind == "torch_export":
+        write_torch(written[precision], network, example)
+        runners[f"torch.export {precision}"] = _torch_runner(
+            read_torch(written[precision]), network
+        )
     else:
         whole = Exportable(trained.network, axis, several_coils=several)
         write_onnx(plain, whole, example)
         runners["ONNX float32"] = _onnx_runner(plain, whole)
         sizes["ONNX float32"] = plain.stat().st_size
+    if kind == "openvino":
+        choices = list(WRITERS) if precision == "fastest" else [precision]
+        written = {choice: folder / f"{choice}.xml" for choice in choices}
+        for choice, path in written.items():
+            WRITERS[choice](path, plain, calibration)
+            runners[f"OpenVINO {choice}"] = _openvino_runner(path, network)
+    elif kind == "onnx":
+        path = written[precision]
         if precision == "int8":
-            calibration = (_arrays(as_inputs(network, batch)) for batch in rest)
             write_quantised(path, plain, calibration)
         elif precision == "float16":
             write_onnx(path, network, example)
         else:
             plain.rename(path)
         runners[f"ONNX {precision}"] = _onnx_runner(path, network)
-    sizes[list(runners)[-1]] = path.stat().st_size
+    names = dict(zip(written, list(runners)[-len(written) :], strict=True))
+    sizes |= {names[choice]: _size(path) for choice, path in written.items()}
     compared = {
         key: compare_outputs(run, runners["PyTorch float32"], checked)
         for key, run in runners.items()
     }
-    last = compared[list(runners)[-1]]
-    Bound(**config.bounds[precision]).check(last, f"{config.format.name} {precision}")
     plain.unlink(missing_ok=True)
+    allowed = _allowed(config, {choice: compared[name] for choice, name in names.items()})
     taken = latencies(
         {key: partial(run, checked[0]) for key, run in runners.items()}, config.repeats
     )
     table = _table(compared, sizes, taken, checked)
     console().print(table.to_rich())
-    console().print(f"{list(runners)[-1]}: {last.describe()}", highlight=False)
-    text = card(trained, network, name, precision, checked[0], last, len(checked), table)
+    chosen = min(allowed, key=lambda choice: taken[names[choice]])
+    path, last = _kept(folder, written, chosen), compared[names[chosen]]
+    if len(written) > 1:
+        times = taken["PyTorch float32"] / taken[names[chosen]]
+        console().print(f"taken: {chosen}, {times:.1f} times as fast as PyTorch", highlight=False)
+    console().print(f"{names[chosen]}: {last.describe()}", highlight=False)
+    text = card(trained, network, path.name, chosen, checked[0], last, len(checked), table)
     write_text(folder / "README.md", text)
+    Note(path.name, kind, chosen, digest(trained.path), network.inputs, axis).write(folder)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, with its weights where OpenVINO has them beside it."""
+    return sum(part.stat().st_size for part in {path, path.with_suffix(".bin")} if part.is_file())
+
+
+def _allowed(config: DictConfig, compared: dict[str, Agreement]) -> list[str]:
+    """Return the choices within their bounds; raises KdmriError where there is none."""
+    refused: KdmriError | None = None
+    allowed = []
+    for precision, one in compared.items():
+        own = f"{config.format.name}_{precision}"
+        bound = Bound(**config.bounds[own if own in config.bounds else precision])
+        try:
+            bound.check(one, f"{config.format.name} {precision}")
+            allowed.append(precision)
+        except KdmriError as error:
+            refused = error
+            if len(compared) > 1:
+                console().print(f"left out: {error}", highlight=False, soft_wrap=True)
+    if refused is not None and not allowed:
+        raise refused
+    return allowed
+
+
+def _kept(folder: Path, written: dict[str, Path], chosen: str) -> Path:
+    """Keep the files of one choice, under the name that all exports have."""
+    for choice, path in written.items():
+        for part in {path, path.with_suffix(".bin")}:
+            if choice != chosen:
+                part.unlink(missing_ok=True)
+            elif part.is_file():
+                part.rename(folder / f"model{part.suffix}")
+    return folder / f"model{written[chosen].suffix}"
 
 
 def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list[Batch]) -> None:
@@ -206,6 +266,11 @@ def _network_runner(trained: Trained) -> Runner:
 def _onnx_runner(path: Path, network: Exportable) -> Runner:
     session = open_onnx(path)
     return lambda batch: run_onnx(session, path, _arrays(as_inputs(network, batch)))
+
+
+def _openvino_runner(path: Path, network: Exportable) -> Runner:
+    request = open_openvino(path)
+    return lambda batch: run_openvino(request, path, _arrays(as_inputs(network, batch)))
 
 
 def _torch_runner(module: Any, network: Exportable) -> Runner:

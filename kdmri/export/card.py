@@ -1,6 +1,7 @@
 """The README beside an exported network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import torch
@@ -13,6 +14,50 @@ from kdmri.export.files import OPSET, SMALLEST
 from kdmri.models.stored import SCALING, SCALING_OF_COILS
 from kdmri.models.trained import Trained
 from kdmri.physics import CentralKspace
+from kdmri.reconstruct.openvino_files import PROPERTIES
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a kind of file is run.
+
+    Attributes:
+        package: that runs it.
+        kind: says what the file is.
+        opened: lines of code that open a file, by its name, as `network`.
+        run: code that makes the reconstruction of `inputs`.
+    """
+
+    package: str
+    kind: Callable[[], str]
+    opened: Callable[[str], tuple[str, ...]]
+    run: str
+
+
+PROGRAMS = {
+    "onnx": Program(
+        "onnxruntime",
+        lambda: f"ONNX, opset {OPSET}",
+        lambda name: (f'network = onnxruntime.InferenceSession("{name}")',),
+        "network.run(None, inputs)[0]",
+    ),
+    "pt2": Program(
+        "torch",
+        lambda: f"torch.export, {torch.__version__}",
+        lambda name: (f'network = torch.export.load("{name}").module()',),
+        "network(*map(torch.from_numpy, inputs.values())).numpy(force=True)",
+    ),
+    "xml": Program(
+        "openvino",
+        lambda: f"OpenVINO {version('openvino')}, of its convolutions; all else is float32",
+        lambda name: (
+            f"properties = {PROPERTIES}  # else it would round data consistency",
+            f'network = openvino.Core().compile_model("{name}", "CPU", properties)',
+        ),
+        "network(inputs)[0]",
+    ),
+}
+"""By the ending of the file."""
 
 
 def card(
@@ -43,9 +88,7 @@ def card(
         f"the coils where there is signal, else 0; in training {trained.estimate}",
     }
     inputs = "\n".join(f"- `{key}`: {lines[key]}" for key in network.inputs)
-    kind = (
-        f"ONNX, opset {OPSET}" if name.endswith(".onnx") else f"torch.export, {torch.__version__}"
-    )
+    program = PROGRAMS[name.rpartition(".")[2]]
     metrics = trained.facts.get("metrics", {})
     validated = sorted(_validation(metrics).items())
     validation = ", ".join(f"{key} {value:.4g}" for key, value in validated)
@@ -54,7 +97,7 @@ def card(
     )
     return f"""# {name}
 
-{trained.label()}: {trained.parameters:,} parameters, {precision}, {kind}; made by kdmri \
+{trained.label()}: {trained.parameters:,} parameters, {precision}, {program.kind()}; made by kdmri \
 {version("kdmri")}.
 
 ## Inputs
@@ -100,7 +143,7 @@ def _scaling(several_coils: bool) -> str:
 
 def _usage(network: Exportable, name: str, trained: Trained, size: tuple[int, int]) -> str:
     """Write a program that reconstructs one slice with the file."""
-    onnx, channels = name.endswith(".onnx"), trained.channels
+    channels = trained.channels
     estimate = trained.estimate
     window = trained.task.window if isinstance(trained.task, CentralKspace) else None
     shown = "kspace" if window is None else "apodised(kspace)"
@@ -124,18 +167,11 @@ def _usage(network: Exportable, name: str, trained: Trained, size: tuple[int, in
             "mask": "np.any(kspace, axis=0)[None, None].astype(np.float32)",
             "sensitivities": "parts(sensitivities)",
         }
-    opened, run = (
-        (f'network = onnxruntime.InferenceSession("{name}")', "network.run(None, inputs)[0]")
-        if onnx
-        else (
-            f'network = torch.export.load("{name}").module()',
-            "network(*map(torch.from_numpy, inputs.values())).numpy(force=True)",
-        )
-    )
+    program = PROGRAMS[name.rpartition(".")[2]]
     return "\n".join(
         (
             "import numpy as np",
-            f"import {'onnxruntime' if onnx else 'torch'}",
+            f"import {program.package}",
             *(() if window is None else ("from scipy.signal import get_window",)),
             "",
             "",
@@ -148,8 +184,8 @@ def _usage(network: Exportable, name: str, trained: Trained, size: tuple[int, in
             "inputs = {",
             *(f'    "{key}": {values[key]},' for key in network.inputs),
             "}",
-            opened,
-            f"reconstruction = scale * {run}  # (1, {channels}, H, W)",
+            *program.opened(name),
+            f"reconstruction = scale * {program.run}  # (1, {channels}, H, W)",
         )
     )
 

@@ -7,51 +7,24 @@ matrix along the undersampled axis, so that a cascade costs one product and no t
 """
 
 import copy
-import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from kdmri.errors import ConfigurationError
+from kdmri.export.pairs import (
+    Pair,
+    SharedSamples,
+    along,
+    projected,
+    projection,
+    transform,
+    unmeasured,
+)
+from kdmri.export.sense import RealSense
 from kdmri.models import CascadedNetwork
 from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency
-
-
-class Pair(NamedTuple):
-    """A complex array as its real and imaginary part, of one shape."""
-
-    real: Tensor
-    imag: Tensor
-
-
-class SharedSamples:
-    """What the consistency of every cascade shares during one call of the network.
-
-    Attributes:
-        image: of the measured samples, F^-1 M y, each part (B, 1, H, W); of several coils combined.
-        mask: float32 (1, 1, H, W), where the mask is not of whole lines.
-        projection: P along the undersampled axis, each part (N, N), where it is.
-        sensitivities: of several coils, each part (B, coils, H, W).
-    """
-
-    image: Pair
-    mask: Tensor
-    projection: Pair
-    sensitivities: Pair
-
-    def combined(self, images: Pair) -> Pair:
-        """Combine coil images, each part (B, coils, H, W) to (B, 1, H, W)."""
-        real, imag = self.sensitivities
-        re = real * images.real + imag * images.imag
-        im = real * images.imag - imag * images.real
-        return Pair(re.sum(dim=1, keepdim=True), im.sum(dim=1, keepdim=True))
-
-    def expanded(self, image: Pair) -> Pair:
-        """Return what each coil sees of an image, each part (B, 1, H, W) to (B, coils, H, W)."""
-        real, imag = self.sensitivities
-        return Pair(real * image.real - imag * image.imag, real * image.imag + imag * image.real)
 
 
 class LineConsistency(nn.Module):
@@ -66,9 +39,9 @@ class LineConsistency(nn.Module):
         """Replace the measured lines of an image (B, C, H, W); see `DataConsistency`."""
         x, matrix, b = image.float(), self._measured.projection, self._measured.image
         if x.shape[1] == 1:
-            return x + (b.real - _along(self._axis, matrix.real, x))
+            return x + (b.real - along(self._axis, matrix.real, x))
         re, im = x[:, :1], x[:, 1:]
-        seen = _projected(self._axis, matrix, Pair(re, im))
+        seen = projected(self._axis, matrix, Pair(re, im))
         return torch.cat((re + (b.real - seen.real), im + (b.imag - seen.imag)), dim=1)
 
 
@@ -84,7 +57,7 @@ class MaskConsistency(nn.Module):
         """Replace the measured samples of an image (B, C, H, W); see `DataConsistency`."""
         x, b = image.float(), self._measured.image
         imag = x[:, 1:] if x.shape[1] == 2 else torch.zeros_like(x)
-        rest = _unmeasured(Pair(x[:, :1], imag), self._measured.mask)
+        rest = unmeasured(Pair(x[:, :1], imag), self._measured.mask)
         if x.shape[1] == 1:
             return b.real + rest.real
         return torch.cat((b.real + rest.real, b.imag + rest.imag), dim=1)
@@ -103,9 +76,9 @@ class CoilConsistency(nn.Module):
         x, b = image.float(), self._measured.image
         own = self._measured.expanded(Pair(x[:, :1], x[:, 1:]))
         if self._axis is None:
-            rest = _unmeasured(own, self._measured.mask)
+            rest = unmeasured(own, self._measured.mask)
         else:
-            seen = _projected(self._axis, self._measured.projection, own)
+            seen = projected(self._axis, self._measured.projection, own)
             rest = Pair(own.real - seen.real, own.imag - seen.imag)
         found = self._measured.combined(rest)
         return torch.cat((b.real + found.real, b.imag + found.imag), dim=1)
@@ -124,25 +97,6 @@ class HalfConvolution(Convolution):
     def forward(self, image: Tensor) -> Tensor:
         """Convolve (B, C, H, W); gives float16."""
         return super().forward(image.half())
-
-
-def _along(axis: int, matrix: Tensor, image: Tensor) -> Tensor:
-    return matrix @ image if axis == 0 else image @ matrix.T
-
-
-def _projected(axis: int, matrix: Pair, image: Pair) -> Pair:
-    """Keep the measured lines of images alone."""
-    re, im = image
-    return Pair(
-        _along(axis, matrix.real, re) - _along(axis, matrix.imag, im),
-        _along(axis, matrix.real, im) + _along(axis, matrix.imag, re),
-    )
-
-
-def _unmeasured(image: Pair, mask: Tensor) -> Pair:
-    """Take the measured samples out of images."""
-    kspace, unknown = transform(image, inverse=False), 1 - mask
-    return transform(Pair(unknown * kspace.real, unknown * kspace.imag), inverse=True)
 
 
 def _has_other_weights(module: nn.Module) -> bool:
@@ -188,6 +142,7 @@ class Exportable(nn.Module):
             )
         super().__init__()
         self._measured, self.axis, self.several_coils = SharedSamples(), axis, several_coils
+        self._sense = RealSense(self._measured, axis)
         self.network = copy.deepcopy(network)
         self.is_consistent = False
         for parent in list(self.network.modules()):
@@ -243,39 +198,15 @@ class Exportable(nn.Module):
                 self._measured.image = transform(parts, inverse=True)
             else:
                 self._measured.sensitivities = Pair(sensitivities[:, 0], sensitivities[:, 1])
-                images = transform(Pair(samples[:, 0], samples[:, 1]), inverse=True)
-                self._measured.image = self._measured.combined(images)
+                return self._of_coils(image, Pair(samples[:, 0], samples[:, 1]), spread)
         return self.network(image, image, image).float()
 
-
-def transform(image: Pair, inverse: bool) -> Pair:
-    """Transform the last two axes, orthonormal, zero frequency at index (0, 0)."""
-    sign = 1 if inverse else -1
-    (rc, rs), (cc, cs) = (_matrix(image.real.shape[axis], image.real.device) for axis in (-2, -1))
-    rs, cs = sign * rs, sign * cs
-    re = rc @ image.real - rs @ image.imag
-    im = rc @ image.imag + rs @ image.real
-    return Pair(re @ cc - im @ cs, re @ cs + im @ cc)
-
-
-def projection(lines: Tensor) -> Pair:
-    """Return F^-1 diag(lines) F as a circulant matrix, each part float32 (N, N)."""
-    count = lines.shape[0]
-    cosine, sine = _matrix(count, lines.device)
-    places = torch.arange(count, device=lines.device)
-    shift = (places[:, None] - places) % (places[-1] + 1)  # ONNX wants a tensor there
-    kernel = Pair(cosine @ lines, sine @ lines)
-    return Pair(*(_looked_up(part / count**0.5, shift) for part in kernel))
-
-
-def _matrix(count: int, device: torch.device) -> Pair:
-    """Return cosine and sine of 2 pi j k / N over sqrt(N): exact products, a table of N values."""
-    places = torch.arange(count, device=device)
-    angle = places.float() * (2 * math.pi / count)
-    index = (places[:, None] * places) % (places[-1] + 1)
-    return Pair(*(_looked_up(table / count**0.5, index) for table in (angle.cos(), angle.sin())))
-
-
-def _looked_up(table: Tensor, index: Tensor) -> Tensor:
-    """Return `table[index]`, of which ONNX makes an operator that is ten times as fast."""
-    return table.index_select(0, index.flatten()).view(index.shape)
+    def _of_coils(self, image: Tensor, samples: Pair, mask: Tensor) -> Tensor:
+        """Reconstruct from samples, each part (B, coils, H, W), with what the call has filled."""
+        self._measured.image = self._measured.combined(transform(samples, inverse=True))
+        if self.network.start:
+            image = self._sense.start(self.network.start)
+        output = self.network(image, image, image).float()
+        if self.network.closing:
+            output = self._sense.closed(output, samples, mask, self.network.closing)
+        return output

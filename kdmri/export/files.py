@@ -48,7 +48,7 @@ def write_onnx(path: Path, network: Exportable, inputs: dict[str, Tensor]) -> No
         network: to write.
         inputs: an example, by name; a batch of two or more, so that it stays dynamic.
     """
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             network,
             tuple(inputs.values()),
@@ -93,7 +93,7 @@ def write_quantised(path: Path, source: Path, calibration: Iterable[dict[str, np
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._remaining, None)
 
-    with _quiet():
+    with quiet():
         quantize_static(
             str(source),
             str(path),
@@ -130,7 +130,7 @@ def _thin_convolutions(path: Path) -> list[str]:
 
 def write_torch(path: Path, network: Exportable, inputs: dict[str, Tensor]) -> None:
     """Write a `.pt2` file of `torch.export`, dynamic in batch, height and width."""
-    with _quiet():
+    with quiet():
         program = torch.export.export(
             network, tuple(inputs.values()), dynamic_shapes=_dynamic(network, inputs)
         )
@@ -139,7 +139,7 @@ def write_torch(path: Path, network: Exportable, inputs: dict[str, Tensor]) -> N
 
 def read_torch(path: Path) -> torch.nn.Module:
     """Load a `.pt2` file that this process wrote; loading one unpickles, so never another's."""
-    with _quiet():
+    with quiet():
         return torch.export.load(path).module()
 
 
@@ -163,7 +163,7 @@ def _dynamic(network: Exportable, inputs: dict[str, Tensor]) -> dict[str, dict[i
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporters' hints about their own insides away from the user."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)

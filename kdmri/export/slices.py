@@ -17,6 +17,7 @@ from kdmri.errors import DataError
 from kdmri.export.coil_slices import coil_slices, simulated
 from kdmri.export.consistency import Exportable
 from kdmri.models.trained import Trained
+from kdmri.reconstruct.runtime import named
 from kdmri.reconstruct.survey import survey
 
 DARK = 0.25
@@ -116,31 +117,6 @@ def _batch(trained: Trained, image: np.ndarray, number: int) -> Batch:
         return trained.task(Slice(target, None, largest, index, index))
 
 
-def line_axis(mask: Tensor) -> int | None:
-    """Tell along which axis whole lines of a mask (..., H, W) are measured or not, if any."""
-    if torch.equal(mask, mask[..., :1].expand_as(mask)):
-        return 0
-    return 1 if torch.equal(mask, mask[..., :1, :].expand_as(mask)) else None
-
-
 def as_inputs(network: Exportable, batch: Batch) -> dict[str, Tensor]:
     """Return what an exported network takes of a batch, by name."""
-    inputs = {"image": batch.image}
-    if "kspace" in network.inputs:
-        inputs["kspace"] = _parts(batch.kspace, network)
-    if "mask" in network.inputs:
-        inputs["mask"] = batch.mask
-    if "lines" in network.inputs:
-        axis = line_axis(batch.mask)
-        inputs["lines"] = batch.mask[0, 0, :, 0] if axis == 0 else batch.mask[0, 0, 0]
-    if "sensitivities" in network.inputs:
-        assert batch.coils is not None
-        inputs["sensitivities"] = _parts(batch.coils.sensitivities, network)
-    return {name: value.clone() for name, value in inputs.items()}
-
-
-def _parts(values: Tensor, network: Exportable) -> Tensor:
-    """Return real and imaginary part, (B, 2, H, W) or of several coils (B, 2, coils, H, W)."""
-    if network.several_coils:
-        return torch.stack((values.real, values.imag), dim=1)
-    return torch.cat((values.real, values.imag), dim=1)
+    return named(batch.inputs, network.inputs)

@@ -71,10 +71,18 @@ class CascadedNetwork(nn.Module):
         cascades: in their order.
         state: what they hand on, in words; those of two networks can go on from each other where
             it is the same.
+        loses_in_halves: how much of its image half precision loses, in words; empty where a table
+            shows nothing of it.
+        start: iterations of CG-SENSE that the first cascade goes on from, of several coils; 0: from
+            the network's input.
+        closing: iterations of a last data consistency, of several coils; 0: none.
     """
 
     cascades: Sequence[Cascade]
+    start: int = 0
+    closing: int = 0
     state: ClassVar[str] = "images"
+    loses_in_halves: ClassVar[str] = ""
 
     def __init__(self, cascades: Sequence[Cascade], channels: int) -> None:
         """Take the cascades in their order.

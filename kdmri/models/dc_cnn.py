@@ -8,7 +8,15 @@ from torch import Tensor, nn
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.convolution import Convolution
-from kdmri.physics import DataConsistency, Measurement
+from kdmri.physics import DataConsistency, Measurement, to_channels, to_complex
+from kdmri.physics.sense import conjugate_gradient_sense, noise_variance, weighted_consistency
+
+START_PENALTY = 0.002
+"""Weight of the squared image in the CG-SENSE that cascades may go on from."""
+
+ERROR, LEAST_WEIGHT = 0.07, 1e-4
+"""Of cascades' images: their standard deviation that the closing consistency takes for granted, at
+the scale of k-space (see `kdmri.data.coils.centre_scale`), and the least weight that it has."""
 
 
 class ConvolutionalCascade(Cascade):
@@ -66,6 +74,8 @@ class DCCNN(CascadedNetwork):
         channels: int = 1,
         residual: bool = False,
         expansion: int = 0,
+        start: int = 0,
+        closing: int = 0,
     ) -> None:
         """Build the network, with PyTorch's default initialisation as published.
 
@@ -78,6 +88,12 @@ class DCCNN(CascadedNetwork):
                 published variant does not.
             expansion: train each kernel expanded by so many times its channels, see
                 `kdmri.models.expansion`; what is used afterwards has none of it. 0 trains as is.
+            start: iterations of CG-SENSE (`kdmri.physics.sense`) that the first cascade goes on
+                from, for several coils: their folding is undone before anything is learnt. 0 goes
+                on from the zero-filled image, as published.
+            closing: iterations of a last data consistency that weighs image against samples by the
+                noise that the latter have, for several coils: what they tell well is theirs, what
+                they hardly tell the image's. 0 has none, as published.
 
         Raises:
             ValueError: a size is too small, or `channels` is neither 1 nor 2.
@@ -87,6 +103,10 @@ class DCCNN(CascadedNetwork):
                 f"DCCNN(cascades={cascades}, depth={depth}, width={width}, channels={channels}, "
                 f"expansion={expansion}): needs cascades >= 1, depth >= 2, width >= 1, channels 1 "
                 "or 2, expansion >= 0"
+            )
+        if min(start, closing) < 0 or (max(start, closing) and channels == 1):
+            raise ValueError(
+                f"DCCNN(start={start}, closing={closing}): needs at least 0, and 2 channels above"
             )
         super().__init__(
             [ConvolutionalCascade(depth, width, channels, residual) for _ in range(cascades)],
@@ -99,3 +119,26 @@ class DCCNN(CascadedNetwork):
         for layer in self.modules():
             if expansion and isinstance(layer, Convolution):
                 layer.expand(expansion)
+        self.start, self.closing = start, closing
+
+    def begin(self, image: Tensor, measurement: Measurement) -> tuple[Tensor, Measurement]:
+        """Return what the first cascade goes on from, and the measurement as it is."""
+        sensitivities = measurement.sensitivities
+        if not self.start or sensitivities is None:
+            return image, measurement
+        found = conjugate_gradient_sense(
+            measurement.kspace, measurement.mask, sensitivities, self.start, START_PENALTY
+        )
+        return to_channels(found, 2), measurement
+
+    def finish(self, state: Tensor, measurement: Measurement) -> Tensor:
+        """Return the image, float32 (B, C, H, W), of what a cascade handed on."""
+        sensitivities = measurement.sensitivities
+        if not self.closing or sensitivities is None:
+            return state
+        with torch.autocast(state.device.type, enabled=False):
+            kspace, mask = measurement.kspace, measurement.mask
+            weight = (noise_variance(kspace, mask) / ERROR**2).clamp(min=LEAST_WEIGHT)
+            image = to_complex(state.float())
+            found = weighted_consistency(image, kspace, mask, sensitivities, self.closing, weight)
+            return to_channels(found, 2)

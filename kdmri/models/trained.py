@@ -8,6 +8,7 @@ from kdmri.data.companions import Estimate
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models import CascadedNetwork, load_network
+from kdmri.models.shipped import checkpoint_path
 from kdmri.models.stored import FORMAT, read_checkpoint
 from kdmri.physics import CartesianUndersampling, CentralKspace, DataConsistency, Task
 from kdmri.physics.stored import build_estimate, build_task
@@ -66,7 +67,7 @@ def open_checkpoint(
     """Open a `best_model.pt`; nothing in it is run.
 
     Args:
-        path: the file.
+        path: the file, or a network of the package, see `kdmri.models.shipped`.
         mask: a `.npy` mask (H, W) that goes before the checkpoint's own.
         scale: of super-resolution, for checkpoints of format 1, which do not tell.
 
@@ -76,9 +77,10 @@ def open_checkpoint(
     """
     if path is None:
         raise ConfigurationError(
-            "checkpoint: name the weights, checkpoint=experiments/.../best_model.pt"
+            "checkpoint: name the weights, checkpoint=experiments/.../best_model.pt, or take those "
+            "that come with kdmri, checkpoint=shipped"
         )
-    path = Path(path)
+    path = checkpoint_path(path)
     facts = read_checkpoint(path)
     version = facts.get("format", 1)
     if not isinstance(version, int) or version > FORMAT:

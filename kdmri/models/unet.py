@@ -8,9 +8,14 @@ from torch.nn import functional as F
 
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.convolution import Convolution
+from kdmri.models.normalisation import InstanceNorm, LeakyReLU
+from kdmri.models.upsampling import Doubling
 from kdmri.physics import DataConsistency, Measurement
 
 SLOPE = 0.2
+
+LARGEST, NO_DEVIATION = 6.0, 1e-11
+"""Where fastMRI cuts normalised images off, and what it adds to their standard deviation."""
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -19,8 +24,8 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     for channels in (inputs, outputs):
         layers += [
             Convolution(channels, outputs, bias=False),
-            nn.InstanceNorm2d(outputs),
-            nn.LeakyReLU(SLOPE),
+            InstanceNorm(outputs),
+            LeakyReLU(SLOPE),
         ]
     return nn.Sequential(*layers)
 
@@ -28,9 +33,9 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 def _upsampling(inputs: int, outputs: int) -> nn.Sequential:
     """A transposed 2x2 convolution of stride 2 without bias, normalised as in `_block`."""
     return nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, kernel_size=2, stride=2, bias=False),
-        nn.InstanceNorm2d(outputs),
-        nn.LeakyReLU(SLOPE),
+        Doubling(inputs, outputs),
+        InstanceNorm(outputs),
+        LeakyReLU(SLOPE),
     )
 
 
@@ -76,7 +81,8 @@ class EncoderDecoder(nn.Module):
             skip = skipped.pop()
             raised = upsample(activation)
             missing = [have - got for have, got in zip(skip.shape, raised.shape, strict=True)]
-            raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="replicate")  # odd sizes
+            if any(missing):  # odd sizes
+                raised = F.pad(raised, (0, missing[3], 0, missing[2]), mode="reflect")
             activation = block(torch.cat((raised, skip), dim=1))
             yield activation
         yield self.output(activation)
@@ -85,18 +91,28 @@ class EncoderDecoder(nn.Module):
 class UNetCascade(EncoderDecoder, Cascade):
     """A U-Net on images; places to tap are its blocks, by name."""
 
-    def __init__(self, channels: int, width: int, levels: int, consistency: bool) -> None:
+    def __init__(
+        self, channels: int, width: int, levels: int, consistency: bool, normalised: bool = False
+    ) -> None:
         """See `UNet` for the arguments."""
         super().__init__(channels, width, levels)
+        self.normalised = normalised
         self.consistency = DataConsistency() if consistency else None
         self.convolutions = len(self.names) + 1
         self.smallest_size = 2 ** (levels + 1)
 
     def steps(self, image: Tensor, measurement: Measurement) -> Iterator[Tensor]:
         """Yield the blocks' outputs, see `EncoderDecoder.blocks`, then the image."""
-        output = image
-        for output in self.blocks(image):
+        seen, mean, deviation = image, image.new_zeros(()), image.new_ones(())
+        if self.normalised:
+            deviation, mean = torch.std_mean(image, dim=(1, 2, 3), keepdim=True)  # unbiased
+            deviation = deviation + NO_DEVIATION
+            seen = ((image - mean) / deviation).clamp(-LARGEST, LARGEST)
+        output = seen
+        for output in self.blocks(seen):
             yield output
+        if self.normalised:
+            output = output.float() * deviation + mean
         consistency = self.consistency
         yield output.float() if consistency is None else consistency(output, measurement)
 
@@ -105,7 +121,12 @@ class UNet(CascadedNetwork):
     """The U-Net that fastMRI takes for its baseline: 7,756,097 parameters at width 32, 4 levels."""
 
     def __init__(
-        self, width: int = 32, levels: int = 4, channels: int = 1, consistency: bool = False
+        self,
+        width: int = 32,
+        levels: int = 4,
+        channels: int = 1,
+        consistency: bool = False,
+        normalised: bool = False,
     ) -> None:
         """Build the network with PyTorch's default initialisation.
 
@@ -115,6 +136,8 @@ class UNet(CascadedNetwork):
                 each axis.
             channels: of the image, 1 (real) or 2 (real and imaginary part).
             consistency: close the network with data consistency; fastMRI's is open.
+            normalised: bring each image to mean 0 and standard deviation 1, cut off at 6, and the
+                output back, as fastMRI's transforms do around its U-Net.
 
         Raises:
             ValueError: a size is too small, or `channels` is neither 1 nor 2.
@@ -124,4 +147,5 @@ class UNet(CascadedNetwork):
                 f"UNet(width={width}, levels={levels}, channels={channels}): needs width >= 1, "
                 "levels >= 1, channels 1 or 2"
             )
-        super().__init__([UNetCascade(channels, width, levels, consistency)], channels)
+        cascade = UNetCascade(channels, width, levels, consistency, normalised)
+        super().__init__([cascade], channels)

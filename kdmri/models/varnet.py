@@ -6,10 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from kdmri.hardware import eager_on_cpu
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.normalised import NormalisedUNet
-from kdmri.physics import Measurement, fft2, ifft2, to_channels
+from kdmri.physics import Measurement, ifft2, to_channels
 from kdmri.physics.coils import combine, expand, root_sum_of_squares
+
+CACHE, SHARE = 2**21, 2**28
+"""Bytes of the widest activation of coils that are computed at once, on a CPU and elsewhere."""
 
 STEADY = 0.1
 """Share of the magnitude that the combined image needs for its phase to be learnt from."""
@@ -60,15 +64,27 @@ class SensitivityNetwork(nn.Module):
             mask: above 0 where measured, (1 or B, 1, H, W).
         """
         images = ifft2(torch.where(calibration(mask), kspace, 0))
-        found = self.unet(images.flatten(0, 1)[:, None]).view_as(images)
+        single = images.flatten(0, 1)[:, None]
+        at_once = len(single) if torch.is_grad_enabled() else self._at_once(single)
+        found = torch.cat([self.unet(some) for some in single.split(at_once)]).view_as(images)
         norm = root_sum_of_squares(found)
         return found / torch.where(norm > 0, norm, 1)
+
+    def _at_once(self, images: Tensor) -> int:
+        """Return how many coils go through the U-Net together where no gradient is wanted.
+
+        Those whose activations a CPU's cache, or a share of a GPU's memory, has room for.
+        """
+        room = CACHE if eager_on_cpu(images) else SHARE
+        bytes_of_one = 4 * self.unet.output.in_channels * images[0].numel()
+        return max(1, room // bytes_of_one)
 
 
 class VarNetCascade(Cascade):
     """A step on the k-space of all coils: towards the samples, and away by what a U-Net finds.
 
-    k - w M (k - y) - F S U(S^H F^-1 k). Places to tap are the blocks of the U-Net, by name.
+    k - w M (k - y) - F S U(S^H F^-1 k). Places to tap are the blocks of the U-Net, by name. F acts
+    along the undersampled axes alone; along another one, k-space is an image from the beginning.
     """
 
     def __init__(self, width: int, levels: int) -> None:
@@ -84,17 +100,19 @@ class VarNetCascade(Cascade):
         """Yield what `NormalisedUNet.steps` does, cropped to the image, then the next k-space.
 
         Args:
-            image: k-space of all coils, complex64 (B, coils, H, W).
+            image: k-space of all coils along `measurement.axes`, complex64 (B, coils, H, W).
             measurement: with sensitivities, and k-space that is 0 where not measured.
         """
         kspace, sensitivities = image, measurement.sensitivities
         assert sensitivities is not None
-        steps = self.unet.steps(combine(ifft2(kspace), sensitivities))
+        images = torch.fft.ifftn(kspace, dim=measurement.axes, norm="ortho")
+        steps = self.unet.steps(combine(images, sensitivities))
         for _ in range(self.convolutions):
             yield next(steps)
-        found = fft2(expand(next(steps), sensitivities))
-        off = torch.where(measurement.mask > 0, kspace - measurement.kspace, 0)
-        yield kspace - self.dc_weight * off - found
+        seen = expand(next(steps), sensitivities)
+        found = torch.fft.fftn(seen, dim=measurement.axes, norm="ortho")
+        step = (self.dc_weight * (measurement.mask > 0)).to(kspace.dtype)
+        yield torch.lerp(kspace, measurement.kspace, step) - found
 
 
 class VarNet(CascadedNetwork):
@@ -108,6 +126,7 @@ class VarNet(CascadedNetwork):
     """
 
     state: ClassVar[str] = "k-space of all coils"
+    loses_in_halves: ClassVar[str] = "some 2 % of its image"
 
     def __init__(
         self,
@@ -147,6 +166,8 @@ class VarNet(CascadedNetwork):
     def begin(self, image: Tensor, measurement: Measurement) -> tuple[Tensor, Measurement]:
         """Return the measured k-space, and the measurement with learnt sensitivities.
 
+        Both are k-space along the undersampled axes alone, see `VarNetCascade`.
+
         Raises:
             RuntimeError: the image, which is not used, has another size than the k-space.
         """
@@ -155,11 +176,15 @@ class VarNet(CascadedNetwork):
             sizes = tuple(image.shape[-2:]), tuple(kspace.shape[-2:])
             raise RuntimeError("the image has size {}, its k-space {}".format(*sizes))
         measured = torch.where(mask > 0, kspace, 0)
-        return measured, Measurement(measured, mask, self.sensitivity(measured, mask))
+        sensitivities = self.sensitivity(measured, mask)
+        sampled = tuple({-2, -1} - {*measurement.axes})
+        if sampled:
+            measured = torch.fft.ifftn(measured, dim=sampled, norm="ortho")
+        return measured, Measurement(measured, mask, sensitivities)
 
     def finish(self, state: Tensor, measurement: Measurement) -> Tensor:
         """Return the root sum of squares with the combined image's phase, float32 (B, 2, H, W)."""
-        images = ifft2(state)
+        images = torch.fft.ifftn(state, dim=measurement.axes, norm="ortho")
         size = root_sum_of_squares(images)
         if measurement.sensitivities is not None:
             return to_channels(with_phase(size, combine(images, measurement.sensitivities)), 2)

@@ -1,6 +1,7 @@
 """Data consistency: measured k-space samples replace the network's own."""
 
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,14 @@ class Measurement:
                 where there is signal, else 0; None for k-space (B, 1, H, W) of one coil.
         """
         self.kspace, self.mask, self.sensitivities = kspace, mask, sensitivities
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes that are undersampled, of (..., H, W).
+
+        Along the other one the mask is constant: what it cuts out may be transformed there, or not.
+        """
+        return (-2, -1) if self._line_axis is None else ((-2, -1)[self._line_axis],)
 
     def impose(self, image: Tensor, weight: Tensor | None = None) -> Tensor:
         """Replace the measured samples and return to the image's own number of channels.
@@ -66,19 +75,30 @@ class Measurement:
         own = to_complex(image)
         if self.sensitivities is None:
             return ifft2(self._measured + (1 - self.mask) * fft2(own))
-        return self._measured_combined + self._combined(self._filtered(self.sensitivities * own))
+        fixed = not (self.sensitivities.requires_grad or self.mask.requires_grad)
+        if fixed and eager_on_cpu(own):
+            return self._measured_combined + _Unmeasured.apply(own, self)
+        return self._measured_combined + self.unmeasured(own)
 
-    def _filtered(self, images: Tensor) -> Tensor:
-        """Take the measured samples out of coil images, complex (B, coils, H, W)."""
-        if self._line_axis is None:
-            return ifft2((1 - self.mask) * fft2(images))
-        axis = (-2, -1)[self._line_axis]
-        kspace = (1 - self.mask) * torch.fft.fft(images, dim=axis)
-        return torch.fft.ifft(kspace, dim=axis)
+    def unmeasured(self, image: Tensor) -> Tensor:
+        """Return what of an image (B, 1, H, W) the samples do not tell: S^H F^-1 (1 - M) F S x."""
+        assert self.sensitivities is not None
+        kspace = torch.fft.fftn(self.sensitivities * image, dim=self.axes)
+        return self._combined(torch.fft.ifftn(self._rest * kspace, dim=self.axes))
 
     def _combined(self, images: Tensor) -> Tensor:
+        return (self._conjugate * images).sum(dim=1, keepdim=True)
+
+    @cached_property
+    def _conjugate(self) -> Tensor:
+        """Conjugated sensitivities, as they lie in memory: a view would be copied by each use."""
         assert self.sensitivities is not None
-        return (self.sensitivities.conj() * images).sum(dim=1, keepdim=True)
+        return self.sensitivities.conj().resolve_conj()
+
+    @cached_property
+    def _rest(self) -> Tensor:
+        """1 where nothing was measured, float32 (1 or B, 1, H, W)."""
+        return 1 - self.mask
 
     def _real_image(self, image: Tensor) -> Tensor:
         own, measured = image[:, 0], self._measured_image
@@ -142,6 +162,22 @@ class Measurement:
         mask = self.mask[:, 0]
         mirrored = mask.flip(-2, -1).roll((1, 1), (-2, -1))
         return 1 - ((mask + mirrored) / 2)[..., : mask.shape[-1] // 2 + 1]
+
+
+class _Unmeasured(torch.autograd.Function):
+    """`Measurement.unmeasured`: linear and its own adjoint, so that its gradient keeps no images.
+
+    It is that of S^H F^-1 (1 - M) F S with respect to the image alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, measurement: Measurement) -> Tensor:
+        ctx.measurement = measurement
+        return measurement.unmeasured(image)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Unmeasured.apply(gradient, ctx.measurement), None
 
 
 class DataConsistency(nn.Module):

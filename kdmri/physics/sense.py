@@ -1,10 +1,16 @@
-"""Iterative SENSE: the image of least squares from the k-space of several coils."""
+"""Iterative SENSE: images of least squares from the k-space of several coils."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kdmri.physics.coils import combine, expand
 from kdmri.physics.fourier import fft2, ifft2
+
+CORNER = 0.3
+"""Frequency along both axes, in cycles a pixel, beyond which k-space is taken to be noise alone."""
 
 
 @torch.no_grad()
@@ -33,13 +39,115 @@ def conjugate_gradient_sense(
     """
     measured = torch.where(mask > 0, kspace, torch.zeros((), dtype=kspace.dtype).to(kspace.device))
     residual = combine(ifft2(measured), sensitivities)
-    image, direction, power = torch.zeros_like(residual), residual, _power(residual)
+
+    def seen(image: Tensor) -> Tensor:
+        return _seen(image, mask, sensitivities) + regularisation * image
+
+    return _conjugate_gradients(torch.zeros_like(residual), residual, seen, iterations)
+
+
+def weighted_consistency(
+    image: Tensor,
+    kspace: Tensor,
+    mask: Tensor,
+    sensitivities: Tensor,
+    iterations: int,
+    weight: Tensor,
+) -> Tensor:
+    """Minimise ||A x - y||^2 + w ||x - z||^2 by conjugate gradients that start from an image z.
+
+    It is the data consistency of MoDL (Aggarwal et al. 2019), through which gradients pass to z.
+    With w = (s / t)^2 it is the best guess from samples with noise of standard deviation s and an
+    image with errors of standard deviation t.
+
+    Args:
+        image: z, complex64 (B, 1, H, W).
+        kspace: as for `conjugate_gradient_sense`.
+        mask: as there.
+        sensitivities: as there.
+        iterations: at most.
+        weight: w, at least 0, float32 (B, 1, 1, 1).
+
+    Returns:
+        complex64 (B, 1, H, W); outside of the sensitivities z itself.
+    """
+    measured = torch.where(mask > 0, kspace, torch.zeros((), dtype=kspace.dtype).to(kspace.device))
+    combined = combine(ifft2(measured), sensitivities)
+    found: Tensor = _Weighted.apply(image, combined, mask, sensitivities, iterations, weight)
+    return found
+
+
+class _Weighted(torch.autograd.Function):
+    """Solve (A^H A + w) x = b + w z, whose gradient for z is w times the solution for x's own.
+
+    So nothing of the iterations is kept, and a solution that is exact has no gradient of 0 / 0.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        image: Tensor,
+        combined: Tensor,
+        mask: Tensor,
+        sensitivities: Tensor,
+        iterations: int,
+        weight: Tensor,
+    ) -> Tensor:
+        def seen(direction: Tensor) -> Tensor:
+            return _seen(direction, mask, sensitivities) + weight * direction
+
+        ctx.seen, ctx.weight, ctx.iterations = seen, weight, iterations
+        residual = combined - _seen(image, mask, sensitivities)
+        return _conjugate_gradients(image, residual, seen, iterations)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        start = torch.zeros_like(gradient)
+        found = _conjugate_gradients(start, gradient, ctx.seen, ctx.iterations)
+        return ctx.weight * found, None, None, None, None, None
+
+
+def noise_variance(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Estimate the variance of the noise of k-space from its corners, which hold hardly more.
+
+    Args:
+        kspace: complex64 (B, coils, H, W), zero frequency at the corner.
+        mask: 1 where measured, else 0; float32 (1 or B, 1, H, W).
+
+    Returns:
+        Of the real part of a sample, float32 (B, 1, 1, 1); 0 where nothing was measured there.
+    """
+    measured = mask * corners((kspace.shape[-2], kspace.shape[-1]), kspace.device)
+    power = torch.where(measured > 0, kspace.real.square() + kspace.imag.square(), 0)
+    count = kspace.shape[1] * measured.sum(dim=(1, 2, 3), keepdim=True)
+    return power.sum(dim=(1, 2, 3), keepdim=True) / (2 * count.clamp(min=1))
+
+
+def corners(size: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+    """Return 1 where both frequencies are above `CORNER`, else 0, float32 (H, W)."""
+    rows, columns = (_frequencies(count, device) > CORNER for count in size)
+    return (rows[:, None] & columns).float()
+
+
+def _frequencies(count: int, device: torch.device | str) -> Tensor:
+    number = torch.arange(count, device=device)
+    return torch.minimum(number, count - number) / count
+
+
+def _seen(image: Tensor, mask: Tensor, sensitivities: Tensor) -> Tensor:
+    """Return A^H A x, complex64 (B, 1, H, W)."""
+    return combine(ifft2(mask * fft2(expand(image, sensitivities))), sensitivities)
+
+
+def _conjugate_gradients(
+    image: Tensor, residual: Tensor, seen: Callable[[Tensor], Tensor], iterations: int
+) -> Tensor:
+    direction, power = residual, _power(residual)
     for _ in range(iterations):
-        seen = combine(ifft2(mask * fft2(expand(direction, sensitivities))), sensitivities)
-        seen = seen + regularisation * direction
-        step = _ratio(power, _product(direction, seen))
+        onto = seen(direction)
+        step = _ratio(power, _product(direction, onto))
         image = image + step * direction
-        residual = residual - step * seen
+        residual = residual - step * onto
         before, power = power, _power(residual)
         direction = residual + _ratio(power, before) * direction
     return image

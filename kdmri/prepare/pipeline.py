@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from kdmri.data.attributes import AFFINE, SPACING
-from kdmri.data.layout import SUBJECT, inspect, read_volume, reading, write_undersampled
+from kdmri.data.layout import SUBJECT, inspect, read_volume, reading
 from kdmri.data.masks import MaskRule
 from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, natural
 from kdmri.data.readers.slices import check_names
 from kdmri.data.readers.who import Found, find_subjects, shown
+from kdmri.data.undersampled_copies import write_undersampled
 from kdmri.errors import ConfigurationError, DataError, KdmriError
 from kdmri.files import written_aside
 from kdmri.prepare.manifest import Entry, Manifest

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kdmri.data.attributes import Attribute, geometry_attributes
+from kdmri.data.attributes import READOUT, Attribute, geometry_attributes
 from kdmri.data.coils import (
     CROP,
     FASTMRI,
@@ -16,7 +16,6 @@ from kdmri.data.coils import (
     MEASURED_AGAINST,
     OF_COILS,
     OF_FILE,
-    READOUT,
     SENSITIVITIES,
 )
 from kdmri.data.cropping import fit_centre
@@ -77,6 +76,7 @@ def write_prepared(
         "scale": scale * peak,
         **geometry_attributes(geometry),
         **({SAMPLING: FULL} if surveyed.judged else {}),
+        **(_readout(volume, surveyed)),
         **({KSPACE_FILE: str(volume.in_place.resolve())} if volume.in_place else {}),
         **({} if compression is None else {"compressed_from": compression.matrix.shape[1]}),
         **(_of_coils(volume, surveyed) if surveyed.has_coils else {}),
@@ -153,6 +153,7 @@ class _Surveyed(NamedTuple):
         coils: the energy of their coils, where they have some.
         has_coils: whether k-space of several coils is kept, or read in place.
         by_source: whether all images are the source's own reconstructions.
+        is_complex: whether images are.
     """
 
     largest: float
@@ -164,14 +165,21 @@ class _Surveyed(NamedTuple):
     coils: CoilEnergy
     has_coils: bool
     by_source: bool
+    is_complex: bool
+
+
+def _readout(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]:
+    """Say along which axis was read out, where there is k-space or the image that it gives."""
+    if volume.readout is None or not (surveyed.has_coils or surveyed.is_complex):
+        return {}
+    return {READOUT: volume.readout}
 
 
 def _of_coils(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]:
-    """Say how several coils were read out; of fastMRI, that images are what is measured against."""
-    found: dict[str, Attribute] = {} if volume.readout is None else {READOUT: volume.readout}
-    if volume.fastmri_crop:
-        found |= {CROP: FASTMRI, MEASURED_AGAINST: OF_FILE if surveyed.by_source else OF_COILS}
-    return found
+    """Say of several coils of fastMRI that their images are what is measured against."""
+    if not volume.fastmri_crop:
+        return {}
+    return {CROP: FASTMRI, MEASURED_AGAINST: OF_FILE if surveyed.by_source else OF_COILS}
 
 
 def _survey(volume: SourceVolume) -> _Surveyed:
@@ -181,7 +189,7 @@ def _survey(volume: SourceVolume) -> _Surveyed:
     size: Size = (0, 0)
     notes: dict[str, None] = {}
     by_kspace = by_source = True
-    has_coils = volume.in_place is not None
+    has_coils, is_complex = volume.in_place is not None, False
     held: list[SourceSlice] | None = []
     for number, item in enumerate(checked(volume)):
         by_kspace &= item.note is not None or item.mask is not None
@@ -194,6 +202,7 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             has_coils = True
             coils.add(item.kspace_coils)
         by_source &= item.is_reconstruction
+        is_complex |= np.iscomplexobj(item.image)
         size = item.image.shape
         nan, total = nan + item.nan, total + item.image.size
         held_bytes += sum(array.nbytes for array in item if isinstance(array, np.ndarray))
@@ -213,6 +222,7 @@ def _survey(volume: SourceVolume) -> _Surveyed:
         coils,
         has_coils,
         by_source,
+        is_complex,
     )
 
 

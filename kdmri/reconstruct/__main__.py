@@ -23,6 +23,7 @@ from kdmri.files import write_text
 from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.reconstruct.pipeline import Done, reconstruct_volumes
+from kdmri.reconstruct.runtime import RUNTIMES, deployed
 from kdmri.reconstruct.scan_page import ScanPage
 from kdmri.reconstruct.writing import Target, check_free, targets
 
@@ -41,6 +42,7 @@ DEVICES = ("auto", "cpu", "cuda")
         "image_size": or_null(size(1)),
         "batch_size": COUNT,
         "device": one_of(*DEVICES),
+        "runtime": one_of(*RUNTIMES),
     },
 )
 def main(config: DictConfig) -> None:
@@ -49,7 +51,8 @@ def main(config: DictConfig) -> None:
         if config[key] is None:
             raise ConfigurationError(f"{key}: is missing, {key}=FILE or {key}=DIR")
     trained = open_checkpoint(config.checkpoint, config.mask, config.sr_scale)
-    device = choose_device(config.device)
+    trained = deployed(trained, config.runtime, config.exported, config.device)
+    device = choose_device(config.device if config.runtime == "torch" else "cpu")
     padded = None if config.image_size is None else (config.image_size[0], config.image_size[1])
     source, output = Path(config.input), Path(config.output)
     reader = find_reader(config.format, source)

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,43 +12,22 @@ from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coils import OF_COILS, square
 from kdmri.data.companions import Estimate, centre_scale
 from kdmri.data.cropping import Window
-from kdmri.data.datamodule import TRUTHS, check_readout
-from kdmri.data.readers.base import SourceSlice, SourceVolume
-from kdmri.data.readers.slices import checked
+from kdmri.data.readers.base import SourceVolume
 from kdmri.data.sampling_pattern import by_chance
+from kdmri.data.scans import TRUTHS, a_mask_file, check_readout
 from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, ifft2, seen, to_channels, truth
 from kdmri.physics.coils import combine
 from kdmri.physics.espirit import calibration_size
-from kdmri.reconstruct.coil_survey import CoilSurvey, coils_of, sampled, survey_coils
+from kdmri.reconstruct.coil_chunks import Chunk, chunks
+from kdmri.reconstruct.coil_survey import CoilSurvey, survey_coils
 
 Size = tuple[int, int]
 
 KEPT_BYTES = 2**30
 """Sensitivities of a volume are estimated once if they need no more than this."""
-
-
-class Chunk(NamedTuple):
-    """Some slices of a volume on the device, in the file's units.
-
-    Attributes:
-        first: number of the first slice.
-        kspace: complex64 (B, coils, H, W), zero frequency at the corner.
-        mask: 1 where measured, float32 (B, 1, H, W).
-        reference: k-space that sensitivities are found from, complex64 (B, coils, H, W).
-        stored: sensitivities of the file, complex64 (B, coils, H, W), or None.
-        combined: root sum of squares of the coils as shown, float32 (B, 1, h, w), that files of
-            fastMRI are measured against; of others None.
-    """
-
-    first: int
-    kspace: Tensor
-    mask: Tensor
-    reference: Tensor
-    stored: Tensor | None
-    combined: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -223,40 +200,8 @@ class CoilFeed:
         return torch.stack([self._kept[number] for number in numbers]).to(chunk.kspace.device)
 
     def _chunks(self, size: int, device: torch.device) -> Iterator[Chunk]:
-        items, given, number = checked(self.volume), self._given_mask(), 0
-        first: SourceSlice | None = None
-        while chunk := list(islice(items, size)):
-            first = first or chunk[0]
-            found = [
-                self._one(item, coils_of(item, first, number + n, self.volume.files[0]), given)
-                for n, item in enumerate(chunk)
-            ]
-            kspace, mask, reference = (
-                torch.from_numpy(np.stack(part)).to(device) for part in zip(*found, strict=True)
-            )
-            stored = [item.sensitivities for item in chunk if item.sensitivities is not None]
-            known = torch.from_numpy(np.stack(stored)).to(device) if stored else None
-            combined = None
-            if self._measured_by_coils:
-                images = torch.from_numpy(np.stack([item.image for item in chunk])[:, None])
-                cut = images.shape[-2:] == self.survey.size  # else they are cropped already
-                combined = (self._window.of(images) if cut else images).to(device)
-            yield Chunk(number, kspace, mask[:, None], reference, known, combined)
-            number += len(chunk)
-
-    def _one(
-        self, item: SourceSlice, kspace: np.ndarray, given: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return k-space, mask, and the k-space of reference of a slice."""
-        mask = sampled(item)
-        kspace = np.where(mask, kspace, np.complex64(0))
-        reference = kspace
-        if item.calibration is not None:
-            reference = np.where(item.calibration != 0, item.calibration, kspace)
-        if given is not None:
-            mask = mask & (given > 0)
-            kspace = np.where(mask, kspace, np.complex64(0))
-        return kspace, mask.astype(np.float32), reference
+        shown = self._window if self._measured_by_coils else None
+        return chunks(self.volume, size, device, self._given_mask(), shown)
 
     def _given_mask(self) -> np.ndarray | None:
         """Return the user's mask of undersampled k-space, uint8 (H, W), if there is one."""
@@ -300,9 +245,7 @@ def feed_coils(
         centre = calibration_size(torch.from_numpy(found.reference))
     one = CoilFeed(volume, found, trained, estimate, estimate.used(centre), index=index)
     if found.is_full:
-        lines = "columns" if volume.readout == 0 else "rows"
-        way_out = f"mask=FILE.npy, a mask (H, W) of whole {lines}"
-        check_readout(trained.task, one._scan, file, way_out)
+        check_readout(trained.task, one._scan, file, a_mask_file(volume.readout))
     given = one._given_mask()
     if given is not None and not by_chance(given > found.acquired, int(given.sum())):
         raise DataError(

@@ -66,7 +66,6 @@ def survey_coils(volume: SourceVolume) -> CoilSurvey:
     aliased, notes, count, numbers = False, dict[str, None](), 0, []
     for number, item in enumerate(checked(volume)):
         first, count = first or item, count + 1
-        coils_of(item, first, number, file)
         samples = sampled(item)
         if not samples.any():
             continue
@@ -102,37 +101,6 @@ def sampled(item: SourceSlice) -> np.ndarray:
     """Tell what was measured of a slice, bool (H, W), zero frequency at the corner."""
     assert item.kspace_coils is not None
     return _any_coil(item.kspace_coils) if item.mask is None else item.mask > 0
-
-
-def coils_of(item: SourceSlice, first: SourceSlice, number: int, file: Path) -> np.ndarray:
-    """Return the k-space of a slice, complex64 (coils, H, W), of the first slice's shape.
-
-    Raises:
-        DataError: it is of another one, or what belongs to it is.
-    """
-    assert first.kspace_coils is not None
-    wanted = first.kspace_coils.shape
-    if item.kspace_coils is None or item.kspace_coils.shape != wanted:
-        found = None if item.kspace_coils is None else item.kspace_coils.shape
-        raise DataError(
-            f"{file}: k-space (coils, H, W) of slice {number} is {found}, of the first {wanted}; "
-            "slices of a volume must have the same coils and size"
-        )
-    if (item.sensitivities is None) != (first.sensitivities is None):
-        raise DataError(
-            f"{file}: some of its slices have sensitivities, slice {number} or 0 has not"
-        )
-    for what, other in (("sensitivities", item.sensitivities), ("calibration", item.calibration)):
-        if other is not None and other.shape != wanted:
-            raise DataError(
-                f"{file}: {what} (coils, H, W) of slice {number} are {other.shape}, its k-space is "
-                f"{wanted}"
-            )
-    if item.mask is not None and item.mask.shape != wanted[1:]:
-        raise DataError(
-            f"{file}: the mask of slice {number} is {item.mask.shape}, its k-space {wanted[1:]}"
-        )
-    return item.kspace_coils
 
 
 def _is_aliased(

@@ -44,6 +44,9 @@ PLACE = _words(
 )
 """Where it lies."""
 
+DISTANCES = ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices")
+"""What is known of images without a place."""
+
 WINDOW = ("WindowCenter", "WindowWidth", "VOILUTFunction")
 """How it is shown; in the units of the image, not in those of its stored values."""
 

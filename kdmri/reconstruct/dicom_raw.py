@@ -160,7 +160,7 @@ class RawSource:
             if not self._anonymous:
                 made.update(_taken(self._root, OF_PERSON))
             made.update(_of_encoding(self._root))
-        made.setdefault("StudyInstanceUID", _study_uid(volume.files[0]))
+        made.setdefault("StudyInstanceUID", _study_uid(volume.files[0].resolve()))
         if self._anonymous:
             for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
                 if keyword in made:

@@ -3,19 +3,26 @@
 import math
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom import DataElement, Dataset, dcmread
-from pydicom.uid import generate_uid
+from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.dicom_frames import Contrast, frames_of, scopes_of
 from kdmri.data.readers.dicom_headers import DAMAGED, is_number, quiet, several
 from kdmri.data.readers.naming import blaming
-from kdmri.reconstruct.dicom_keywords import CLASSIC_NAMES, PERSON, PLACE, SCAN, WINDOW
+from kdmri.reconstruct.dicom_keywords import (
+    CLASSIC_NAMES,
+    DISTANCES,
+    PERSON,
+    PLACE,
+    SCAN,
+    WINDOW,
+)
 
 LONGEST_DS = 16
 """Characters of a number that is stored as text (PS3.5 6.2)."""
@@ -33,7 +40,8 @@ class DicomSource:
                 not known to be none.
         """
         self._volume, self._anonymous = volume, anonymous
-        self.is_placed = all(_is_placed(_scopes(path)[n]) for path, n in volume.frames)
+        self._read = lru_cache(maxsize=4)(_read)
+        self.is_placed = all(_is_placed(self._read(path).scopes[n]) for path, n in volume.frames)
 
     def slice(self, number: int) -> Dataset:
         """Return what is told of a slice: scan, person and study, place, window, source image.
@@ -42,11 +50,17 @@ class DicomSource:
         mapped to others where the volume is anonymous, the same to the same.
         """
         path, frame = self._volume.frames[number]
-        scopes = _scopes(path)[frame]
-        keywords = (*SCAN, *WINDOW, *(PLACE if self.is_placed else ()))
+        with blaming(path, *DAMAGED):
+            return self._slice(path, frame)
+
+    def _slice(self, path: Path, frame: int) -> Dataset:
+        file = self._read(path)
+        scopes = file.scopes[frame]
+        place = PLACE if self.is_placed else DISTANCES if self._volume.spacing else ()
+        keywords = (*SCAN, *WINDOW, *place)
         made = _copied(scopes, keywords if self._anonymous else (*keywords, *PERSON))
         made.update(_classic(scopes))
-        made.update(_diffusion(_contrasts(path)[frame]))
+        made.update(_diffusion(file.contrasts[frame]))
         for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
             if uid := str(scopes[-1].get(keyword) or ""):
                 setattr(made, keyword, self._mapped(uid))
@@ -63,7 +77,7 @@ class DicomSource:
     @property
     def described(self) -> tuple[str, int | None]:
         """Description and number of the series; the former empty where anonymous or not told."""
-        header = _scopes(self._volume.frames[0][0])[0][-1]
+        header = self._read(self._volume.frames[0][0]).header
         text = "" if self._anonymous else str(header.get("SeriesDescription") or "").strip()
         number = header.get("SeriesNumber")
         return text, int(number) if is_number(number) else None
@@ -75,7 +89,8 @@ class DicomSource:
         made = Dataset()
         made.ReferencedSOPClassUID = kind
         made.ReferencedSOPInstanceUID = self._mapped(str(uid))
-        if int(header.get("NumberOfFrames") or 1) > 1:
+        several_frames = int(header.get("NumberOfFrames") or 1) > 1
+        if several_frames and kind != MRImageStorage:  # which is of one, whatever is in the file
             made.ReferencedFrameNumber = frame + 1
         return made
 
@@ -83,26 +98,34 @@ class DicomSource:
         return generate_uid(entropy_srcs=[uid]) if self._anonymous else uid
 
 
-@cache
-def _series_uid(path: Path) -> str:
-    return str(_scopes(path)[0][-1].get("SeriesInstanceUID") or path)
-
-
 def series_of(volume: SourceVolume) -> str:
     """Return the SeriesInstanceUID that the first slice of a volume is of."""
-    return _series_uid(volume.frames[0][0])
+    path = volume.frames[0][0]
+    return str(_read(path).header.get("SeriesInstanceUID") or path)
 
 
-@lru_cache(maxsize=4)
-def _scopes(path: Path) -> list[list[Any]]:
-    """Read where the attributes of each frame of a file are found, the innermost first."""
+class Header(NamedTuple):
+    """What stands before the pixels of a file.
+
+    Attributes:
+        scopes: where the attributes of each frame are found, the innermost first.
+        contrasts: of each magnitude image, by the number of its frame.
+    """
+
+    scopes: list[list[Any]]
+    contrasts: dict[int, Contrast]
+
+    @property
+    def header(self) -> Dataset:
+        """All of it."""
+        return self.scopes[0][-1]
+
+
+def _read(path: Path) -> Header:
     with blaming(path, *DAMAGED), quiet():
-        return list(scopes_of(dcmread(path, stop_before_pixels=True)))
-
-
-@lru_cache(maxsize=4)
-def _contrasts(path: Path) -> dict[int, Contrast]:
-    return {frame.number: frame.contrast for frame in frames_of(_scopes(path)[0][-1], path)}
+        header = dcmread(path, stop_before_pixels=True)
+        contrasts = {frame.number: frame.contrast for frame in frames_of(header, path)}
+        return Header(list(scopes_of(header)), contrasts)
 
 
 def _is_placed(scopes: Sequence[Any]) -> bool:
@@ -167,10 +190,10 @@ def _classic(scopes: Sequence[Any]) -> Dataset:
     return made
 
 
-def _diffusion(contrast: Contrast | None) -> Dataset:
+def _diffusion(contrast: Contrast) -> Dataset:
     """Say with attributes of the standard what vendors keep in their own."""
     made = Dataset()
-    if contrast is None or not contrast.b_value:
+    if not contrast.b_value:
         return made
     made.DiffusionBValue = contrast.b_value[0]
     numbers = contrast.direction[1] if contrast.direction else ()

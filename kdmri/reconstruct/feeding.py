@@ -15,6 +15,8 @@ from kdmri.data.cropping import fit_centre_tensor
 from kdmri.data.mask_convention import looks_shifted
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.slices import checked
+from kdmri.data.scans import a_mask_file, check_readout
+from kdmri.data.task import Scan
 from kdmri.errors import DataError
 from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, CentralKspace, ifft2, magnitude, to_channels
@@ -202,6 +204,9 @@ def feed(
         raise DataError(f"{file}: slices of {size} are larger than image_size={list(padded)}")
     if found.is_trial:
         trained.task.describe(padded or size)  # draws the mask, which may be of another size
+        if survey.is_complex and trained.channels == 2:
+            scan = Scan(torch.ones(1, *(padded or size)), (), volume.readout)
+            check_readout(trained.task, scan, file, a_mask_file(volume.readout))
         return _of_several_coils(found)
     if padded is not None:
         raise DataError(f"{file}: image_size cannot be applied to undersampled k-space")

@@ -88,7 +88,9 @@ def reconstruct_volumes(
                     one = fed(volume, trained, padded, index, batch_size, device)
                     said = one.notes(reader.raw)
                     write = begin(Result(volume, one.scale, one.count, one.size, said[0]))
-                    recorder = None if page is None else Recorder(volume.name, one.count)
+                    recorder = (
+                        None if page is None else Recorder(volume.name, one.count, volume.spacing)
+                    )
                     reconstruct_volume(one, write, batch_size, device, progress, part, recorder)
                     if recorder is not None:
                         shown.append(recorder.recorded())

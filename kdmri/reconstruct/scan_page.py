@@ -9,6 +9,7 @@ from importlib.resources import files
 import numpy as np
 
 from kdmri.analysis.tables import Table
+from kdmri.data.geometry import Spacing
 from kdmri.viewer.html import assemble, colours, cost, viewer_values
 from kdmri.viewer.strips import Place, Strip, ViewerContent, error_limit, make_strip, spread
 
@@ -21,14 +22,16 @@ TARGET = "Target"
 class Recorder:
     """Keeps the images of a volume on disk until all are there."""
 
-    def __init__(self, volume: str, count: int) -> None:
+    def __init__(self, volume: str, count: int, spacing: Spacing | None) -> None:
         """Begin a volume.
 
         Args:
             volume: its name.
             count: number of its slices.
+            spacing: distances in mm between rows, columns and slices; None where unknown.
         """
         self.volume, self.count = volume, count
+        self._aspect = 1.0 if spacing is None else spacing[0] / spacing[1]
         self._values: np.ndarray | None = None
         self._labels: list[str] = []
         self._written = 0
@@ -61,7 +64,7 @@ class Recorder:
             if target is not None and number in some:
                 errors.append(np.abs(panes["Reconstruction"] - target) / largest)
         size = self._values.shape[-2:]
-        return Recorded(tuple(self._labels), size, strips, error_limit(errors))
+        return Recorded(tuple(self._labels), size, strips, error_limit(errors), self._aspect)
 
 
 @dataclass
@@ -73,12 +76,14 @@ class Recorded:
         size: (H, W).
         strips: in order.
         limit: error that is shown brightest at first.
+        aspect: height of a pixel over its width.
     """
 
     labels: tuple[str, ...]
     size: tuple[int, int]
     strips: list[Strip]
     limit: float
+    aspect: float = 1.0
 
 
 @dataclass
@@ -101,7 +106,7 @@ class ScanPage:
         """
         groups: dict[object, list[Recorded]] = {}
         for one in self.volumes:
-            groups.setdefault((one.labels, one.size), []).append(one)
+            groups.setdefault((one.labels, one.size, round(one.aspect, 3)), []).append(one)
         share = MOST_BYTES // len(groups)
         viewers, strips = [], list[str]()
         for group in groups.values():
@@ -116,6 +121,7 @@ class ScanPage:
                 limit=max(one.limit for one in group),
                 strips=kept,
                 slices=len(every),
+                aspect=first.aspect,
             )
             title = f"{first.size[0]}x{first.size[1]}, {', '.join(first.labels).lower()}"
             viewers.append({"title": title, "viewer": viewer_values(pictures, len(strips))})

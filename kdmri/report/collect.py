@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 
 from kdmri.analysis.experiments import Figures, Run, find_comparisons, find_runs
 from kdmri.analysis.plain import mapping, number, select, text
+from kdmri.analysis.records import Record
 from kdmri.analysis.statistics import ENDS, GapShare, Resampling, gap_note, subject_notes
-from kdmri.errors import DataError, KdmriError
+from kdmri.errors import CheckpointError, DataError, KdmriError
 from kdmri.metrics import ALL_METRICS
 from kdmri.report import curves
 from kdmri.report.gaps import gap_shares
@@ -110,6 +112,9 @@ def _notes(
     data = mapping(experiment.anchor.config.get("dataset"))
     by_block = resampling is not None and resampling.by_block
     notes = subject_notes(data.get("one_subject") is True, by_block)
+    if weights := _weights(experiment):
+        told = ", ".join(f"{label} {weight:g}" for label, weight in weights.items())
+        notes.append(f"Weights of regularisation, chosen on selection slices: {told}.")
     if resampling is not None:
         notes.append(gap_note(resampling, block))
     if not figures:
@@ -219,13 +224,22 @@ def _plain(value: Any) -> Any:
     return value if known or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
+def _weights(experiment: Experiment) -> dict[str, float]:
+    """Return what classical methods regularised with, by label, as a stage's record tells."""
+    found: dict[str, float] = {}
+    for run in experiment.runs:
+        with suppress(CheckpointError):  # not measured yet, or damaged, which the table tells
+            found |= Record.read(run.directory).measured.weights
+    return found
+
+
 def _gallery(
     experiment: Experiment, figures: Figures, datasets: Path | None, notes: list[str]
 ) -> Gallery | None:
     """Find what can be shown; what cannot is told in `notes`."""
     reference = None
     try:
-        reference = open_reference(experiment.anchor, datasets)
+        reference = open_reference(experiment.anchor, datasets, _weights(experiment))
     except KdmriError as error:
         notes.append(f"Pictures: {NO_DATA}, since {error}.")
     runs: Sequence[Run] = experiment.runs
@@ -241,4 +255,9 @@ def _gallery(
         return None
     if reference is not None:
         notes.append(f"{reference.sampling}; {reference.note}.")
+    if gallery.others:
+        height, width = gallery.size
+        notes.append(
+            f"Pictures: volumes of {height}x{width}; {gallery.others} of other sizes are left out."
+        )
     return gallery

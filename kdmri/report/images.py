@@ -58,6 +58,7 @@ class Gallery:
         }
         self.size = next((shape[1:] for shape in shapes.values() if all(shape)), (0, 0))
         self.volumes = {name: s[0] for name, s in shapes.items() if s[1:] == self.size and all(s)}
+        self.others = sum(all(shape) for shape in shapes.values()) - len(self.volumes)
         if not self.volumes:
             raise DataError("the stages have no reconstructed volume in common")
 
@@ -192,7 +193,7 @@ class Gallery:
             with reading(self._folder(run) / f"{volume}.h5") as file:
                 shapes.add(_results(file).shape)
         if self.reference is not None:
-            shapes.add((self.reference.slices[volume], *self.reference.size))
+            shapes.add((self.reference.slices[volume], *self.reference.sizes[volume]))
         return shapes.pop() if len(shapes) == 1 else (0, 0, 0)
 
     @staticmethod

@@ -5,7 +5,7 @@ nothing but tasks and masks of this program, and refer to nothing.
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -17,12 +17,18 @@ from omegaconf import OmegaConf
 
 from kdmri.analysis.experiments import Run
 from kdmri.analysis.plain import mapping, select
+from kdmri.classical import METHODS, Chosen
 from kdmri.config import identity
 from kdmri.data import masks
 from kdmri.data.batch import collate
+from kdmri.data.companions import Estimate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.physics import Task, seen, truth
+from kdmri.physics.stored import build_estimate
+
+IN_PICTURES = ("cg_sense",)
+"""Classical methods that are fast enough to be shown; others stand in the table alone."""
 
 MODULES = ("kdmri.physics", "kdmri.data.masks")
 
@@ -45,31 +51,32 @@ class Shown:
 class Reference:
     """The evaluation data of an experiment, slice by slice."""
 
-    def __init__(self, data: MRIDataModule) -> None:
+    def __init__(self, data: MRIDataModule, classical: Sequence[Chosen] = ()) -> None:
         """Take a data module; its evaluation files are opened.
+
+        Args:
+            data: to show.
+            classical: reconstructions without a network that are shown too.
 
         Raises:
             KdmriError: they cannot be used.
         """
-        self._data = data
+        self._data, self._classical = data, classical
         self._dataset = data.dataset("evaluation")
         self.note = data.splits.note
         self.sampling = data.describe_sampling("evaluation")
         self._first: dict[str, int] = {}
         self.slices: dict[str, int] = {}
-        for volume in self._dataset.volumes:
+        self.sizes: dict[str, tuple[int, int]] = {}
+        pairs = zip(self._dataset.volumes, self._dataset.shown_sizes, strict=True)
+        for volume, size in pairs:
             self._first[volume.name] = sum(self.slices.values())
-            self.slices[volume.name] = volume.shape[2]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Size (H, W) of every slice as it is shown."""
-        return self._dataset.shown_size
+            self.slices[volume.name], self.sizes[volume.name] = volume.shape[2], size
 
     def slice(self, volume: str, index: int) -> Shown:
         """Make one slice."""
         batch = self._data.task(collate([self._dataset[self._first[volume] + index]]))
-        images = self._data.task.baselines(batch)
+        images = self._data.task.baselines(batch) | {c.label: c(batch) for c in self._classical}
         return Shown(
             truth(batch)[0, 0].numpy(),
             {label: seen(image, batch)[0, 0].numpy() for label, image in images.items()},
@@ -77,13 +84,16 @@ class Reference:
         )
 
 
-def open_reference(run: Run, datasets: Path | None) -> Reference:
+def open_reference(
+    run: Run, datasets: Path | None, weights: Mapping[str, float] | None = None
+) -> Reference:
     """Find the data that a stage was evaluated on.
 
     Args:
         run: the stage.
         datasets: directory of the data sets; None: the one that the configuration names, beside the
             tree of experiments or below the working directory.
+        weights: of the regularisation of classical methods that were measured, by label.
 
     Raises:
         KdmriError: the data set is gone, or the configuration is not fit to be used.
@@ -93,6 +103,7 @@ def open_reference(run: Run, datasets: Path | None) -> Reference:
     task, dataset = mapping(run.config.get("task")), mapping(run.config.get("dataset"))
     sampling = mapping(task.get("sampling"))
     check_targets(sampling)
+    coils = dataset.get("sensitivities")
     name, written = str(dataset.get("name")), _path(run.config, "datasets")
     if Path(name).name != name or name == "..":
         raise ConfigurationError(f"dataset.name={name}: not the name of a directory")
@@ -122,11 +133,25 @@ def open_reference(run: Run, datasets: Path | None) -> Reference:
                 selection=dataset.get("selection"),
                 stored_kspace=dataset.get("stored_kspace", True),
                 cache_gib=1.0,
-            )
+                sensitivities=_estimate(dataset),
+            ),
+            _classical(weights or {}) if coils is not None else (),
         )
     except (InstantiationException, TypeError, ValueError, KeyError, AttributeError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigurationError(f"its configuration cannot be used ({reason})") from error
+
+
+def _estimate(dataset: dict[str, Any]) -> Estimate | None:
+    """Build what estimates sensitivities, from plain values; None for data of one coil."""
+    settings = dataset.get("sensitivities")
+    return None if settings is None else build_estimate(mapping(settings))
+
+
+def _classical(weights: Mapping[str, float]) -> list[Chosen]:
+    """Find the classical methods that were measured and are fast enough."""
+    found = (METHODS[name] for name in IN_PICTURES)
+    return [Chosen(method, weights[method.label]) for method in found if method.label in weights]
 
 
 def check_targets(node: Any) -> None:

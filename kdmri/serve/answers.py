@@ -61,7 +61,7 @@ class Answers:
             image_type=ismrmrd.IMTYPE_MAGNITUDE,
             image_index=self.count % 2**16,
             image_series_index=SERIES,
-            field_of_view=self._field_of_view(pixels.shape),
+            field_of_view=self._field_of_view(pixels.shape, place),
             position=tuple(
                 float(p + place.offset * d)
                 for p, d in zip(place.head["position"], place.head["slice_dir"], strict=True)
@@ -76,10 +76,12 @@ class Answers:
         self.clipped += int((rounded > LARGEST).sum())
         return np.clip(rounded, 0, LARGEST).astype(np.int16)
 
-    def _field_of_view(self, size: tuple[int, ...]) -> tuple[float, float, float]:
-        """Compute it in mm, x, y, z; 0 where the header does not tell."""
+    def _field_of_view(self, size: tuple[int, ...], place: Place) -> tuple[float, float, float]:
+        """Compute it in mm, of columns, rows and slice; 0 where the header does not tell."""
         counts = (size[1], size[0], 1)
-        sides = [n * voxel_size(self.encoding, axis) for axis, n in enumerate(counts)]
+        sides = [
+            n * voxel_size(self.encoding, axis) for n, axis in zip(counts, place.axes, strict=True)
+        ]
         x, y, z = (side if np.isfinite(side) else 0.0 for side in sides)
         return x, y, z
 

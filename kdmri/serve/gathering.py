@@ -91,6 +91,8 @@ class Gathering:
             self._late(bool(self._finished), "noise")
             self._keep(self._shared.setdefault(None, []), line)
             return
+        if raw_flags.calibrates_elsewhere(head):
+            self.noticed.append(raw_flags.ELSEWHERE)
         if raw_flags.calibrates(head):
             self._calibrate(line)
         if raw_flags.of_any_image(head, self._encoding.shares_calibration):

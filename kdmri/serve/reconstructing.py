@@ -11,6 +11,7 @@ import torch
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import blaming
+from kdmri.data.readers.raw_planes import across_readout
 from kdmri.data.readers.raw_scan import READOUT
 from kdmri.reconstruct.output import magnitudes
 from kdmri.reconstruct.pipeline import Done, fed, reconstruct_volume
@@ -64,11 +65,12 @@ def reconstruct(
         shown=scan.shown,
         readout=READOUT,
     )
+    volume = across_readout(volume, scan.encoding) if scan.is_across(chosen) else volume
     # Values that overflow are refused where slices are checked; warnings would fill the log.
     with blaming(SCAN), np.errstate(over="ignore", invalid="ignore"):
         one = fed(volume, answers.choice.trained, None, 1, batch_size, device)
         notes = one.notes(raw=True)
-        for note in [*notes, *([] if noise is None else [noise.note])]:
+        for note in [*notes, *volume.notes, *([] if noise is None else [noise.note])]:
             sinks.note(note, one.has_target)
 
         def write(number: int, image: np.ndarray) -> None:

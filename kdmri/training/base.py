@@ -8,7 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -20,6 +19,7 @@ from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, Tap
 from kdmri.physics import seen, truth
 from kdmri.training.captured import Capture, Function
+from kdmri.training.image_loss import ImageLoss
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
@@ -46,6 +46,7 @@ class TrainingMethod(pl.LightningModule):
         weight_averaging: float | None = None,
         skip_nonfinite: int = 0,
         intermediate_supervision: float = 0.0,
+        image_loss: ImageLoss | None = None,
     ) -> None:
         """Take the parts.
 
@@ -60,8 +61,9 @@ class TrainingMethod(pl.LightningModule):
                 measures and keeps the weights themselves.
             skip_nonfinite: steps in a row that are skipped where the loss is NaN or infinite,
                 before training stops; 0 stops at once.
-            intermediate_supervision: weight of the mean L1 between target and the outputs of all
-                cascades but the last, wherever the target is learnt from.
+            intermediate_supervision: weight of the mean distance between target and the outputs of
+                all cascades but the last, wherever the target is learnt from.
+            image_loss: distance of two images in every term that compares some; None is L1.
         """
         super().__init__()
         self.network = network
@@ -70,7 +72,7 @@ class TrainingMethod(pl.LightningModule):
         self.val_metrics = VolumeMetrics()
         self._skip_nonfinite, self._skipped_in_a_row, self._skipped_steps = skip_nonfinite, 0, 0
         self._skip = False
-        self._supervision = intermediate_supervision
+        self._supervision, self.image_loss = intermediate_supervision, image_loss or ImageLoss()
         self.output_taps = network.output_taps if intermediate_supervision else ()
         self._weight_averaging = weight_averaging
         self._averages = nn.ModuleDict()
@@ -156,18 +158,18 @@ class TrainingMethod(pl.LightningModule):
         if self._skip_nonfinite:
             self.log("train/skipped_steps", float(self._skipped_steps))
 
-    def supervised(self, output: Tensor, behind: Sequence[Tensor], target: Tensor) -> Tensor:
-        """Compare with the target (B, C, H, W): the output, and where wanted cascades before it.
+    def supervised(self, output: Tensor, behind: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Compare with the batch's targets: the output, and where wanted cascades before it.
 
         Args:
             output: of the network.
             behind: what `output_taps` gave.
-            target: the fully sampled image.
+            batch: whose target is the fully sampled image.
         """
-        loss = F.l1_loss(output, target)
+        loss = self.image_loss(output, batch.target, batch)
         if behind:
-            within = torch.stack([F.l1_loss(image, target) for image in behind]).mean()
-            loss = loss + self._supervision * within
+            within = [self.image_loss(image, batch.target, batch) for image in behind]
+            loss = loss + self._supervision * torch.stack(within).mean()
         return loss
 
     def run(self, function: Function, settings: Hashable, batch: Batch) -> Sequence[Tensor]:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
 from kdmri.distillation import DistillationLoss, Taps
@@ -143,12 +142,12 @@ class Distillation(TrainingMethod):
         activations, behind = found[: len(taps)], found[len(taps) :]
         terms = {}
         if student is not None and weights.reconstruction:
-            terms["reconstruction"] = self.supervised(student, behind, batch.target)
+            terms["reconstruction"] = self.supervised(student, behind, batch)
         if weights.imitation or taps:
             sizes = [(a.shape[-2], a.shape[-1]) for a in activations]
             teacher = self.frozen_teacher(batch, split, sizes)
             if student is not None and teacher.output is not None and weights.imitation:
-                terms["imitation"] = F.l1_loss(student, teacher.output)
+                terms["imitation"] = self.image_loss(student, teacher.output, batch)
             if taps:
                 loss = self.distillation if network is None else self.measured("distillation")
                 terms["attention"] = self._attention(loss, activations, teacher.activations)

@@ -35,6 +35,7 @@ def preflight(config: DictConfig) -> None:
             "draw from; give augmentation.masks=1"
         )
     _check_mask(config)
+    losing: dict[str, CascadedNetwork] = {}
     for name in config.stage.run:
         definition = config.stage.plan[name]
         roles = {definition.network, *(["teacher"] if "teacher" in definition.needs else [])}
@@ -48,6 +49,7 @@ def preflight(config: DictConfig) -> None:
                 f"{config[definition.network].name} ({definition.network}) has one cascade, and no "
                 "output before its last; give 0"
             )
+        losing |= {config[role].name: n for role, n in networks.items() if n.loses_in_halves}
         teacher = networks["teacher"] if "teacher" in definition.needs else None
         method = build_method(config, name, networks[definition.network], teacher, {})
         if isinstance(method, Distillation):
@@ -55,6 +57,19 @@ def preflight(config: DictConfig) -> None:
             if method.weights.attention:
                 check_distillation(config, method, definition.batch_size)
         _check_optimiser(config, name, method)
+    _say_what_halves_lose(config, losing)
+
+
+def _say_what_halves_lose(config: DictConfig, losing: dict[str, CascadedNetwork]) -> None:
+    """Name the architectures that half precision is not good enough for, where it is chosen."""
+    precision = str(config.trainer.get("precision", "32-true"))
+    if losing and precision != "32-true":
+        lost = next(iter(losing.values())).loses_in_halves
+        console().print(
+            f"trainer.precision={precision}: {', '.join(losing)} loses {lost} in half precision; "
+            "trainer.precision=32-true loses nothing",
+            highlight=False,
+        )
 
 
 def _check_mask(config: DictConfig) -> None:

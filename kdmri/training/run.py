@@ -233,6 +233,7 @@ def build_method(
         **decided,
         "weight_averaging": config.weight_averaging,
         "intermediate_supervision": config.intermediate_supervision,
+        "image_loss": instantiate(config.image_loss),
         "skip_nonfinite": config.skip_nonfinite,
     }
     if teacher is not None:

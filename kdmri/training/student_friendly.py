@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
 from kdmri.errors import ConfigurationError
@@ -92,12 +91,15 @@ class StudentFriendly(TrainingMethod):
         (*within, teacher), branches = self.outputs(batch)
         within = within if self.output_taps else []
         terms = {
-            "reconstruction": self.supervised(teacher, within, batch.target),
-            "branches": torch.stack([F.l1_loss(b, batch.target) for b in branches]).mean(),
-            "imitation": torch.stack([F.l1_loss(b, teacher.detach()) for b in branches]).mean(),
+            "reconstruction": self.supervised(teacher, within, batch),
+            "branches": self._mean(branches, batch.target, batch),
+            "imitation": self._mean(branches, teacher.detach(), batch),
         }
         for name, value in terms.items():
             self.log_loss(f"train/{name}", value.detach(), batch)
         loss = torch.stack(list(terms.values())).sum()
         self.log_loss("train/loss", loss.detach(), batch, progress=True)
         return loss
+
+    def _mean(self, images: list[Tensor], target: Tensor, batch: Batch) -> Tensor:
+        return torch.stack([self.image_loss(image, target, batch) for image in images]).mean()

@@ -7,12 +7,16 @@ from kdmri.training.base import TrainingMethod
 
 
 class Supervised(TrainingMethod):
-    """Minimises L1(network, target); see `TrainingMethod` for intermediate supervision."""
+    """Minimises the distance of network and target, L1 unless another is chosen.
+
+    See `TrainingMethod` for intermediate supervision.
+    """
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean absolute error over pixels and channels, and that of inner cascades."""
+        """Return the distance of output and target, and that of inner cascades."""
         output, behind = self.observe(batch, self.output_taps)
         assert output is not None
-        loss = self.supervised(output, behind, batch.target)
-        self.log_loss("train/l1", loss.detach(), batch, progress=True)
+        loss = self.supervised(output, behind, batch)
+        name = "l1" if self.image_loss.is_published else "loss"
+        self.log_loss(f"train/{name}", loss.detach(), batch, progress=True)
         return loss

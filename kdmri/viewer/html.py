@@ -80,6 +80,7 @@ def viewer_values(pictures: ViewerContent, first: int) -> dict[str, Any]:
         "reduction": pictures.reduction,
         "limit": round(pictures.limit, 4),
         "slices": pictures.slices,
+        "aspect": round(pictures.aspect, 4),
         "first": first,
         "strips": [
             [s.volume, s.index, s.total, rounded(s.psnr), rounded(s.ssim)] for s in pictures.strips

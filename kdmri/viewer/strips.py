@@ -63,6 +63,7 @@ class ViewerContent:
         limit: error that is shown brightest at first.
         strips: slices in order.
         slices: how many there are in all.
+        aspect: height of a pixel over its width.
     """
 
     panes: list[str]
@@ -72,6 +73,7 @@ class ViewerContent:
     limit: float
     strips: list[Strip]
     slices: int
+    aspect: float = 1.0
 
 
 def make_strip(

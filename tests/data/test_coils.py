@@ -1,5 +1,7 @@
 """Volumes of several coils: their files, what is computed beside them, and batches of them."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -25,6 +27,7 @@ from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, ifft2, to_complex
 from kdmri.physics.consistency import Measurement
 from kdmri.physics.espirit import Espirit
+from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 
 
@@ -353,3 +356,43 @@ def test_root_sum_of_squares_is_the_magnitude_of_the_combined(anatomy: np.ndarra
     image = phased(anatomy, slice(10, 11))[0]
     maps = sensitivities(5, image.shape)
     np.testing.assert_allclose(root_sum_of_squares(maps * image), np.abs(image), atol=1e-6)
+
+
+class Combining(Known):
+    """Takes the coils' own images for sensitivities; does something else first."""
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self._before = before
+
+    def __call__(self, kspace: Tensor, centre: Size) -> Tensor:
+        self._before()
+        images = ifft2(kspace)
+        norm = torch.linalg.vector_norm(images, dim=1, keepdim=True)
+        return images / norm.clamp_min(1e-6)
+
+
+def test_two_processes_may_compute_of_one_volume_at_once(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """Another process begins and ends while this one has its file half-written."""
+    path = tmp_path / "train" / "a.h5"
+    write(path, phased(anatomy, slice(10, 12)), known=False)
+    code = (
+        "from pathlib import Path; from tests.data.test_coils import *; "
+        f"companion(inspect_coils(Path({str(path)!r})), Path({str(tmp_path)!r}), (8, 8), "
+        "Combining())"
+    )
+    seen: list[bytes] = []
+
+    def other() -> None:
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+        (kept,) = (tmp_path / companions.FOLDER).rglob("a.h5")
+        seen.append(kept.read_bytes())
+
+    volume = inspect_coils(path)
+    mine = companion(volume, tmp_path, (8, 8), Combining(other))
+    assert len(seen) == 1
+    assert mine.path.read_bytes() == seen[0], "either is whole, and both are the same"
+    assert [p.name for p in mine.path.parent.iterdir()] == ["a.h5"], "nothing half-written stays"
+    again = companion(volume, tmp_path, (8, 8), Known())
+    assert (again.scale, again.largest) == (mine.scale, mine.largest)

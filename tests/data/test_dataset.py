@@ -84,7 +84,7 @@ def test_no_more_files_stay_open_than_are_allowed(
     opened: list[h5py.File] = []
     for item in (*range(len(dataset)), 0):
         assert torch.equal(dataset[item].target, in_memory[item].target)
-        opened += [file for file in dataset._files.values() if file not in opened]
+        opened += [file for file in dataset._files._files.values() if file not in opened]
         assert sum(bool(file) for file in opened) <= 2, "a closed file is false"
     assert len(opened) > len(volumes), "the first one was opened again"
 

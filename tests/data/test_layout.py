@@ -14,10 +14,10 @@ from kdmri.data.layout import (
     read_volume,
     subject,
     subjects,
-    write_undersampled,
     write_volume,
 )
 from kdmri.data.masks import GaussianLines
+from kdmri.data.undersampled_copies import write_undersampled
 from kdmri.errors import DataError
 from tests.conftest import write_original
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -9,18 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from kdmri.data.attributes import READOUT
 from kdmri.data.batch import Coils, Slice
-from kdmri.data.coils import READOUT, inspect_coils
+from kdmri.data.coils import inspect_coils
 from kdmri.data.cropping import Window
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.data.masks import EquispacedLines, GaussianLines, PoissonDisc, UniformLines
 from kdmri.data.readers.cfl import Cfl
+from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, Espirit
 from kdmri.prepare.writing import Form, write_prepared
-from tests.data.readers import test_cfl
+from tests.data.readers import test_cfl, test_fastmri
 from tests.data.readers.coils import centred_fft2, phased
 from tests.data.readers.ismrmrd_files import Scan, header
 from tests.data.readers.test_ismrmrd_coils import coil_images
@@ -122,3 +125,37 @@ def test_poisson_disc_counts_what_was_acquired() -> None:
     lines = EquispacedLines(4.0)
     drawn = CartesianUndersampling(lines)(given).mask[0, 0].numpy()
     np.testing.assert_array_equal(drawn, lines(size) * acquired)
+
+
+@pytest.mark.parametrize(("key", "value"), [(READOUT, 2), (READOUT, "rows"), ("scale", "much")])
+def test_attributes_that_are_none_are_named(
+    tmp_path: Path, anatomy: np.ndarray, key: str, value: object
+) -> None:
+    write(tmp_path / "a.h5", phased(anatomy, slice(10, 11)))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        if key == "scale":
+            file["kspace"] = np.moveaxis(file["kspace_coils"][...], -1, 0)
+            file.attrs["kspace_file"] = str(tmp_path / "a.h5")
+        file.attrs[key] = value
+    with pytest.raises(DataError, match=rf"a\.h5: attribute {key}={value} must be"):
+        inspect_coils(tmp_path / "a.h5")
+
+
+def test_mask_along_the_readout_is_refused_for_one_coil_with_phase(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """FastMRI's rows are the readout; magnitudes are undersampled along any axis, as published."""
+    for number, split in enumerate(("train", "validation", "test")):
+        path = test_fastmri.write(
+            tmp_path / f"{split}.h5", test_fastmri.oversampled(anatomy), patient=f"{number}"
+        )
+        (volume,) = FastMRI(keep_coils=False).volumes(path)
+        form = Form(None, Simulation(phase=False, snr=None, seed=0))
+        write_prepared(volume, split, tmp_path, tmp_path / "out", form)
+    rows, columns = (CartesianUndersampling(GaussianLines(2.0, axis=axis)) for axis in (0, 1))
+    complex_images = partial(MRIDataModule, folder=tmp_path / "out", acceleration=None)
+    complex_images = partial(complex_images, batch_size=2, seed=0, channels=2)
+    with pytest.raises(DataError, match=r"train\.h5: was read out along its rows .*mask\.axis=1"):
+        complex_images(rows).dataset("train")
+    assert len(complex_images(columns).dataset("train")) == 3
+    assert len(complex_images(rows, channels=1).dataset("train")) == 3

@@ -88,3 +88,26 @@ def test_learnt_steps_of_data_consistency_are_refused() -> None:
     network.cascades[1].consistency = DataConsistency(soft=True)
     with pytest.raises(ConfigurationError, match="soft data consistency"):
         Exportable(network, axis=0, several_coils=True)
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_cg_sense_before_and_behind_cascades_is_exported(
+    anatomy: np.ndarray, axis: int | None
+) -> None:
+    network = DCCNN(2, 2, 4, channels=2, residual=True, start=6, closing=5).eval()
+    rows = GaussianLines(3, axis=axis or 0)((48, 40))
+    mask = torch.from_numpy(rows if axis is not None else rows * GaussianLines(2, 1)((48, 40)))
+    mask = mask[None, None].float()
+    maps = torch.from_numpy(sensitivities(4, (48, 40)))[None].expand(2, -1, -1, -1)
+    image = torch.from_numpy(phased(anatomy, slice(9, 11)))[:, None]
+    noise = 0.02 * torch.randn(2, 4, 48, 40, dtype=torch.complex64)
+    kspace = mask * (torch.fft.fft2(maps * image, norm="ortho") + noise)
+    combined = (maps.conj() * torch.fft.ifft2(kspace, norm="ortho")).sum(dim=1)
+    parts, samples, known = (torch.stack((x.real, x.imag), 1) for x in (combined, kspace, maps))
+    lines = mask if axis is None else mask[0, 0, :, 0] if axis == 0 else mask[0, 0, 0]
+    with torch.no_grad():
+        found = Exportable(network, axis, several_coils=True)(parts, samples, lines, known)
+        wanted = network(parts, kspace, mask, maps)
+        network.closing = 0
+        assert (wanted - network(parts, kspace, mask, maps)).abs().max() > 1e-3
+    assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()

@@ -160,7 +160,9 @@ def test_all_precisions_and_verification(
         assert f"ONNX {precision}" in result.out
         assert "ONNX float32" in result.out
         folder = tmp_path / f"best_model_onnx_{precision}"
-        assert sorted(file.name for file in folder.iterdir()) == ["README.md", "model.onnx"]
+        assert sorted(file.name for file in folder.iterdir()) == [
+            *("README.md", "export.json", "model.onnx")
+        ]
         stored = onnx.load(folder / "model.onnx").graph.initializer
         assert any(tensor.data_type == weights and len(tensor.dims) == 4 for tensor in stored)
     file = tmp_path / "best_model_onnx_float16" / "model.onnx"
@@ -267,7 +269,7 @@ def test_foreign_pt2_file_is_never_opened(
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"format": "nifti"}, "format: must be onnx or torch_export"),
+        ({"format": "nifti"}, "format: must be onnx, openvino or torch_export"),
         ({"precision": "int4"}, "precision=int4: format=onnx has float32, float16, int8"),
         ({"format": "torch_export", "precision": "int8"}, "has float32, float16"),
         ({"repeats": "0"}, "repeats=0: must be a whole number"),

@@ -171,19 +171,52 @@ def test_image_has_the_phase_of_the_given_sensitivities() -> None:
 
 
 def test_cascade_is_the_published_step() -> None:
-    """By hand, with the U-Net as it is; the measured samples of the next k-space tell w."""
+    """By hand, with the U-Net as it is; the measured samples of the next k-space tell w.
+
+    Rows of k-space are whole: a cascade takes and gives their images.
+    """
+
+    def along(kspace: torch.Tensor) -> torch.Tensor:
+        return torch.fft.ifft(kspace, dim=-2, norm="ortho")
+
     network, (_, kspace, mask, _) = VarNet(**SMALL), inputs((24, 20), 4)
     cascade = network.cascades[0]
     with torch.no_grad():
         cascade.dc_weight.fill_(0.3)
         maps = network.sensitivity(kspace, mask)
         state = fft2(ifft2(kspace) * 1.5)
-        found = cascade(state, kspace, mask, maps)
+        found = cascade(along(state), along(kspace), mask, maps)
         removed = cascade.unet((maps.conj() * ifft2(state)).sum(1, keepdim=True))
         expected = state - 0.3 * mask * (state - kspace) - fft2(maps * removed)
         norm = maps.abs().square().sum(1)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, along(expected))
     torch.testing.assert_close(norm, torch.ones_like(norm))
+
+
+def test_mask_without_whole_lines_is_transformed_along_both_axes() -> None:
+    """One sample more or less cannot change much; the ways to it differ."""
+    network, (image, kspace, mask, maps) = VarNet(**SMALL), inputs((24, 20), 4)
+    other = mask.clone()
+    other[..., 11, :] = 0  # of the highest frequency along the rows
+    with torch.no_grad():
+        lines = network(image, kspace, mask, maps)
+        points = network(image, kspace * other, other, maps)
+        image_of_row = ifft2(kspace - kspace * other)
+    change = (lines - points).abs().max()
+    assert 0 < change < 10 * image_of_row.abs().max()
+
+
+@pytest.mark.parametrize("size", [(24, 20), (45, 52)])
+def test_network_computes_the_same_where_no_gradient_is_wanted(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it has ways of its own, and coils go through the network for them in parts."""
+    monkeypatch.setattr("kdmri.models.varnet.CACHE", 8 * size[0] * size[1] * 4 * 2)
+    network, given = VarNet(**SMALL), inputs(size, 5)
+    expected = network(*given)
+    with torch.inference_mode():
+        found = network(*given)
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
 
 
 def test_phase_is_not_learnt_where_it_is_noise() -> None:

@@ -6,7 +6,7 @@ import torch
 from kdmri.data.simulated_coils import draw_phase, draw_sensitivities
 from kdmri.physics import fft2
 from kdmri.physics.coils import expand
-from kdmri.physics.sense import conjugate_gradient_sense
+from kdmri.physics.sense import conjugate_gradient_sense, noise_variance, weighted_consistency
 from tests.physics import bart
 
 
@@ -67,3 +67,39 @@ def test_image_is_that_of_bart(tmp_path: Path, iterations: int, regularisation: 
     expected = bart.to_corner(bart.read(tmp_path / "image"))
     difference = (found[0] - expected).abs().max() / expected.abs().max()
     assert difference < 1e-3
+
+
+def test_weighted_image_solves_its_equation_and_lets_gradients_pass() -> None:
+    image, sensitivities, _ = scan((6, 5), items=1)
+    mask = torch.zeros(1, 1, 6, 5)
+    mask[:, :, ::2] = 1
+    kspace = fft2(expand(image, sensitivities))
+    prior = torch.randn(1, 1, 6, 5, dtype=torch.complex64).requires_grad_()
+    unit = torch.eye(30, dtype=torch.complex64).view(30, 1, 6, 5)
+    matrix = (mask * fft2(expand(unit, sensitivities))).flatten(1).T
+    normal = matrix.mH @ matrix + 0.1 * torch.eye(30)
+    right = matrix.mH @ (mask * kspace).flatten() + 0.1 * prior.detach().flatten()
+    weight = torch.full((1, 1, 1, 1), 0.1)
+    found = weighted_consistency(prior, kspace, mask, sensitivities, 60, weight)
+    expected = torch.linalg.solve(normal, right)
+    torch.testing.assert_close(found.detach().flatten(), expected, atol=1e-4, rtol=0)
+    onto = torch.randn(30, dtype=torch.complex64)
+    (found.flatten().conj() * onto).real.sum().backward()
+    assert prior.grad is not None
+    wanted = 0.1 * torch.linalg.solve(normal, onto)
+    torch.testing.assert_close(prior.grad.flatten(), wanted, atol=1e-3, rtol=0)
+
+
+def test_noise_is_what_the_corners_of_kspace_hold() -> None:
+    noise = torch.tensor([0.1, 0.3]).view(2, 1, 1, 1) * torch.view_as_complex(
+        torch.randn(2, 6, 40, 48, 2)
+    )
+    kspace = noise.clone()
+    kspace[:, :, [0, 1, -1]] += 100
+    kspace[..., [0, 1, -1]] += 100
+    mask = torch.zeros(1, 1, 40, 48)
+    mask[..., ::3] = 1
+    found = noise_variance(torch.where(mask > 0, kspace, torch.nan), mask)
+    torch.testing.assert_close(found.sqrt().flatten(), torch.tensor([0.1, 0.3]), rtol=0.1, atol=0)
+    mask[..., 10:-10] = 0  # nothing is left of the corners
+    assert not noise_variance(kspace, mask).any()

@@ -1,6 +1,7 @@
 """Volumes of several coils: as they were acquired, or compressed to virtual coils."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from kdmri.data.coils import inspect_coils, read_kspace
 from kdmri.data.companions import companion
-from kdmri.data.readers.base import Reader
+from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume
 from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.hammernik import HammernikKnee
 from kdmri.data.readers.ismrmrd import Ismrmrd
@@ -20,6 +21,7 @@ from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.prepare.manifest import Entry
 from kdmri.prepare.writing import Form, write_prepared
+from kdmri.reconstruct.coil_survey import survey_coils
 from tests.data.readers import test_fastmri
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 from tests.data.readers.test_hammernik import COILS, write_classic, write_slice
@@ -231,3 +233,36 @@ def test_what_was_not_measured_is_told_of_prepared_volumes(
     rows = np.fft.fftshift(found.acquired, 0)
     assert not rows[:10].any()
     assert rows[10:].all()
+
+
+def of_slices(slices: list[SourceSlice]) -> SourceVolume:
+    return SourceVolume("a", "anna", (Path("a.raw"),), lambda: iter(slices))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kspace_coils": (3, 48, 40)}, "slice 1 is (3, 48, 40), of the first (4, 48, 40)"),
+        ({"kspace_coils": (4, 48, 44)}, "slice 1 is (4, 48, 44), of the first (4, 48, 40)"),
+        ({"kspace_coils": None}, "slice 1 is None, of the first (4, 48, 40)"),
+        ({"kspace_coils": (0, 48, 40)}, "slice 1 is (0, 48, 40), of the first (4, 48, 40)"),
+        ({"sensitivities": None}, "some of its slices have sensitivities, slice 1 or 0 has not"),
+        ({"sensitivities": (4, 40, 48)}, "sensitivities of slice 1 has shape (4, 40, 48)"),
+        ({"calibration": (2, 48, 40)}, "calibration of slice 1 has shape (2, 48, 40)"),
+        ({"mask": (48,)}, "mask of slice 1 has shape (48,), its k-space (4, 48, 40)"),
+    ],
+)
+def test_slices_that_differ_in_their_coils_are_refused_whatever_the_reader(
+    tmp_path: Path, change: dict[str, tuple[int, ...] | None], message: str
+) -> None:
+    ones = np.ones((4, 48, 40), np.complex64)
+    first = SourceSlice(np.ones((48, 40), np.float32), ones, ones, note="")
+    other = {k: None if s is None else np.ones(s, np.complex64) for k, s in change.items()}
+    volume = of_slices([first, first._replace(**other)])
+    form = Form(None, NONE)
+    with pytest.raises(DataError, match=re.escape(message)) as told:
+        write_prepared(volume, "train", tmp_path, tmp_path / "out", form)
+    assert str(told.value).startswith("a.raw: ")
+    with pytest.raises(DataError, match=re.escape(message)):
+        survey_coils(volume)
+    assert not list(tmp_path.rglob("*.h5")), "nothing half-written"

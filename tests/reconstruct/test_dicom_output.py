@@ -8,9 +8,12 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import MRImageStorage
+from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage
 
-from tests.data.readers.dicom_files import dataset, enhanced, read, save, volumes
+from kdmri.data.readers.dicom import Dicom
+from kdmri.errors import ConfigurationError
+from kdmri.reconstruct.writing import check_free, targets
+from tests.data.readers.dicom_files import dataset, enhanced, image, read, save, volumes
 from tests.reconstruct.dicom import (
     ORIENTATIONS,
     by_dcm2niix,
@@ -148,6 +151,31 @@ def test_times_of_an_enhanced_file_are_one_series_that_reads_as_the_same_volumes
         np.testing.assert_allclose(np.moveaxis(read(one), -1, 0), scaled, atol=0.6 * step + 0.02)
 
 
+def test_frames_without_places_are_no_mr_images_and_orientations_one_series(
+    checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
+) -> None:
+    """A classic file of several frames, which no position tells apart, and a localiser."""
+    frames = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+    save(image(frames, SeriesNumber=9), tmp_path / "scan" / "frames.dcm")
+    for number, orientation in enumerate(ORIENTATIONS, start=1):
+        same = {
+            "SeriesInstanceUID": "1.2.5",
+            "SeriesNumber": 3,
+            "SOPInstanceUID": f"1.2.5.{number}",
+        }
+        write_series(tmp_path / "scan", stored[..., :1], orientation, number, **same)
+    result = reconstruct(checkpoint=checkpoint(), input="scan", output="out", write="dicom")
+    assert result.code == 0, result.err
+    check(tmp_path / "out")
+    localiser, unplaced = (read_series(path) for path in sorted((tmp_path / "out").iterdir()))
+    assert [one.InstanceNumber for one in localiser] == [1, 2, 3, 4]
+    assert len({tuple(one.ImageOrientationPatient) for one in localiser}) == 4
+    assert {one.SOPClassUID for one in unplaced} == {SecondaryCaptureImageStorage}
+    for one in unplaced:
+        assert "ImagePositionPatient" not in one
+        assert one.PixelSpacing == [1.5, 1.25]
+
+
 def test_diffusion_that_a_vendor_keeps_in_attributes_of_its_own_is_told(
     checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
 ) -> None:
@@ -192,37 +220,30 @@ def test_a_series_is_whole_or_not_there_and_never_replaced_unasked(
     assert [path.name for path in (tmp_path / "other").rglob("*")] == []
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ({"output": "out.dcm"}, "folders of files"),
-        ({"output": "out", "write": "nifti", "anonymous": "true"}, "is for write=dicom"),
-        ({"output": "out.nii", "write": "dicom"}, "agree with output"),
-    ],
-)
 def test_what_cannot_be_written_is_said_at_once(
-    checkpoint: Callable[..., Path],
-    reconstruct: Run,
-    stored: np.ndarray,
-    tmp_path: Path,
-    words: dict[str, str],
-    said: str,
+    checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
 ) -> None:
     write_series(tmp_path / "scan", stored, "axial")
-    result = reconstruct(checkpoint=checkpoint(), input="scan", **words)
+    found = volumes(tmp_path / "scan")
+    for output, kind, said in (
+        ("out.dcm", None, "folders of files"),
+        ("out.nii", "dicom", "agree with output"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            targets(tmp_path / output, kind, Dicom(), found)
+    call = {"checkpoint": checkpoint(), "input": "scan", "write": "nifti"}
+    result = reconstruct(**call, output="out", anonymous="true")
     assert result.code == 2
-    assert said in result.err
+    assert "is for write=dicom" in result.err
 
 
 def test_the_input_is_never_replaced_with_the_folder_that_it_lies_in(
-    checkpoint: Callable[..., Path], reconstruct: Run, stored: np.ndarray, tmp_path: Path
+    stored: np.ndarray, tmp_path: Path
 ) -> None:
     write_series(tmp_path / "scan", stored, "axial")
     (volume,) = volumes(tmp_path / "scan")
     (tmp_path / "scan").rename(tmp_path / volume.name)
+    found = volumes(tmp_path / volume.name)
     for kind in ("dicom", "png"):
-        call = {"checkpoint": checkpoint(), "input": volume.name, "write": kind}
-        result = reconstruct(**call, output=".", overwrite="true")
-        assert result.code == 2
-        assert "would be replaced" in result.err
-    assert len([*(tmp_path / volume.name).iterdir()]) == 3
+        with pytest.raises(ConfigurationError, match="would be replaced"):
+            check_free(targets(tmp_path, kind, Dicom(), found), overwrite=True)

@@ -10,7 +10,7 @@ import pytest
 
 from kdmri.data.masks import EquispacedLines
 from tests.data.readers.coils import centred_fft2, sensitivities
-from tests.data.readers.test_fastmri import GOOD, oversampled
+from tests.data.readers.test_fastmri import GOOD, HEADER, oversampled
 from tests.reconstruct.coils import TRAINED, by_hand, scale_of
 from tests.reconstruct.expected import Run
 from tests.reconstruct.test_several_coils import maps_of
@@ -111,3 +111,21 @@ def test_padded_columns_of_a_full_scan_count_nowhere(
     told = re.search(r"effective acceleration ([\d.]+)x", result.out)
     assert told
     assert float(told[1]) == pytest.approx(36 / mask[acquired].sum(), abs=0.01)
+
+
+def test_scan_narrower_than_its_header_becomes_a_square_submission(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    """FLAIR scans of 203 columns: fastMRI crops outputs to as many rows."""
+    images = coil_images(anatomy)
+    write(tmp_path / FILE, images, LINES)
+    with h5py.File(tmp_path / FILE, "a") as file:
+        del file["ismrmrd_header"]
+        file["ismrmrd_header"] = HEADER.format(x=48, y=48).encode()
+    result = reconstruct(
+        checkpoint=checkpoint(**TRAINED), input=FILE, output="out.h5", write="fastmri"
+    )
+    assert result.code == 0, result.err
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["reconstruction"].shape == (len(images), 40, 40)
+        assert file["reconstruction"].dtype == np.float32

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from kdmri.data.masks import EquispacedLines
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from tests.data.readers.coils import centred_fft2
 from tests.data.readers.ismrmrd_files import ROWS, Scan, header
@@ -43,3 +44,21 @@ def test_sensitivities_and_scale_come_from_calibration_lines(
     np.testing.assert_allclose(found, expected, atol=1e-4 * scale)
     nifti = reconstruct(checkpoint=path, input="scan.h5", output="out.nii.gz")
     assert nifti.code == 0, nifti.err
+
+
+def test_trial_along_the_readout_is_refused_with_the_way_out(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    """The network was trained with masks of columns; here they are the readout."""
+    with Scan(tmp_path / "scan.h5", header(4)) as scan:
+        scan.image(40 * centred_fft2(coil_images(anatomy)))
+    path = checkpoint(**TRAINED)
+    result = reconstruct(checkpoint=path, input="scan.h5", output="out.h5")
+    assert result.code == 2
+    text = " ".join(result.err.split())
+    assert "scan.h5: was read out along its columns (axis 1)" in text
+    assert "give mask=FILE.npy, a mask (H, W) of whole rows" in text
+    assert not (tmp_path / "out.h5").exists()
+    np.save(tmp_path / "rows.npy", EquispacedLines(3, axis=0, centre_fraction=0.25)((ROWS, 40)))
+    given = reconstruct(checkpoint=path, input="scan.h5", output="out.h5", mask="rows.npy")
+    assert given.code == 0, given.err

@@ -13,7 +13,10 @@ from selenium.webdriver import Keys
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from kdmri.data.layout import write_volume
+from kdmri.errors import ConfigurationError
 from kdmri.reconstruct import scan_page
+from kdmri.reconstruct.__main__ import check_page
+from kdmri.reconstruct.writing import Target
 from tests.reconstruct.expected import MASK, Run, reconstruction
 from tests.report.test_report import SHOWN, assert_quiet, settled, wait
 
@@ -44,7 +47,8 @@ def test_a_page_shows_reference_input_and_output(
     anatomy: np.ndarray,
     tmp_path: Path,
 ) -> None:
-    write_volume(own / "test" / "c.h5", anatomy[:40, :, 8:10], {})
+    spaced = {"spacing_mm": "2 1 3"}
+    write_volume(own / "test" / "c.h5", anatomy[:40, :, 8:10], spaced)
     call = {"checkpoint": checkpoint(), "input": own / "test", "output": "out"}
     result = reconstruct(**call, page="scan.html")
     assert result.code == 0, result.err
@@ -71,6 +75,8 @@ def test_a_page_shows_reference_input_and_output(
         "c.dispatchEvent(new Event('change'))"
     )
     wait(browser, "return document.getElementById('volume').value", "c")
+    frame = browser.find_element("css selector", "#panes .frame.image").rect
+    assert frame["height"] / frame["width"] == pytest.approx(2, abs=0.02), "pixels of 2 x 1 mm"
     assert_quiet(browser)
 
 
@@ -97,17 +103,18 @@ def test_a_page_of_undersampled_data_has_no_reference(
     assert np.corrcoef(shown.ravel(), np.clip(found[1], 0, None).ravel())[0, 1] > 0.9999
     assert_quiet(browser)
 
-    again = reconstruct(**call, output="out.h5", overwrite="true")
-    assert again.code == 0, again.err
-    for words, said in (
-        ({"output": "b.h5"}, "page=scan.html: exists"),
-        ({"output": "b.h5", "page": "scan.png"}, "must end in .html"),
-        ({"output": "c", "page": "c/scan.h5/scan.html"}, "lies where a volume is written"),
-    ):
-        refused = reconstruct(**{**call, **words})
-        assert refused.code == 2
-        assert said in refused.err
-        assert not (tmp_path / words["output"]).exists()
+    again = reconstruct(**call, output="other.h5")
+    assert again.code == 2
+    assert "page=scan.html: exists" in again.err
+    assert not (tmp_path / "other.h5").exists()
+
+
+def test_a_page_is_none_of_the_files_that_are_written(tmp_path: Path) -> None:
+    found = [Target(tmp_path / "out" / "a", "png", ())]
+    check_page(tmp_path / "out" / "scan.html", found, overwrite=False)
+    for path, said in (("scan.png", "must end in"), ("out/a/scan.html", "lies where a volume")):
+        with pytest.raises(ConfigurationError, match=said):
+            check_page(tmp_path / path, found, overwrite=True)
 
 
 def test_slices_that_do_not_fit_are_left_out_evenly(

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from kdmri.analysis.experiments import Run, find_runs, read_figures
-from kdmri.data.layout import write_reconstruction
+from kdmri.data.reconstructions import write_reconstruction
 from kdmri.errors import DataError
 from kdmri.report.images import Gallery
 from kdmri.report.rebuild import open_reference

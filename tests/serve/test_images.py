@@ -173,26 +173,30 @@ def test_what_int16_cannot_hold_is_cut_and_said(
     assert any(text.startswith("WRN kdmri: values beyond int16") for text in answer.texts)
 
 
+@pytest.mark.parametrize("across", [False, True])
 def test_images_of_a_slab_lie_one_behind_the_other(
     serve: Serve,
     student: Path,
     reconstruct: Callable[..., list[np.ndarray]],
     tmp_path: Path,
     anatomy: np.ndarray,
+    across: bool,
 ) -> None:
-    """Every partition ends with ACQ_LAST_IN_SLICE, as some scanners have it."""
-    count, upright = 4, np.eye(3)
+    """Every partition ends with ACQ_LAST_IN_SLICE, as some scanners have it.
+
+    Undersampled along both phase encodings, slices lie across the readout.
+    """
+    count, upright = 8, np.eye(3)
     values = np.fft.fftshift(
         np.fft.fft(np.fft.ifftshift(kspace(anatomy, count), 0), axis=0, norm="ortho"), 0
     )
     sizes = {name: (*size[:2], count) for name, size in ENCODED.items()}
-    fields = ((200, 240, 20), (200, 240, 20))
-    xml = header(COILS, **sizes, fields=fields, centres=(ROWS // 2, count // 2))
-    scan = Raw(xml)
+    fields = ((200, 240, 40), (200, 240, 40))
+    scan = Raw(header(COILS, **sizes, fields=fields, centres=(ROWS // 2, count // 2)))
     for partition in range(count):
         for row in range(ROWS):
-            if row % 2 == 0 or abs(row - ROWS // 2) < 8:
-                flags = (ismrmrd.ACQ_LAST_IN_SLICE,) if row == ROWS - 2 else ()
+            if (row + across * partition) % 2 == 0 or abs(row - ROWS // 2) < 8:
+                flags = LAST if row >= ROWS - 2 else ()
                 data = values[partition, :, row]
                 steps = {"kspace_encode_step_2": partition}
                 scan.line(data, flags, row, (0, 0, 50), upright, **steps)
@@ -200,9 +204,15 @@ def test_images_of_a_slab_lie_one_behind_the_other(
     answer = scanned(serve(student).address, scan)
     assert not answer.errors
     np.testing.assert_array_equal(pixels(answer.images), reconstruct(path, student))
-    assert [image.slice for image in answer.images] == [0, 1, 2, 3]
-    assert [image.position[2] for image in answer.images] == [40, 45, 50, 55]
-    assert answer.images[0].field_of_view[2] == 5
+    shape = (COLUMNS, ROWS, count) if across else (count, ROWS, COLUMNS)
+    assert np.shape(pixels(answer.images)) == shape
+    assert [image.slice for image in answer.images] == list(range(shape[0]))
+    first = answer.images[0]
+    fields_of_view = {False: (200, 240, 5), True: (40, 240, 5)}
+    assert tuple(first.field_of_view) == fields_of_view[across]
+    assert tuple(first.position) == ((-100, 0, 50) if across else (0, 0, 30))
+    assert tuple(first.read_dir) == ((0, 0, 1) if across else (1, 0, 0))
+    assert tuple(first.slice_dir) == ((1, 0, 0) if across else (0, 0, 1))
 
 
 @pytest.mark.parametrize("order", ["averages", "calibration"])

@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from kdmri.distillation import DistillationLoss
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, VDSR, UNet
-from kdmri.training.preflight import check_distillation, check_network, check_patches
+from kdmri.training.preflight import check_distillation, check_network, check_patches, preflight
 
 CONFIG = OmegaConf.create(
     {
@@ -111,3 +112,26 @@ def test_loss_is_tried_on_as_many_slices_as_it_needs() -> None:
     check_distillation(config(), method, 4)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="batch_size=1: distillation=mine compares"):
         check_distillation(config(), method, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
+    ("precision", "architecture", "told"),
+    [
+        ("bf16-mixed", "varnet_tiny", True),
+        ("32-true", "varnet_tiny", False),
+        ("bf16-mixed", "d3c5", False),
+    ],
+)
+def test_what_half_precision_loses_of_a_varnet_is_told_once(
+    capsys: pytest.CaptureFixture[str], precision: str, architecture: str, told: bool
+) -> None:
+    words = (
+        "dataset=mni_multicoil",
+        "stage.run=[student,student_long]",
+        f"architecture@student={architecture}",
+        f"trainer.precision={precision}",
+    )
+    preflight(compose("config", list(words)))
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("loses some 2 % of its image in half precision") == told

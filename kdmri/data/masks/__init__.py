@@ -12,6 +12,7 @@ from kdmri.data.masks.equispaced import EquispacedLines, OffsetLines, RegularLin
 from kdmri.data.masks.file import MaskFile, check_mask
 from kdmri.data.masks.lines import GaussianLines, UniformLines
 from kdmri.data.masks.poisson import PoissonDisc
+from kdmri.data.masks.varied import VariedLines
 from kdmri.errors import ConfigurationError
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "RegularLines",
     "Seed",
     "UniformLines",
+    "VariedLines",
     "check_mask",
     "choose",
     "denser",
@@ -33,7 +35,13 @@ __all__ = [
 ]
 
 DrawnLines = (
-    GaussianLines | UniformLines | EquispacedLines | RegularLines | OffsetLines | PoissonDisc
+    GaussianLines
+    | UniformLines
+    | EquispacedLines
+    | RegularLines
+    | OffsetLines
+    | PoissonDisc
+    | VariedLines
 )
 """All rules; checkpoints may name these, and no others."""
 MaskRule = DrawnLines | MaskFile

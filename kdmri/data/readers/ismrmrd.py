@@ -16,6 +16,7 @@ from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_header import Encoding, check_cartesian, parse_header
+from kdmri.data.readers.raw_planes import across_readout
 from kdmri.data.readers.raw_scan import READOUT, RawScan
 from kdmri.data.readers.raw_slabs import image_size, records
 from kdmri.errors import ConfigurationError
@@ -75,11 +76,11 @@ class Ismrmrd(Reader):
                 continue
             several = [key for key in raw_flags.COUNTERS if encoding.counts.get(key, 1) > 1]
             scan = self._heads(path, encoding)
-            noise = self._noise_notes(path, encoding)
+            notes = (*self._noise_notes(path, encoding), *self._calibration_notes(scan, path))
             for values in product(*(range(encoding.counts[key]) for key in several)):
                 chosen = dict(zip(several, values, strict=True))
                 found = None if scan is None else scan.stack(chosen, str(path))
-                yield SourceVolume(
+                volume = SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
                     subject="",
                     files=(path,),
@@ -87,9 +88,11 @@ class Ismrmrd(Reader):
                     geometry=None if found is None else found.geometry,
                     split=split,
                     shown=image_size(encoding) if self.undersampled else None,
-                    notes=(*(() if found is None else found.notes), *noise),
+                    notes=(*(() if found is None else found.notes), *notes),
                     readout=READOUT,
                 )
+                across = self.undersampled and scan is not None and scan.is_across(chosen)
+                yield across_readout(volume, encoding) if across else volume
 
     def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
         """Return the XML header of a volume's file."""
@@ -119,6 +122,13 @@ class Ismrmrd(Reader):
         """Read the heads of an open file; its lines can be read while it is open."""
         stored = self._acquisitions(file)
         return RawScan(stored.fields("head")[()], partial(records, stored), encoding)
+
+    def _calibration_notes(self, scan: RawScan | None, path: Path) -> tuple[str, ...]:
+        """Say where calibration lines cannot be used, where k-space of coils is given."""
+        gives_coils = self.keep_coils or self.undersampled
+        if scan is None or not gives_coils or not raw_flags.calibrates_elsewhere(scan.heads):
+            return ()
+        return (f"{path}: {raw_flags.ELSEWHERE}",)
 
     def _acquisitions(self, file: h5py.File) -> h5py.Dataset:
         stored = file.get(f"{self.group}/data")

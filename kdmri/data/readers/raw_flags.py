@@ -26,6 +26,12 @@ NO_IMAGE = (
     "ACQ_IS_PHASE_STABILIZATION_REFERENCE",
     "ACQ_IS_PHASE_STABILIZATION",
 )
+ELSEWHERE = (
+    "its calibration lines are on an encoding space of their own, and are left out; sensitivities "
+    "are estimated from the centre of what was measured of the image"
+)
+"""What is said where `calibrates_elsewhere`."""
+
 CALIBRATION, BOTH = "ACQ_IS_PARALLEL_CALIBRATION", "ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING"
 
 
@@ -114,6 +120,12 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
             f"of {coils}; leave the calibration lines out of the file"
         )
     return found
+
+
+def calibrates_elsewhere(heads: Heads) -> bool:
+    """Tell whether lines calibrate on another encoding space than the image's, its first."""
+    found = flagged(heads, CALIBRATION) & (heads["encoding_space_ref"] != 0)
+    return bool(np.any(found))
 
 
 def flagged(heads: Heads, *names: str) -> np.ndarray:

@@ -91,8 +91,8 @@ def _placed(record: Any, encoding: Encoding, slabs: int) -> tuple[np.ndarray, in
     """Return k-space of a line, and the indices of its partition and row."""
     samples, rows, _ = encoding.encoded.matrix
     steps = record["head"]["idx"]
-    row = _place(int(steps["kspace_encode_step_1"]), encoding.centre[0], rows)
-    slab = _place(int(steps["kspace_encode_step_2"]), encoding.centre[1], slabs)
+    row = place_of(int(steps["kspace_encode_step_1"]), encoding.centre[0], rows)
+    slab = place_of(int(steps["kspace_encode_step_2"]), encoding.centre[1], slabs)
     return _readout(record, samples), slab, row
 
 
@@ -120,8 +120,17 @@ def _readout(record: Any, samples: int) -> np.ndarray:
     return line
 
 
-def _place(step: int, centre: int | None, size: int) -> int:
-    """Return the index of an encoding step in k-space with frequency zero at size // 2."""
+def place_of(step: int, centre: int | None, size: int) -> int:
+    """Return the index of an encoding step in k-space with frequency zero at size // 2.
+
+    Args:
+        step: counted from the first encoding step.
+        centre: that step whose frequency is zero; None where the header does not tell.
+        size: of the matrix.
+
+    Raises:
+        ValueError: it lies outside.
+    """
     place = step if centre is None or size == 1 else step - centre + size // 2
     if not 0 <= place < size:
         raise ValueError(f"encoding step {step} (centre {centre}) lies outside a matrix of {size}")

@@ -10,9 +10,10 @@ from kdmri.data.readers import raw_flags
 from kdmri.data.readers.base import SourceSlice
 from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE
-from kdmri.data.readers.raw_geometry import Stack, slice_heads, slice_order, stack
+from kdmri.data.readers.raw_geometry import DIRECTIONS, Stack, slice_heads, slice_order, stack
 from kdmri.data.readers.raw_header import Encoding, voxel_size
 from kdmri.data.readers.raw_noise import Noise, read_noise
+from kdmri.data.readers.raw_planes import along_both, plane_slices
 from kdmri.data.readers.raw_slabs import (
     fill_like,
     image_size,
@@ -33,11 +34,14 @@ class Place(NamedTuple):
         head: of the first line of its slice or slab.
         number: of the image, counted over all slices or slabs by their counter.
         offset: mm along the slice direction from the position in `head`; 0 for a slice.
+        axes: of the encoding, 0 to 2 for x to z, that the columns and the rows of the image count
+            along, and that it lies across.
     """
 
     head: np.void
     number: int
     offset: float
+    axes: tuple[int, int, int] = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -91,28 +95,51 @@ class RawScan:
         if gives_coils:
             calibrating = raw_flags.calibration(heads, chosen, imaging)
         both = imaging & raw_flags.flagged(heads, raw_flags.BOTH)
+        across = wanted.undersampled and self.is_across(chosen)
         for index in slice_order(heads[imaging]):
             here = heads["idx"]["slice"] == index
-            slab = read_slab(self._lines, imaging & here, encoding, partitions, gives_coils)
+            whole = gives_coils and not across
+            slab = read_slab(self._lines, imaging & here, encoding, partitions, whole)
             alone, shared = (
                 fill_like(self._lines, lines & here, encoding, partitions, slab)
                 for lines in (calibrating, both if calibrating.any() else calibrating)
             )
             beside = joined(alone, shared)
+            if across:
+                yield from plane_slices(slab, beside, whitening)
+                continue
             yield from slab_slices(slab, beside, encoding, whitening, index, wanted)
 
+    def is_across(self, chosen: Mapping[str, int]) -> bool:
+        """Tell whether undersampled slices of a volume lie across the readout (`raw_planes`).
+
+        What is wrong with it otherwise, `slices` tells.
+        """
+        try:
+            lines = self.heads[self._imaging(chosen)]
+        except UNREADABLE:
+            return False
+        return raw_flags.has_partitions(lines) and along_both(lines, self.encoding)
+
     def places(self, chosen: Mapping[str, int]) -> list[Place]:
-        """Tell where the images of `slices` lie, in their order.
+        """Tell where the images of `slices` lie, in their order, of a scan as it was measured.
 
         Raises:
             ValueError: there is no image.
         """
         lines = self.heads[self._imaging(chosen)]
-        count = self._images(lines)
-        thickness = voxel_size(self.encoding, 2) if count > 1 else 0.0
+        axes, count = (0, 1, 2), self._images(lines)
+        if self.is_across(chosen):
+            axes, count = (2, 1, 0), self.shown[1]
+        thickness = voxel_size(self.encoding, axes[2]) if count > 1 else 0.0
         step = thickness if np.isfinite(thickness) else 0.0
         return [
-            Place(head, int(head["idx"]["slice"]) * count + number, (number - count // 2) * step)
+            Place(
+                _turned(head, axes),
+                int(head["idx"]["slice"]) * count + number,
+                (number - count // 2) * step,
+                axes,
+            )
             for head in slice_heads(lines)
             for number in range(count)
         ]
@@ -137,3 +164,11 @@ class RawScan:
 
     def _lines(self, chosen: np.ndarray) -> Iterable[Any]:
         return self.read(np.flatnonzero(chosen))
+
+
+def _turned(head: np.void, axes: tuple[int, int, int]) -> np.void:
+    """Return a head whose directions are those of an image's columns, rows and slices."""
+    turned = head.copy()
+    for name, axis in zip(DIRECTIONS, axes, strict=True):
+        turned[name] = head[DIRECTIONS[axis]]
+    return turned

@@ -15,8 +15,10 @@ from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_geometry import slice_order, stack
 from kdmri.data.readers.raw_noise import Noise, noise_of
+from kdmri.data.readers.raw_planes import across_readout, along_both, plane_slices
 from kdmri.data.readers.raw_slabs import Slab, fill_like, read_slab, shown_samples, slab_slices
 from kdmri.data.readers.twix import COUNTERS, Twix, package, read_twix
+from kdmri.data.readers.twix_protocol import as_ismrmrd
 
 LIBRARY_ERRORS = (AttributeError, TypeError, ZeroDivisionError, MemoryError, UserWarning)
 """What pymapvbvd fails with in damaged files, beside `UNREADABLE`."""
@@ -70,19 +72,26 @@ class Siemens(Reader):
                 partitions = twix.encoding.encoded.matrix[2] > 1
                 images = shown_samples(twix.encoding, 2) if partitions else 1
                 found = stack(heads, twix.encoding, (*size, images), str(path))
-                yield SourceVolume(
+                planes = self.undersampled and along_both(heads, twix.encoding)
+                volume = SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
                     subject="",
                     files=(path,),
-                    slices=partial(self._slices, path, chosen),
+                    slices=partial(self._slices, path, chosen, planes),
                     geometry=found.geometry,
                     split=split,
                     shown=size if self.undersampled else None,
                     notes=(*found.notes, *_noise_notes(twix, path)),
                     readout=1,
                 )
+                yield across_readout(volume, twix.encoding) if planes else volume
 
-    def _slices(self, path: Path, chosen: Mapping[str, int]) -> Iterator[SourceSlice]:
+    def ismrmrd_header(self, volume: SourceVolume) -> bytes | str:
+        """Return what the protocol tells, in ISMRMRD's words; nothing of the person."""
+        with blaming(volume.files[0], *LIBRARY_ERRORS):
+            return as_ismrmrd(read_twix(volume.files[0]))
+
+    def _slices(self, path: Path, chosen: Mapping[str, int], planes: bool) -> Iterator[SourceSlice]:
         with blaming(path, *LIBRARY_ERRORS):
             twix = read_twix(path)
             heads = twix.image.heads
@@ -95,8 +104,12 @@ class Siemens(Reader):
             imaging = _of(heads, chosen)
             for index in slice_order(heads[imaging]):
                 here = imaging & (heads["idx"]["slice"] == index)
-                slab = read_slab(twix.image.read, here, twix.encoding, partitions, gives_coils)
+                whole = gives_coils and not planes
+                slab = read_slab(twix.image.read, here, twix.encoding, partitions, whole)
                 beside = _calibration(twix, chosen, index, slab) if gives_coils else None
+                if planes:
+                    yield from plane_slices(slab, beside, whitening)
+                    continue
                 yield from slab_slices(slab, beside, twix.encoding, whitening, index, wanted)
 
 

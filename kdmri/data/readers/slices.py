@@ -49,25 +49,21 @@ def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
     Values that were made from k-space are never replaced.
 
     Raises:
-        DataError: slices are of several sizes or numbers of coils, or hold NaN or infinite values;
-            at the end, where nearly all values were NaN.
+        DataError: slices are of several sizes or numbers of coils, or what belongs to their k-space
+            is of another shape, or they hold NaN or infinite values; at the end, where nearly all
+            values were NaN.
     """
     file, size, total, nan = volume.files[0], None, 0, 0
-    coils: int | None = None
+    first: SourceSlice | None = None
     for number, given in enumerate(volume.slices()):
+        first = first or given
         size = size or given.image.shape
         if given.image.shape != size:
             raise DataError(
                 f"{file}: slice {number} is {given.image.shape}, the first {size}; slices of a "
                 "volume must be of one size"
             )
-        found = None if given.kspace_coils is None else len(given.kspace_coils)
-        coils = found if number == 0 else coils
-        if found != coils:
-            raise DataError(
-                f"{file}: slice {number} is of {found} coils, the first of {coils}; slices of a "
-                "volume must be of the same coils: give them apart"
-            )
+        _check_coils(given, first, number, file)
         item = _without_nan(given) if volume.nan == "zero" else given
         if not all(np.isfinite(array).all() for array in _arrays(item)):
             raise DataError(f"{file}: slice {number} holds NaN or infinite values{_hint(volume)}")
@@ -78,6 +74,37 @@ def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
             f"{file}: {nan / total:.1%} of its values are NaN; that is more than a background, "
             f"and no more than {MOST_NAN:.0%} are set to 0"
         )
+
+
+def _check_coils(item: SourceSlice, first: SourceSlice, number: int, file: Path) -> None:
+    """See that a slice has k-space of the coils and the size of the first, and what belongs to it.
+
+    Raises:
+        DataError: it has not.
+    """
+    shape, wanted = (
+        None if given.kspace_coils is None else given.kspace_coils.shape for given in (item, first)
+    )
+    if shape != wanted:
+        raise DataError(
+            f"{file}: k-space (coils, H, W) of slice {number} is {shape}, of the first {wanted}; "
+            "slices of a volume must have the same coils and size: give them apart"
+        )
+    if shape is None:
+        return
+    if (item.sensitivities is None) != (first.sensitivities is None):
+        raise DataError(
+            f"{file}: some of its slices have sensitivities, slice {number} or 0 has not"
+        )
+    for what, other, ought in (
+        ("sensitivities", item.sensitivities, shape),
+        ("calibration", item.calibration, shape),
+        ("mask", item.mask, shape[1:]),
+    ):
+        if other is not None and other.shape != ought:
+            raise DataError(
+                f"{file}: {what} of slice {number} has shape {other.shape}, its k-space {shape}"
+            )
 
 
 def dead_coils(alive: np.ndarray) -> str:

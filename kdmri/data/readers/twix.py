@@ -78,6 +78,7 @@ class Twix(NamedTuple):
         reference: calibration lines, those that belong to the image among them; None without.
         noise: samples of noise (coils, samples); None without.
         dwell: of the noise and of the image, in microseconds; 0 where unknown.
+        protocol: values of the protocol by their keys, such as ("alTR", "0").
     """
 
     encoding: Encoding
@@ -85,6 +86,7 @@ class Twix(NamedTuple):
     reference: Measured | None
     noise: np.ndarray | None
     dwell: tuple[float, float]
+    protocol: Mapping[tuple[str, ...], float | str]
 
 
 def package() -> ModuleType:
@@ -152,6 +154,7 @@ def read_twix(path: Path) -> Twix:
         reference=_measured(scan["refscan"], path) if "refscan" in scan else None,
         noise=noise,
         dwell=(0.0 if source is None else _dwell(source["hdr"]), _dwell(scan["hdr"])),
+        protocol=scan["hdr"].get("MeasYaps", {}),
     )
 
 

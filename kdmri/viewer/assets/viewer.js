@@ -15,7 +15,7 @@ function buildPanes() {
     const frames = [image.frame, error ? error.frame : null, isTarget ? colourBar(width, height) : null];
     return { image, error, figures, value, node: el("figure", { class: "pane" }, caption, ...frames) };
   });
-  byId("panes").style.setProperty("--ratio", `${width} / ${height}`);
+  byId("panes").style.setProperty("--ratio", `${width} / ${height * viewer.aspect}`);
   byId("panes").style.setProperty("--count", view.panes.length);
   byId("panes").classList.toggle("plain", !viewer.target);
   byId("panes").replaceChildren(...view.panes.map((pane) => pane.node));

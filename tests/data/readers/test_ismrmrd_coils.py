@@ -214,6 +214,26 @@ def test_calibration_that_was_acquired_once_counts_for_all_repetitions(
     np.testing.assert_array_equal(*found)
 
 
+def test_calibration_on_another_encoding_space_is_left_out_with_a_note(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    kspace = centred_fft2(coil_images(anatomy))
+    for name, place in (("other", 1), ("own", 0)):
+        with Scan(tmp_path / f"{name}.h5", header(COILS)) as scan:
+            for row in range(20, 28):
+                scan.line(9 * kspace[:, row], CALIBRATION, row=row, encoding_space_ref=place)
+            for row in [*range(0, 20, 2), *range(20, 28), *range(28, ROWS, 2)]:
+                scan.line(kspace[:, row], row=row)
+    other = only(tmp_path / "other.h5", undersampled=True)
+    (note,) = other.notes
+    assert "other.h5: its calibration lines are on an encoding space of their own" in note
+    assert next(other.slices()).calibration is None
+    own = only(tmp_path / "own.h5", undersampled=True)
+    assert own.notes == ()
+    assert next(own.slices()).calibration is not None
+    assert only(tmp_path / "other.h5").notes == (), "where no coils are asked for, nothing is lost"
+
+
 def coils_of_noise(scan: Scan, kspace: np.ndarray) -> None:
     scan.line(white((COILS + 1, 500)), NOISE)
     scan.image(kspace)

@@ -13,6 +13,7 @@ from kdmri.data.readers.detect import detect
 from kdmri.data.readers.siemens import Siemens
 from kdmri.data.readers.slices import checked
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.reconstruct.dicom_raw import RawSource
 from tests.conftest import ROOT
 from tests.data.readers.coils import centred_fft2, sensitivities
 from tests.data.readers.ismrmrd_files import ROWS, SAMPLES, centre, oversampled
@@ -264,3 +265,28 @@ def test_option_is_checked_and_configuration_gives_this_reader() -> None:
         Siemens(keep_coils="no")  # type: ignore[arg-type]
     settings = OmegaConf.load(ROOT / "configs" / "format" / "siemens.yaml")
     assert instantiate(settings) == Siemens(keep_coils=False)
+
+
+def test_protocol_is_told_as_a_header_of_ismrmrd(tmp_path: Path, anatomy: np.ndarray) -> None:
+    told = {
+        "tProtocolName": '""t2_tse""',
+        "alTR[0]": 4_000_000,
+        "alTE[0]": 90_000,
+        "alTE[1]": 110_000,
+        "adFlipAngleDegree[0]": 150.0,
+        "sProtConsistencyInfo.flNominalB0": 2.89,
+        "sTXSPEC.asNucleusInfo[0].tNucleus": '""1H""',
+        "sTXSPEC.asNucleusInfo[0].lFrequency": 123_200_000,
+    }
+    lines = image_lines(centred_fft2(coil_images(anatomy)[0]))
+    path = write(tmp_path / "scan.dat", [Measurement({**PROTOCOL, **told}, lines)])
+    volume = only(path)
+    source = RawSource(volume, Siemens().ismrmrd_header(volume), (48, 40), anonymous=False)
+    made = source.slice(0)
+    assert (made.RepetitionTime, made.FlipAngle) == (4000, 150)
+    assert "EchoTime" not in made, "two echoes, and nothing tells which this is"
+    assert (made.MagneticFieldStrength, made.ImagingFrequency) == (2.89, 123.2)
+    assert (made.ProtocolName, made.Manufacturer) == ("t2_tse", "SIEMENS")
+    assert (made.SliceThickness, made.MRAcquisitionType) == (5, "2D")
+    assert not source.is_placed
+    assert source.described == ("t2_tse", None)

@@ -1,0 +1,75 @@
+"""CG-SENSE without complex numbers, which a network may go on from and close with."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kdmri.export.pairs import Pair, SharedSamples, projected, transform
+from kdmri.models.dc_cnn import ERROR, LEAST_WEIGHT, START_PENALTY
+from kdmri.physics.sense import corners
+
+
+class RealSense:
+    """What `kdmri.physics.sense` does, on images (B, 2, H, W) of real and imaginary part."""
+
+    def __init__(self, measured: SharedSamples, axis: int | None) -> None:
+        """Take what the call fills, and the undersampled axis of whole lines, if they are that."""
+        self._measured, self._axis = measured, axis
+
+    def start(self, iterations: int) -> Tensor:
+        """Return the image that cascades go on from."""
+        residual = torch.cat(self._measured.image, dim=1)
+        return _conjugate_gradients(
+            torch.zeros_like(residual),
+            residual,
+            lambda image: self._seen(image) + START_PENALTY * image,
+            iterations,
+        )
+
+    def closed(self, image: Tensor, samples: Pair, mask: Tensor, iterations: int) -> Tensor:
+        """Weigh an image (B, 2, H, W) against samples, each part (B, coils, H, W)."""
+        inside = mask * corners((image.shape[-2], image.shape[-1]), image.device)
+        power = (inside * (samples.real.square() + samples.imag.square())).sum((1, 2, 3), True)
+        count = samples.real.shape[1] * inside.expand_as(samples.real[:1, :1]).sum()
+        weight = (power / (2 * count.clamp(min=1)) / ERROR**2).clamp(min=LEAST_WEIGHT)
+        residual = torch.cat(self._measured.image, dim=1) - self._seen(image)
+        return _conjugate_gradients(
+            image,
+            residual,
+            lambda direction: self._seen(direction) + weight * direction,
+            iterations,
+        )
+
+    def _seen(self, image: Tensor) -> Tensor:
+        """Return S^H F^-1 M F S x of an image x, (B, 2, H, W)."""
+        own = self._measured.expanded(Pair(image[:, :1], image[:, 1:]))
+        if self._axis is not None:
+            seen = projected(self._axis, self._measured.projection, own)
+            return torch.cat(self._measured.combined(seen), dim=1)
+        kspace, mask = transform(own, inverse=False), self._measured.mask
+        measured = Pair(mask * kspace.real, mask * kspace.imag)
+        return torch.cat(self._measured.combined(transform(measured, inverse=True)), dim=1)
+
+
+def _conjugate_gradients(
+    image: Tensor, residual: Tensor, seen: Callable[[Tensor], Tensor], iterations: int
+) -> Tensor:
+    direction, power = residual, _power(residual)
+    for _ in range(iterations):
+        onto = seen(direction)
+        step = _ratio(power, (direction * onto).sum(dim=(1, 2, 3), keepdim=True))
+        image = image + step * direction
+        residual = residual - step * onto
+        before, power = power, _power(residual)
+        direction = residual + _ratio(power, before) * direction
+    return image
+
+
+def _power(image: Tensor) -> Tensor:
+    return image.square().sum(dim=(1, 2, 3), keepdim=True)
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Divide, with 0 where both have vanished."""
+    return torch.where(below > 0, above / below, torch.zeros_like(above))

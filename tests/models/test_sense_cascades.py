@@ -1,0 +1,72 @@
+"""DC-CNNs for several coils that go on from CG-SENSE and close with a weighted consistency."""
+
+import pytest
+import torch
+
+from kdmri.errors import ConfigurationError
+from kdmri.models import DCCNN, build_network
+from kdmri.physics import fft2, ifft2, magnitude, to_channels
+from kdmri.physics.coils import combine, expand
+from tests.physics.test_sense import scan
+
+
+def error(network: DCCNN, noise: float) -> float:
+    """Of the image that a network makes of simulated coils with noise, root mean square."""
+    torch.manual_seed(0)
+    image, maps, mask = scan()
+    kspace = fft2(expand(image, maps))
+    kspace = mask * (kspace + noise * torch.randn_like(kspace))
+    zero_filled = to_channels(combine(ifft2(kspace), maps), 2)
+    with torch.no_grad():
+        found = network(zero_filled, kspace, mask, maps)
+    return float((found - to_channels(image, 2)).square().mean().sqrt())
+
+
+def silent(**settings: int) -> DCCNN:
+    """A network whose convolutions add nothing."""
+    network = DCCNN(2, 2, 4, channels=2, residual=True, **settings)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    return network
+
+
+def test_cascades_go_on_from_cg_sense() -> None:
+    assert error(silent(start=16), 0) < 0.3 * error(silent(), 0)
+
+
+def test_closing_consistency_trusts_samples_as_far_as_their_noise_lets_it() -> None:
+    wrong = DCCNN(1, 2, 4, channels=2, residual=True)
+    closed = DCCNN(1, 2, 4, channels=2, residual=True, closing=12)
+    closed.load_state_dict(wrong.state_dict())
+    for network in (wrong, closed):
+        torch.nn.init.constant_(network.cascades[0].layers[-1].bias, 0.1)
+    gains = [error(wrong, noise) / error(closed, noise) for noise in (0.001, 0.03, 0.3)]
+    assert gains[0] > gains[1] > gains[2] > 0.95
+    assert gains[0] > 1.3
+
+
+def test_one_coil_has_neither() -> None:
+    network, plain = silent(start=3, closing=3), silent()
+    image, mask = torch.rand(1, 2, 16, 12), torch.ones(1, 1, 16, 12)
+    mask[:, :, 3:9] = 0
+    kspace = mask.to(torch.complex64)
+    assert torch.equal(network(image, kspace, mask), plain(image, kspace, mask))
+
+
+def test_training_moves_every_weight() -> None:
+    network = DCCNN(2, 2, 4, channels=2, residual=True, start=2, closing=3)
+    image, maps, mask = scan()
+    kspace = mask * fft2(expand(image, maps))
+    zero_filled = to_channels(combine(ifft2(kspace), maps), 2)
+    magnitude(network(zero_filled, kspace, mask, maps)).mean().backward()
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
+
+
+@pytest.mark.parametrize("settings", [{"start": -1}, {"closing": -1}, {"start": 2, "channels": 1}])
+def test_wrong_settings_are_one_line(settings: dict[str, int]) -> None:
+    given = {"_target_": "kdmri.models.DCCNN", "cascades": 1, "depth": 2, "channels": 2}
+    with pytest.raises(ConfigurationError, match="needs at least 0, and 2 channels above"):
+        build_network(given | settings)
