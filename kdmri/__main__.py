@@ -18,6 +18,7 @@ COMMANDS = {
         "bring scans of any format to the h5 layout, or check them",
     ),
     "reconstruct": ("kdmri.reconstruct.__main__", "reconstruct scans with a trained network"),
+    "serve": ("kdmri.serve.__main__", "serve trained networks to scanners (ISMRMRD's protocol)"),
     "export": (
         "kdmri.export.__main__",
         "write a trained network for ONNX, OpenVINO, torch.export",

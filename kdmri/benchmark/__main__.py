@@ -29,6 +29,7 @@ WORKS = (
     *(f"{stage} step" for stage in ("teacher", "student", "feature", "kd")),
     *(f"{stage} step, {how}" for stage in ("feature", "kd") for how in ("flips", "first visit")),
     *("student step, files", "loading", "teacher evaluation", "student evaluation"),
+    "student served",
     *(*coils.ROWS, coils.GROUP, SCALING),
     *CHAINS,
 )
@@ -130,12 +131,14 @@ def _arms(work: str, against: str | None, device: str) -> list[str]:
     """Say what is measured side by side.
 
     The bound of inference is a convolution, that of an evaluation its network, and that of a step
-    that reads files the same step without reading. A step on a GPU is measured without its CUDA
+    that reads files the same step without reading; that of a served slice its sensitivities and its
+    network. A step on a GPU is measured without its CUDA
     graph as well.
     """
     evaluation, files = work.endswith("evaluation"), work.endswith("files")
-    bounded = evaluation or files or work.endswith("inference")
-    compared = against is not None and not evaluation and not files
+    served = work.endswith("served")
+    bounded = evaluation or files or served or work.endswith("inference")
+    compared = against is not None and not evaluation and not files and not served
     graphs = device == "cuda" and "step" in work and not files
     return [
         "suite",

@@ -110,6 +110,7 @@ def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
             seconds = _now(plan.setting.device) - began
             peak = _peak(plan.setting.device, built.outside) / 2**20
             end.send((seconds, built.slices, peak))
+        built.close()
 
 
 def _now(device: str) -> float:

@@ -55,6 +55,9 @@ class Work:
     def run(self) -> None:
         """Do it once."""
 
+    def close(self) -> None:
+        """Let go of what it holds."""
+
 
 class Inference(Work):
     """Slices through a network, one after the other."""
@@ -292,6 +295,10 @@ def build(setting: Setting, arm: str, work: str, folder: Path) -> Work:
             return FileStep(setting, role, folder) if files else SuiteStep(setting, role, rest)
         case "uncaptured", "step":
             return SuiteStep(setting, role, rest, captured=False)
+        case _, "served":
+            from kdmri.benchmark import serving  # which stands on this module
+
+            return (serving.Served if arm == "suite" else serving.Alone)(setting, role, folder)
         case "suite", "evaluation":
             return Evaluation(setting, role, folder)
         case "reference", "step":

@@ -106,13 +106,14 @@ class CoilFeed:
             undersampled.
         """
         for chunk in self._chunks(size, device):
-            sensitivities = self._sensitivities(chunk)
-            slices = self._slices(chunk, sensitivities)
+            sensitivities, channels = self._sensitivities(chunk), self.trained.channels
             if self.survey.is_full:
-                yield self.trained.task(slices)
+                target = to_channels(combine(ifft2(chunk.kspace), sensitivities), channels)
+                yield self.trained.task(self._slices(chunk, sensitivities, target / self.scale))
                 continue
             kspace = chunk.kspace / self.scale
-            image = to_channels(combine(ifft2(kspace), sensitivities), self.trained.channels)
+            image = to_channels(combine(ifft2(kspace), sensitivities), channels)
+            slices = self._slices(chunk, sensitivities, image)
             yield self.trained.task.batch(slices, image, kspace, chunk.mask)
 
     def shown(self, images: Tensor) -> Tensor:
@@ -165,13 +166,12 @@ class CoilFeed:
             raise DataError(f"{self.volume.files[0]}: its k-space has no signal at its centre")
         return replace(self, scale=scale, largest=largest)
 
-    def _slices(self, chunk: Chunk, sensitivities: Tensor) -> Slice:
+    def _slices(self, chunk: Chunk, sensitivities: Tensor, target: Tensor) -> Slice:
         device, count = chunk.kspace.device, len(chunk.kspace)
-        target = to_channels(combine(ifft2(chunk.kspace), sensitivities), self.trained.channels)
         scan = self._scan
         acquired, name = scan.acquired.to(device), torch.tensor(scan.name)
         return Slice(
-            target=target / self.scale,
+            target=target,
             kspace=chunk.kspace / self.scale,
             data_range=torch.full((count,), self.largest / self.scale, device=device),
             volume=torch.full((count,), self.index, device=device),

@@ -18,7 +18,7 @@ from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
 from kdmri.reconstruct.feeding import Feed, feed
-from kdmri.reconstruct.output import Result
+from kdmri.reconstruct.output import Result, Write
 from kdmri.reconstruct.scan_page import TARGET, Recorded, Recorder, ScanPage
 from kdmri.reconstruct.survey import survey
 from kdmri.reconstruct.writing import Target, opened
@@ -85,13 +85,13 @@ def reconstruct_volumes(
             with opened(target, reader, facts, anonymous) as begin:
                 for volume in target.volumes:
                     index += 1
-                    one = _fed(volume, trained, padded, index, batch_size, device)
+                    one = fed(volume, trained, padded, index, batch_size, device)
                     said = one.notes(reader.raw)
                     write = begin(Result(volume, one.scale, one.count, one.size, said[0]))
                     recorder = (
                         None if page is None else Recorder(volume.name, one.count, volume.spacing)
                     )
-                    _volume(one, write, batch_size, device, progress, part, recorder)
+                    reconstruct_volume(one, write, batch_size, device, progress, part, recorder)
                     if recorder is not None:
                         shown.append(recorder.recorded())
                     for description in said:
@@ -110,7 +110,7 @@ def reconstruct_volumes(
 
 @all_digits()
 @torch.inference_mode()
-def _fed(
+def fed(
     volume: SourceVolume,
     trained: Trained,
     padded: tuple[int, int] | None,
@@ -118,7 +118,19 @@ def _fed(
     batch_size: int,
     device: torch.device,
 ) -> Feed | CoilFeed:
-    """Look at a volume, of several coils where the network and the volume are."""
+    """Look at a volume, of several coils where the network and the volume are.
+
+    Args:
+        volume: to read.
+        trained: the network and its task.
+        padded: (H, W) that slices are padded to; the padding is undone.
+        index: of the volume, for metrics.
+        batch_size: slices whose sensitivities are estimated together.
+        device: where to compute.
+
+    Raises:
+        DataError: the network cannot take it; says why.
+    """
     first = next(checked(volume), None) if trained.estimate is not None else None
     if trained.estimate is not None and first is not None and first.kspace_coils is not None:
         return feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
@@ -127,16 +139,29 @@ def _fed(
 
 @all_digits()
 @torch.inference_mode()
-def _volume(
+def reconstruct_volume(
     one: Feed | CoilFeed,
-    write: Callable[..., None],
+    write: Write,
     batch_size: int,
     device: torch.device,
     progress: Progress,
     done: Done,
-    recorder: Recorder | None,
+    recorder: Recorder | None = None,
 ) -> None:
-    """Reconstruct one volume."""
+    """Reconstruct one volume.
+
+    Args:
+        one: what `fed` gave.
+        write: takes its images.
+        batch_size: slices that pass the network together.
+        device: where to compute.
+        progress: called with each batch.
+        done: gets its name, its slices and, where there are targets, its metrics.
+        recorder: keeps pictures for a page.
+
+    Raises:
+        DataError: it cannot be read, or the network makes NaN or infinite values of it.
+    """
     count, name = one.count, one.volume.name
     progress(name, 0, count)
     written = 0

@@ -1,17 +1,22 @@
 """Which acquisitions of ISMRMRD raw data make up an image, and which calibrate or tell noise."""
 
 from collections.abc import Mapping
+from functools import cache
 from types import ModuleType
 
 import numpy as np
 
 from kdmri.errors import ConfigurationError
 
+Heads = np.ndarray | np.void
+"""Headers of acquisitions, or a single one, of which a question has a single answer."""
+
 COUNTERS = ("contrast", "phase", "repetition", "set")
 """Counters whose values are images of their own; averages and segments are parts of one image."""
 
+NOISE = "ACQ_IS_NOISE_MEASUREMENT"
 NO_IMAGE = (
-    "ACQ_IS_NOISE_MEASUREMENT",
+    NOISE,
     "ACQ_IS_NAVIGATION_DATA",
     "ACQ_IS_PHASECORR_DATA",
     "ACQ_IS_HPFEEDBACK_DATA",
@@ -21,6 +26,12 @@ NO_IMAGE = (
     "ACQ_IS_PHASE_STABILIZATION_REFERENCE",
     "ACQ_IS_PHASE_STABILIZATION",
 )
+ELSEWHERE = (
+    "its calibration lines are on an encoding space of their own, and are left out; sensitivities "
+    "are estimated from the centre of what was measured of the image"
+)
+"""What is said where `calibrates_elsewhere`."""
+
 CALIBRATION, BOTH = "ACQ_IS_PARALLEL_CALIBRATION", "ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING"
 
 
@@ -39,12 +50,13 @@ def package() -> ModuleType:
     return ismrmrd
 
 
-def imaging(heads: np.ndarray, chosen: Mapping[str, int]) -> np.ndarray:
+def imaging(heads: np.ndarray, chosen: Mapping[str, int], shared: bool = False) -> np.ndarray:
     """Tell the acquisitions that make up an image from noise, calibration and other images.
 
     Args:
         heads: acquisition headers.
         chosen: values of counters.
+        shared: whether calibration lines are part of the image, see `of_any_image`.
 
     Returns:
         bool, one for each acquisition.
@@ -53,7 +65,7 @@ def imaging(heads: np.ndarray, chosen: Mapping[str, int]) -> np.ndarray:
         ValueError: there are none, or of several images, or of no coil or changing ones, or some
             are read out backwards.
     """
-    found = of_any_image(heads)
+    found = of_any_image(heads, shared)
     for key, value in chosen.items():
         found &= heads["idx"][key] == value
     if not found.any():
@@ -92,8 +104,7 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
     Raises:
         ValueError: they are of other coils than the image's.
     """
-    found = _on_its_grid(heads) & flagged(heads, CALIBRATION) & ~flagged(heads, BOTH)
-    found &= ~flagged(heads, "ACQ_IS_REVERSE")
+    found = calibrates(heads)
     for key in COUNTERS:
         if not found.any():
             return found
@@ -111,19 +122,33 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
     return found
 
 
-def calibrates_elsewhere(heads: np.ndarray) -> bool:
+def calibrates_elsewhere(heads: Heads) -> bool:
     """Tell whether lines calibrate on another encoding space than the image's, its first."""
-    return bool((flagged(heads, CALIBRATION) & (heads["encoding_space_ref"] != 0)).any())
+    found = flagged(heads, CALIBRATION) & (heads["encoding_space_ref"] != 0)
+    return bool(np.any(found))
 
 
-def flagged(heads: np.ndarray, name: str) -> np.ndarray:
-    """Tell which acquisitions have a flag, bool; `name` is the package's."""
-    return heads["flags"] & np.uint64(1 << (getattr(package(), name) - 1)) != 0
+def flagged(heads: Heads, *names: str) -> np.ndarray:
+    """Tell which acquisitions have any of some flags, bool; names are the package's."""
+    return np.asarray(heads["flags"] & _bits(*names) != 0)
 
 
-def of_any_image(heads: np.ndarray) -> np.ndarray:
-    """Tell the acquisitions that make up images, bool, whatever their counters are."""
-    return _on_its_grid(heads) & (flagged(heads, BOTH) | ~flagged(heads, CALIBRATION))
+def of_any_image(heads: Heads, shared: bool = False) -> np.ndarray:
+    """Tell the acquisitions that make up images, bool, whatever their counters are.
+
+    Args:
+        heads: acquisition headers.
+        shared: whether calibration lines are part of the image that they lie within.
+    """
+    return _on_its_grid(heads) & (
+        flagged(heads, BOTH) | ~flagged(heads, CALIBRATION) | (calibrates(heads) & shared)
+    )
+
+
+def calibrates(heads: Heads) -> np.ndarray:
+    """Tell the acquisitions that calibrate some image and are no part of one, bool."""
+    found = _on_its_grid(heads) & flagged(heads, CALIBRATION) & ~flagged(heads, BOTH)
+    return found & ~flagged(heads, "ACQ_IS_REVERSE")
 
 
 def has_partitions(heads: np.ndarray) -> bool:
@@ -131,9 +156,11 @@ def has_partitions(heads: np.ndarray) -> bool:
     return bool(heads["idx"]["kspace_encode_step_2"].any())
 
 
-def _on_its_grid(heads: np.ndarray) -> np.ndarray:
+def _on_its_grid(heads: Heads) -> np.ndarray:
     """Tell what was acquired on the image's grid and is not for something else."""
-    found = heads["encoding_space_ref"] == 0
-    for name in NO_IMAGE:
-        found &= ~flagged(heads, name)
-    return found
+    return np.asarray(heads["encoding_space_ref"] == 0) & ~flagged(heads, *NO_IMAGE)
+
+
+@cache
+def _bits(*names: str) -> np.uint64:
+    return np.uint64(sum(1 << (getattr(package(), name) - 1) for name in names))

@@ -43,7 +43,7 @@ class Pitch(NamedTuple):
 
 
 def stack(heads: np.ndarray, encoding: Encoding, size: tuple[int, int, int], name: str) -> Stack:
-    """Place the slices of a volume, in the order of `slice_order`, in the patient.
+    """Place the slices of a volume, in the order of `slice_heads`, in the patient.
 
     The position of an acquisition is the centre of what it excites. It lies where the transform
     puts position zero, at index N // 2 of rows, columns and partitions. Rows count along the phase
@@ -79,11 +79,16 @@ def stack(heads: np.ndarray, encoding: Encoding, size: tuple[int, int, int], nam
 
 
 def slice_order(heads: np.ndarray) -> list[int]:
-    """Return the counters of the slices (`idx.slice`) by position along the slice direction.
+    """Return the counters of the slices (`idx.slice`) in the order of `slice_heads`."""
+    return [int(counter) for counter in slice_heads(heads)["idx"]["slice"]]
+
+
+def slice_heads(heads: np.ndarray) -> np.ndarray:
+    """Return the head of the first line of each slice, by position along the slice direction.
 
     They keep the order of their counter where they have one position, or several directions.
     """
-    return [int(counter) for counter in _slices(heads)[0]["idx"]["slice"]]
+    return _slices(heads)[0]
 
 
 def _slices(heads: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,6 +8,9 @@ from kdmri.data.geometry import FAR
 Triple = tuple[float, float, float]
 
 
+CALIBRATION = "{*}parallelImaging/{*}calibrationMode"
+
+
 class Space(NamedTuple):
     """A grid of the header, in the order x (readout), y (phase encoding), z (slice or partition).
 
@@ -33,6 +36,8 @@ class Encoding(NamedTuple):
         recon: what is meant to be shown.
         centre: y and z step of frequency zero; None where the header does not say.
         counts: how many values a counter such as "contrast" or "repetition" takes.
+        calibration: how calibration lines were acquired, such as "embedded"; empty where the header
+            does not say.
         noise_bandwidth: power that the receiver's filter leaves of white noise, 1 where unknown.
     """
 
@@ -42,6 +47,12 @@ class Encoding(NamedTuple):
     centre: tuple[int | None, int | None]
     counts: dict[str, int]
     noise_bandwidth: float = 1.0
+    calibration: str = ""
+
+    @property
+    def shares_calibration(self) -> bool:
+        """Whether calibration lines are of the image's own acquisition, and fill its k-space."""
+        return self.calibration in ("embedded", "interleaved")
 
 
 def parse_header(xml: bytes | str) -> Encoding:
@@ -72,7 +83,18 @@ def parse_header(xml: bytes | str) -> Encoding:
         ),
         counts={name: (_limit(limits[name], "maximum") or 0) + 1 for name in limits},
         noise_bandwidth=_noise_bandwidth(root),
+        calibration=(encoding.findtext(CALIBRATION) or "").strip().lower(),
     )
+
+
+def check_cartesian(encoding: Encoding) -> None:
+    """See that lines lie on a grid.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if encoding.trajectory != "cartesian":
+        raise ValueError(f"its trajectory is {encoding.trajectory}; only cartesian is read")
 
 
 def parse_xml(xml: bytes | str) -> ElementTree.Element:

@@ -60,7 +60,7 @@ def read_slab(
     Raises:
         ValueError: a line does not fit into the encoded matrix.
     """
-    shape = shown_samples(encoding, 1), shown_samples(encoding, 0)
+    shape = image_size(encoding)
     filled, acquired = fill(lines(chosen), encoding, partitions, shape[1])
     whole = whole and not acquired.columns.all()
     if whole:
@@ -125,6 +125,11 @@ def shown_samples(encoding: Encoding, axis: int) -> int:
     covered = encoded * fields[1] / fields[0] if min(fields) > 0 else recon
     rounded = abs(recon - covered) <= ROUNDING * covered
     return min(encoded, recon if rounded else max(1, round(covered)))
+
+
+def image_size(encoding: Encoding) -> tuple[int, int]:
+    """Return the size (H, W) that images are cropped to."""
+    return shown_samples(encoding, 1), shown_samples(encoding, 0)
 
 
 def slab_slices(

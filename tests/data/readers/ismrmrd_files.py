@@ -47,11 +47,15 @@ def header(
     centres: tuple[int, int] = (ROWS // 2, 0),
     trajectory: str = "cartesian",
     repetitions: int = 1,
+    calibration: str | None = None,
+    **counts: int,
 ) -> str:
+    """Write a header; `counts` are of other counters, such as `slice`."""
     limits = xsd.encodingLimitsType(
         kspace_encoding_step_1=limit(encoded[1], centres[0]),
         kspace_encoding_step_2=limit(encoded[2], centres[1]),
         repetition=limit(repetitions, 0),
+        **{name: limit(count, 0) for name, count in counts.items()},
     )
     encoding = xsd.encodingType(
         encodedSpace=space(encoded, fields[0]),
@@ -59,6 +63,13 @@ def header(
         encodingLimits=limits,
         trajectory=xsd.trajectoryType(trajectory),
     )
+    if calibration is not None:
+        encoding.parallelImaging = xsd.parallelImagingType(
+            accelerationFactor=xsd.accelerationFactorType(
+                kspace_encoding_step_1=3, kspace_encoding_step_2=1
+            ),
+            calibrationMode=xsd.calibrationModeType(calibration),
+        )
     whole = xsd.ismrmrdHeader(
         subjectInformation=xsd.subjectInformationType(patientName=HIDDEN, patientID=HIDDEN),
         experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=63_500_000),

@@ -317,7 +317,10 @@ def test_images_are_those_of_ismrmrds_own_program(tmp_path: Path) -> None:
     reason="needs the program of ismrmrd-tools",
 )
 def test_undersampled_scan_of_ismrmrds_own_program(tmp_path: Path) -> None:
-    """Noise of its own, every second line and 16 more in the middle, some of them image lines."""
+    """Noise of its own, every second line and the 16 of the middle, all of them of the image.
+
+    Its header says that calibration is interleaved, so lines that only calibrate are of the image.
+    """
     path = tmp_path / "scan.h5"
     words = ["-m", "64", "-c", "6", "-a", "2", "-w", "16", "-C", "-o", str(path)]
     subprocess.run(
@@ -328,6 +331,33 @@ def test_undersampled_scan_of_ismrmrds_own_program(tmp_path: Path) -> None:
     item = next(volume.slices())
     assert item.mask is not None
     assert item.calibration is not None
-    assert int(item.mask[:, 0].sum()) == 32
+    assert int(item.mask[:, 0].sum()) == 32 + 8
     calibrated = np.abs(np.fft.fftshift(item.calibration, (-2, -1))).any(axis=(0, 2))
     assert np.flatnonzero(calibrated).tolist() == list(range(24, 40))
+
+
+@pytest.mark.parametrize(
+    ("mode", "measured"),
+    [("embedded", 16 + 10), ("interleaved", 16 + 10), ("separate", 16), ("other", 16), (None, 16)],
+)
+def test_calibration_lines_of_the_images_own_acquisition_are_lines_of_it(
+    tmp_path: Path, anatomy: np.ndarray, mode: str | None, measured: int
+) -> None:
+    """The zero frequency is among them: such a scan has no image without them."""
+    kspace = centred_fft2(coil_images(anatomy))
+    middle = range(ROWS // 2 - 7, ROWS // 2 + 7)
+    imaging = range(1 if mode in ("embedded", "interleaved") else 0, ROWS, 3)
+    with Scan(tmp_path / "scan.h5", header(COILS, calibration=mode)) as scan:
+        for row in sorted({*imaging, *middle}):
+            flags = () if row not in middle else BOTH if row in imaging else CALIBRATION
+            scan.line(kspace[:, row], flags, row=row)
+    item = first(tmp_path / "scan.h5", undersampled=True)
+    assert item.mask is not None
+    assert item.calibration is not None
+    assert int(item.mask[:, 0].sum()) == measured
+    calibrated = np.fft.fftshift(item.calibration.any(axis=(0, 2)))
+    assert np.flatnonzero(calibrated).tolist() == list(middle)
+    rows = np.fft.ifftshift(np.isin(range(ROWS), middle)) & (item.mask[:, 0] > 0)
+    assert item.kspace_coils is not None
+    given, again = item.kspace_coils[:, rows], item.calibration[:, rows]
+    np.testing.assert_allclose(given, again, atol=1e-5 * np.abs(given).max())
