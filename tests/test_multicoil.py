@@ -131,7 +131,7 @@ def check_report(run: Run, tmp_path: Path, folder: Path) -> None:
     (experiment,) = json.loads(found[1])["experiments"]
     notes, viewer = " ".join(experiment["notes"]), experiment["viewer"]
     for words in (
-        "their combined image (2 volumes), the files' reconstruction_rss (1 volumes)",
+        "their combined image (2 volume(s)), the files' reconstruction_rss (1 volume(s))",
         "2 of other sizes",
         "Weights of regularisation, chosen on selection slices: CG-SENSE 0.",
     ):

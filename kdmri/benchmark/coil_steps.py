@@ -56,9 +56,8 @@ def slices_of(size: Size, count: int) -> Slice:
 
 def some(slices: Slice, items: torch.Tensor) -> Slice:
     """Take some of collated slices."""
-    fields: dict[str, Any] = {
-        k: v if v is None else v[items] for k, v in slices._asdict().items() if k != "coils"
-    }
+    kept = {k: v for k, v in slices._asdict().items() if k != "coils"}
+    fields: dict[str, Any] = {k: v if v is None else v[items] for k, v in kept.items()}
     assert slices.coils is not None
     return Slice(**fields, coils=slices.coils.select(items.tolist()))
 

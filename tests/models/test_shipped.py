@@ -6,12 +6,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scipy.ndimage import zoom
 
+from kdmri.data.masks import VariedLines
+from kdmri.data.simulated_coils import draw_sensitivities
 from kdmri.errors import ConfigurationError
 from kdmri.models.shipped import FOLDER, checkpoint_path, names
 from kdmri.models.trained import open_checkpoint
 from tests.conftest import ROOT, Result
-from tests.reconstruct.coils import columns, kspace
 
 
 def test_each_is_small_and_has_a_card() -> None:
@@ -47,19 +49,23 @@ def test_raw_scan_of_a_stranger_is_reconstructed(
     run: Callable[..., Result], tmp_path: Path, anatomy: np.ndarray
 ) -> None:
     """Better than its zero-filled image, whatever it is scaled by."""
-    full = kspace(anatomy)[1] * 1e-4
-    write_cfl(tmp_path / "scan.cfl", np.where(columns(), full, 0))
+    head = zoom(anatomy[:, :, 18], 3, order=1)
+    maps = draw_sensitivities(head.shape, 6, [5])[0].numpy()
+    noise = np.random.default_rng(1).normal(scale=0.01, size=(2, *maps.shape))
+    turned = head * np.exp(1j * np.linspace(0, 2, head.shape[1]))
+    full = 1e-4 * (np.fft.fft2(maps * turned, norm="ortho") + noise[0] + 1j * noise[1])
+    measured = np.where(VariedLines(3, centre_lines=20)(head.shape), full, 0)
+    write_cfl(tmp_path / "scan.cfl", measured)
     words = ("checkpoint=shipped", "input=scan.cfl", "output=image.h5")
     result = run("kdmri/reconstruct/__main__.py", *words)
     assert result.code == 0, result.err
     with h5py.File(tmp_path / "image.h5") as file:
         (image,) = np.abs(file["reconstruction"][...])
     truth, zero_filled = (
-        np.sqrt((np.abs(np.fft.ifft2(k, norm="ortho")) ** 2).sum(axis=0))
-        for k in (full, np.where(columns(), full, 0))
+        np.sqrt((np.abs(np.fft.ifft2(k, norm="ortho")) ** 2).sum(axis=0)) for k in (full, measured)
     )
     errors = [
         np.abs(found * (found * truth).sum() / (found**2).sum() - truth)[truth > 0.1 * truth.max()]
         for found in (image, zero_filled)
     ]
-    assert errors[0].mean() < 0.7 * errors[1].mean()
+    assert errors[0].mean() < 0.8 * errors[1].mean()

@@ -7,6 +7,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from kdmri.data.batch import Coils
+from kdmri.data.cropping import Window
 from kdmri.training import ImageLoss, Supervised
 from tests.conftest import plan
 from tests.training.test_methods import batch, distillation, quiet
@@ -15,7 +16,9 @@ from tests.training.test_methods import batch, distillation, quiet
 def complex_batch(shown: tuple[int, int]) -> tuple[torch.Tensor, object]:
     """Random two-channel images of three items with ranges of their own, and their batch."""
     ones = torch.ones(3, 4, 20, 18, dtype=torch.complex64)
-    coils = Coils(ones, torch.ones(3, 1, 20, 18), torch.zeros(3, 1), shown)
+    coils = Coils(
+        ones, torch.ones(3, 1, 20, 18), torch.zeros(3, 1), Window.centred((20, 18), shown)
+    )
     found = batch(3)._replace(
         target=torch.randn(3, 2, 20, 18), data_range=torch.tensor([3.0, 2.0, 5.0]), coils=coils
     )
