@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from kdmri.benchmark import chains, coils
+from kdmri.benchmark import chains, coils, scaling
 from kdmri.benchmark.measuring import Plan, Repetitions, measure
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Peak
@@ -23,13 +23,14 @@ from kdmri.files import write_text
 from kdmri.models import network_settings
 
 CHAINS = {"start-up": chains.start_up, "demo": chains.demo}
+SCALING = "scaling"
 WORKS = (
     *("teacher inference", "student inference"),
     *(f"{stage} step" for stage in ("teacher", "student", "feature", "kd")),
     *(f"{stage} step, {how}" for stage in ("feature", "kd") for how in ("flips", "first visit")),
     *("student step, files", "loading", "teacher evaluation", "student evaluation"),
     "student served",
-    *(*coils.ROWS, coils.GROUP),
+    *(*coils.ROWS, coils.GROUP, SCALING),
     *CHAINS,
 )
 CHECKS: Kinds = {
@@ -51,6 +52,10 @@ Arms = dict[str, Repetitions]
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     plan = _plan(config)
+    if list(config.works) == [SCALING]:
+        torch.set_num_threads(plan.threads or torch.get_num_threads())
+        console().print(scaling.table())
+        return
     threads = plan.threads or torch.get_num_threads()
     machine = f"{_machine(config.device)}, {os.cpu_count()} CPUs, {threads} threads"
     machine += f", load {os.getloadavg()[0]:.1f} at the start"
@@ -105,6 +110,8 @@ def _plan(config: DictConfig) -> Plan:
     for work in config.works:
         if work not in WORKS:
             raise ConfigurationError(f"works={work}: must be among {'; '.join(WORKS)}")
+        if work == SCALING and len(config.works) > 1:
+            raise ConfigurationError(f"works={work}: is a table of its own, works=[{SCALING}]")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here")
     if config.slices < config.batch_size:
@@ -156,7 +163,8 @@ def _table(title: str, setting: Setting, results: dict[str, Arms]) -> Table:
 
 def _row(setting: Setting, work: str, arms: Arms) -> list[str]:
     suite, plain = arms["suite"], arms.get("reference")
-    memory = [f"{arms[arm].peak_mib:,.0f}" for arm in ("suite", "reference") if arm in arms]
+    peaks = [arms[arm].peak_mib for arm in ("suite", "reference") if arm in arms]
+    memory = [f"{peak:,.0f}" if peak else "–" for peak in peaks]
     return [
         _time(work, suite),
         _time(work, plain) if plain else "–",

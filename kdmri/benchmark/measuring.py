@@ -26,7 +26,7 @@ class Repetitions:
     Attributes:
         seconds: of each repetition.
         slices: of one repetition.
-        peak_mib: largest memory, of its process or, on a GPU, of its tensors.
+        peak_mib: largest memory, of its process or, on a GPU, of its tensors; 0: not known.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -122,8 +122,9 @@ def _now(device: str) -> float:
 def _peak(device: str, outside: bool) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    who = resource.RUSAGE_CHILDREN if outside else resource.RUSAGE_SELF
-    return 1024 * resource.getrusage(who).ru_maxrss
+    if outside:  # what the system tells of a child begins with the memory of this process
+        return 0
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _asked(end: Connection) -> bool:
