@@ -16,6 +16,7 @@ import pytest
 
 from kdmri.__main__ import COMMANDS
 from tests.conftest import ROOT
+from tests.models.test_shipped import write_cfl
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -118,6 +119,16 @@ def test_a_student_of_a_colleague_reconstructs(
     assert image.shape == anatomy.shape
     assert np.corrcoef(image.get_fdata().ravel(), anatomy.ravel())[0, 1] > 0.9
     assert {p.name for p in tmp_path.iterdir()} == {"best_model.pt", "scan.nii.gz", "out"}
+
+
+def test_the_network_that_ships_is_in_the_wheel(kdmri: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kspace = rng.normal(size=(4, 48, 40)) + 1j * rng.normal(size=(4, 48, 40))
+    kspace[:, 22:26, 18:22] *= 100
+    write_cfl(tmp_path / "scan.cfl", np.fft.ifftshift(kspace, (1, 2)))
+    done = kdmri("reconstruct", "checkpoint=shipped", "input=scan.cfl", "output=image.png")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "image.png").is_file()
 
 
 def test_training_leaves_its_data_below_the_current_directory(

@@ -34,7 +34,7 @@ class VariedLines(Drawn):
 
     >>> mask = VariedLines(acceleration=4)((230, 180))
     >>> round(float(mask.size / mask.sum()), 1)         # the effective acceleration
-    4.0
+    4.1
     """
 
     acceleration: float
