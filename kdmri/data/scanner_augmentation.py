@@ -34,26 +34,26 @@ class DrawnScanner:
         estimate: of sensitivities, from the centre of noisy k-space, as in use.
         sizes: pixels along an axis of an image; of a batch both axes are drawn, each from these.
         coils: number of them, drawn for a batch.
-        noise: smallest and largest standard deviation, in units of the largest magnitude; what is
+        noise_range: smallest and largest standard deviation, of the largest magnitude; what is
             drawn is its logarithm.
         contrast: share of slices whose intensities are mapped to others.
         detail: largest relative change of intensities by random detail, of half of the slices.
-        scale: smallest and largest |ln| of the object's size in the field of view, as a range.
+        log_scale: smallest and largest |ln| of the object's size in the field of view, as a range.
         shift: largest displacement along an axis, in units of half the image.
     """
 
     estimate: Estimate
     sizes: Sequence[int]
     coils: Sequence[int]
-    noise: tuple[float, float]
+    noise_range: tuple[float, float]
     contrast: float
     detail: float
-    scale: tuple[float, float]
+    log_scale: tuple[float, float]
     shift: float
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        low, high = self.noise
+        low, high = self.noise_range
         if not self.sizes or min(self.sizes) < 32 or not self.coils or min(self.coils) < 1:
             raise ConfigurationError(
                 f"augmentation.transform: sizes={list(self.sizes)} must be at least 32, "
@@ -61,7 +61,8 @@ class DrawnScanner:
             )
         if not 0 < low <= high or not 0 <= self.contrast <= 1 or not 0 <= self.detail < 1:
             raise ConfigurationError(
-                f"augmentation.transform: noise={list(self.noise)} must be above 0 and in order, "
+                "augmentation.transform: "
+                f"noise_range={list(self.noise_range)} must be above 0 and in order, "
                 f"contrast={self.contrast} a share, detail={self.detail} at least 0 and below 1"
             )
 
@@ -127,7 +128,7 @@ class DrawnScanner:
         """Turn, scale, stretch and move images (B, 1, H, W) into a field of view (h, w)."""
         count, _, height, width = image.shape
         angle = math.pi * (2 * torch.rand(count) - 1)
-        low, high = self.scale
+        low, high = self.log_scale
         zoom = (low + (high - low) * torch.rand(count)).exp()
         stretch = (0.15 * (2 * torch.rand(count) - 1)).exp()
         # Between coordinates in units of half the longer side of each.
@@ -169,7 +170,7 @@ class DrawnScanner:
 
     def _noise(self, count: int, coils: int, size: tuple[int, int]) -> Tensor:
         """Draw complex noise of k-space (B, coils, H, W); the coils' levels differ a little."""
-        low, high = (math.log(level) for level in self.noise)
+        low, high = (math.log(level) for level in self.noise_range)
         level = (low + (high - low) * torch.rand(count, 1, 1, 1)).exp()
         level = level * (0.2 * torch.randn(count, coils, 1, 1)).exp()
         return level * torch.view_as_complex(torch.randn(count, coils, *size, 2))

@@ -28,7 +28,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
         **dict.fromkeys(("checkpoint", "mask"), or_null(TEXT)),
         "host": TEXT,
         "port": PORT,
-        "scale": one_of("slice", "volume"),
+        "scale_of": one_of("slice", "volume"),
         "values": one_of("float32", "int16"),
         "sr_scale": or_null(number(least=1)),
         "limit_gib": number("a number of GiB", above=0),
@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
     device = choose_device(config.device)
     choices = open_choices(config.checkpoint, device, config.mask, config.sr_scale)
     settings = Settings(
-        by_volume=config.scale == "volume",
+        by_volume=config.scale_of == "volume",
         integers=config["values"] == "int16",
         most_bytes=int(config.limit_gib * 2**30),
         timeout=config.timeout,

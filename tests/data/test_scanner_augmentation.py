@@ -12,8 +12,8 @@ from tests.data.test_coil_augmentation import mismatch, slices
 
 PARTS = {
     "estimate": Espirit(calibration=16, kernel=4),
-    **{"sizes": [48, 64], "coils": [3, 5], "noise": (0.002, 0.02)},
-    **{"contrast": 0.5, "detail": 0.3, "scale": (-0.2, 0.2), "shift": 0.1},
+    **{"sizes": [48, 64], "coils": [3, 5], "noise_range": (0.002, 0.02)},
+    **{"contrast": 0.5, "detail": 0.3, "log_scale": (-0.2, 0.2), "shift": 0.1},
 }
 
 
@@ -42,7 +42,7 @@ def test_noise_is_as_much_as_asked_for(anatomy: np.ndarray) -> None:
     levels = []
     for noise in (0.001, 0.1):
         torch.manual_seed(3)
-        draw = DrawnScanner(**PARTS | {"noise": (noise, noise), "detail": 0.0})
+        draw = DrawnScanner(**PARTS | {"noise_range": (noise, noise), "detail": 0.0})
         kspace = draw(given).kspace
         assert kspace is not None
         middle = slice(kspace.shape[-2] // 2 - 6, kspace.shape[-2] // 2 + 6)
@@ -55,7 +55,7 @@ def test_noise_is_as_much_as_asked_for(anatomy: np.ndarray) -> None:
     [
         ({"sizes": [16]}, "must be at least 32"),
         ({"coils": []}, "coils="),
-        ({"noise": (0.0, 0.1)}, "noise="),
+        ({"noise_range": (0.0, 0.1)}, "noise_range="),
         ({"detail": 1.0}, "detail="),
     ],
 )
