@@ -67,7 +67,10 @@ def test_page_on_the_scanner_room_runs(
         other = pool.submit(stopped_in_the_middle, port, log, scan_of(anatomy))
         shown = run_blocks(text, tmp_path, "")
         answer, nothing = other.result()
-    assert shown.splitlines()[-1].endswith(" stopped")
+    assert re.search(r" stopped$", shown, re.M)
+    assert len(list((tmp_path / "series").glob("*/*.dcm"))) == 3
+    assert (tmp_path / "scan.html").is_file()
+    assert (tmp_path / "best_model_onnx_float32" / "model.onnx").is_file()
     assert "DBG kdmri: undersampled k-space as it is" in shown
     assert re.search(r", 3 images in .* s: done$", log.read_text(), re.M)
     assert len(np.load(tmp_path / "served.npy")) == 3
