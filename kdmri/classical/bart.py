@@ -1,6 +1,8 @@
 """BART's compressed sensing, where the program is installed (Uecker et al. 2015)."""
 
+import functools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +18,9 @@ from kdmri.errors import KdmriError
 from kdmri.physics import ifft2
 
 ITERATIONS = 60
+
+MENDED = (1, 0)
+"""Version of BART from which on `pics` keeps images of odd sizes where they are."""
 
 
 class BartWavelets(ClassicalMethod):
@@ -64,7 +69,8 @@ def _pics(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray, weight: float)
     """Reconstruct a slice (coils, H, W), zero frequency in the middle, to complex64 (H, W)."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        write_cfl(place / "kspace", np.moveaxis(mask * kspace, 0, -1)[:, :, None])
+        given = mask * kspace * (_kept_in_place(mask.shape) if _version() < MENDED else 1)
+        write_cfl(place / "kspace", np.moveaxis(given, 0, -1)[:, :, None])
         write_cfl(place / "maps", np.moveaxis(maps, 0, -1)[:, :, None])
         write_cfl(place / "mask", mask.astype(np.complex64))
         options = f"-S -l1 -r {weight:g} -i {ITERATIONS} -p mask"
@@ -75,6 +81,26 @@ def _pics(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray, weight: float)
             raise KdmriError(f"{' '.join(command)}: failed ({reason})")
         values = np.fromfile(place / "image.cfl", np.complex64)
     return values.reshape(mask.shape, order="F")
+
+
+@functools.cache
+def _version() -> tuple[int, ...]:
+    said = subprocess.run(["bart", "version"], capture_output=True, text=True, check=False).stdout
+    return tuple(map(int, re.findall(r"\d+", said)[:2]))
+
+
+def _kept_in_place(size: tuple[int, ...]) -> np.ndarray:
+    """Return factors of k-space (H, W) with which images of odd sizes stay in place.
+
+    BART 0.8.00 modulates k-space as it does the coils, where it takes the inverse: the same for
+    even sizes, while the image, but not its coils, is moved by a pixel along odd ones.
+    """
+    phases = []
+    for count in size:
+        centre, steps = count // 2, np.arange(count)
+        turns = 2 * centre * (steps - centre / 2) / count if count % 2 else 0 * steps
+        phases.append(np.exp(-2j * np.pi * turns))
+    return np.multiply.outer(*phases)
 
 
 def write_cfl(path: Path, values: np.ndarray) -> None:
