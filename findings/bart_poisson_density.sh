@@ -8,7 +8,8 @@
 # A good engineer would guess: options called "acceleration dim 1" and "dim 2" give their product with -v
 # too, with the samples only placed otherwise: 1, 4, 9, 16.
 # Seen: without -v it is so from 4 on, and sigpy adapts its density until it is. With -v: 7.6, 10.5, 15.6, 23;
-# the accelerations are those of the middle, and samples thin out from there. Nothing is printed. A baseline of "4x" by such a mask has 2.6 times less data than one by sigpy's.
+# the accelerations are those of the middle, and samples thin out from there. Nothing is printed. A
+# baseline of "4x" by such a mask has 2.6 times less data than one by sigpy's.
 SEEN='asked for 1 4 9 16: bart 1.2 4.0 9.0 16.1, bart -v 7.6 10.5 15.6 22.9, sigpy (4 9 16) 4.0 9.0 16.1'
 set -euo pipefail
 
