@@ -176,10 +176,10 @@ def test_second_signal_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         stop = signalled()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # to this thread, which has handled it on return
         assert stop.is_set()
         assert not ended
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert ended == [128 + signal.SIGINT]
     finally:
         for number, handler in before.items():
