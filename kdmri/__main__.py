@@ -28,7 +28,7 @@ COMMANDS = {
     "collect": ("kdmri.collect", "one table of all that was measured"),
     "import": (
         "kdmri.import_original",
-        "make a stage of a checkpoint of the original project, or of fastMRI's VarNet",
+        "make a stage of a checkpoint of the original project, or of fastMRI's VarNet or U-Net",
     ),
     "benchmark": ("kdmri.benchmark.__main__", "time the suite beside a plain implementation"),
     "recovery": ("kdmri.benchmark.recovery", "kill trainings at random moments and resume them"),
