@@ -7,13 +7,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydicom import DataElement, Dataset, dcmread
+from pydicom import DataElement, Dataset
 from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.readers.dicom_frames import Contrast, frames_of, scopes_of
-from kdmri.data.readers.dicom_headers import DAMAGED, is_number, quiet, several
+from kdmri.data.readers.dicom_headers import (
+    DAMAGED,
+    is_number,
+    quiet,
+    read_before_pixels,
+    several,
+)
 from kdmri.data.readers.naming import blaming
 from kdmri.reconstruct.dicom_keywords import (
     CLASSIC_NAMES,
@@ -123,7 +129,7 @@ class Header(NamedTuple):
 
 def _read(path: Path) -> Header:
     with blaming(path, *DAMAGED), quiet():
-        header = dcmread(path, stop_before_pixels=True)
+        header = read_before_pixels(path)
         contrasts = {frame.number: frame.contrast for frame in frames_of(header, path)}
         return Header(list(scopes_of(header)), contrasts)
 

@@ -2,13 +2,14 @@
 
 import logging
 import math
+import os
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -48,11 +49,33 @@ def quiet() -> Iterator[None]:
         log.disabled = before
 
 
+class _Within:
+    """A file that is read to its end and no further.
+
+    Python takes memory for as many bytes as are asked for before it reads, and a damaged element
+    of a small file may ask for 4 GiB.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._file, self._size = file, os.fstat(file.fileno()).st_size
+
+    def read(self, count: int | None = None) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if count is None or count < 0 else min(count, left))
+
+
+def read_before_pixels(path: Path) -> Dataset:
+    """Read what stands before the pixel data; raises what pydicom does."""
+    with path.open("rb") as file:
+        return dcmread(_Within(file), stop_before_pixels=True)
+
+
 def read_header(path: Path) -> Dataset | None:
     """Read what stands before the pixel data; None where the file is no DICOM file, or an index."""
     if not is_dicom(path):
         return None
-    header = dcmread(path, stop_before_pixels=True)
+    header = read_before_pixels(path)
     return None if _class_of(header) == MediaStorageDirectoryStorage else header
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydicom import config
 from pydicom.pixels import get_decoder
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from kdmri.data.readers.dicom_headers import read_header
 from kdmri.errors import DataError
 from tests.conftest import ROOT
 from tests.data.readers.dicom_files import (
@@ -215,3 +217,20 @@ def test_missing_pydicom_is_named() -> None:
     error = read_without(SHIPPED / "MR_small.dcm", "pydicom")
     assert "pydicom" in error
     assert "pip install 'kdmri[prepare]'" in error
+
+
+def test_length_beyond_the_file_takes_no_memory(tmp_path: Path) -> None:
+    """Python takes what is asked for before it reads: 4 GiB for 10 kB."""
+    path = tmp_path / "1.dcm"
+    stored = bytearray((SHIPPED / "MR_small.dcm").read_bytes())
+    here = stored.index(b"\xe0\x7f\x10\x00OW")
+    stored[here : here + 12] = b"\x43\x00\x29\x10OW\x00\x00\xf0\xff\xff\xff"  # a private element
+    path.write_bytes(stored)
+    tracemalloc.start()
+    try:
+        header = read_header(path)
+        _, largest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert header is not None
+    assert largest < 2**26
