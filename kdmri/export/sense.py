@@ -1,13 +1,11 @@
 """CG-SENSE without complex numbers, which a network may go on from and close with."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from kdmri.export.pairs import Pair, SharedSamples, projected, transform
 from kdmri.models.dc_cnn import ERROR, LEAST_WEIGHT, START_PENALTY
-from kdmri.physics.sense import corners
+from kdmri.physics.sense import conjugate_gradients, corners
 
 
 class RealSense:
@@ -20,7 +18,7 @@ class RealSense:
     def start(self, iterations: int) -> Tensor:
         """Return the image that cascades go on from."""
         residual = torch.cat(self._measured.image, dim=1)
-        return _conjugate_gradients(
+        return conjugate_gradients(
             torch.zeros_like(residual),
             residual,
             lambda image: self._seen(image) + START_PENALTY * image,
@@ -34,7 +32,7 @@ class RealSense:
         count = samples.real.shape[1] * inside.expand_as(samples.real[:1, :1]).sum()
         weight = (power / (2 * count.clamp(min=1)) / ERROR**2).clamp(min=LEAST_WEIGHT)
         residual = torch.cat(self._measured.image, dim=1) - self._seen(image)
-        return _conjugate_gradients(
+        return conjugate_gradients(
             image,
             residual,
             lambda direction: self._seen(direction) + weight * direction,
@@ -50,26 +48,3 @@ class RealSense:
         kspace, mask = transform(own, inverse=False), self._measured.mask
         measured = Pair(mask * kspace.real, mask * kspace.imag)
         return torch.cat(self._measured.combined(transform(measured, inverse=True)), dim=1)
-
-
-def _conjugate_gradients(
-    image: Tensor, residual: Tensor, seen: Callable[[Tensor], Tensor], iterations: int
-) -> Tensor:
-    direction, power = residual, _power(residual)
-    for _ in range(iterations):
-        onto = seen(direction)
-        step = _ratio(power, (direction * onto).sum(dim=(1, 2, 3), keepdim=True))
-        image = image + step * direction
-        residual = residual - step * onto
-        before, power = power, _power(residual)
-        direction = residual + _ratio(power, before) * direction
-    return image
-
-
-def _power(image: Tensor) -> Tensor:
-    return image.square().sum(dim=(1, 2, 3), keepdim=True)
-
-
-def _ratio(above: Tensor, below: Tensor) -> Tensor:
-    """Divide, with 0 where both have vanished."""
-    return torch.where(below > 0, above / below, torch.zeros_like(above))

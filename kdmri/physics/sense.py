@@ -43,7 +43,7 @@ def conjugate_gradient_sense(
     def seen(image: Tensor) -> Tensor:
         return _seen(image, mask, sensitivities) + regularisation * image
 
-    return _conjugate_gradients(torch.zeros_like(residual), residual, seen, iterations)
+    return conjugate_gradients(torch.zeros_like(residual), residual, seen, iterations)
 
 
 def weighted_consistency(
@@ -98,12 +98,12 @@ class _Weighted(torch.autograd.Function):
 
         ctx.seen, ctx.weight, ctx.iterations = seen, weight, iterations
         residual = combined - _seen(image, mask, sensitivities)
-        return _conjugate_gradients(image, residual, seen, iterations)
+        return conjugate_gradients(image, residual, seen, iterations)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         start = torch.zeros_like(gradient)
-        found = _conjugate_gradients(start, gradient, ctx.seen, ctx.iterations)
+        found = conjugate_gradients(start, gradient, ctx.seen, ctx.iterations)
         return ctx.weight * found, None, None, None, None, None
 
 
@@ -139,9 +139,20 @@ def _seen(image: Tensor, mask: Tensor, sensitivities: Tensor) -> Tensor:
     return combine(ifft2(mask * fft2(expand(image, sensitivities))), sensitivities)
 
 
-def _conjugate_gradients(
+def conjugate_gradients(
     image: Tensor, residual: Tensor, seen: Callable[[Tensor], Tensor], iterations: int
 ) -> Tensor:
+    """Solve a hermitian system for each item of a batch, from an image and its residual.
+
+    Args:
+        image: to go on from, complex64 (B, 1, H, W), or float32 (B, 2, H, W) with both parts.
+        residual: of the equations at it, of the same kind.
+        seen: the operator; of parts it must do as a complex one does.
+        iterations: number of them.
+
+    Returns:
+        The image after them; it stays where its residual has vanished.
+    """
     direction, power = residual, _power(residual)
     for _ in range(iterations):
         onto = seen(direction)
@@ -159,10 +170,12 @@ def _power(image: Tensor) -> Tensor:
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Return the real part of the inner product of each item, float32 (B, 1, 1, 1)."""
+    if not left.is_complex():
+        return (left * right).sum(dim=(1, 2, 3), keepdim=True)
     product = left.real * right.real + left.imag * right.imag
     return product.sum(dim=(1, 2, 3), keepdim=True)
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:
     """Divide, with 0 where both have vanished."""
-    return torch.where(below > 0, above / below, 0)
+    return torch.where(below > 0, above / below, torch.zeros_like(above))
