@@ -17,6 +17,7 @@ import numpy as np
 from kdmri.config.words import needs
 from kdmri.errors import ConfigurationError
 from kdmri.export.files import quiet
+from kdmri.reconstruct.openvino_files import openvino_core
 
 PACKAGES = ("openvino", "nncf")
 FLOAT32_TYPES = ("MatMul", "Multiply", "Add", "Subtract", "ReduceSum", "Concat")
@@ -48,7 +49,7 @@ def write_openvino(path: Path, source: Path, calibration: Iterable[dict[str, np.
     """
     import openvino
 
-    openvino.save_model(openvino.Core().read_model(source), path, compress_to_fp16=False)
+    openvino.save_model(openvino_core().read_model(source), path, compress_to_fp16=False)
 
 
 def write_openvino_int8(
@@ -73,7 +74,7 @@ def write_openvino_int8(
     nncf.set_log_level(logging.ERROR)
     with quiet(), contextlib.redirect_stdout(io.StringIO()):
         quantised = nncf.quantize(
-            openvino.Core().read_model(source),
+            openvino_core().read_model(source),
             nncf.Dataset(slices),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(slices),

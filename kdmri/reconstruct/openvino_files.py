@@ -1,5 +1,6 @@
 """Running OpenVINO files (IR) that `kdmri export` wrote."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,19 @@ PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 bfloat16 where the CPU can; what is to be in fewer bits, the file itself says."""
 
 
+@cache
+def openvino_core() -> Any:
+    """Return the one `openvino.Core` of this process, which lives as long as the process.
+
+    OpenVINO 2026.4.1's CPU plugin gives the thread an alternate signal stack, and takes it away
+    with the last network of its Core. Of two whose lives overlap, the second puts back the freed
+    stack of the first, and the next signal with a handler ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def open_openvino(path: Path) -> Any:
     """Compile an OpenVINO file for this CPU, with as many threads as PyTorch has.
 
@@ -22,9 +36,7 @@ def open_openvino(path: Path) -> Any:
     Raises:
         DataError: the file is missing or damaged.
     """
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_core()
     threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1}
     for part in (path, path.with_suffix(".bin")):
         if not part.is_file():

@@ -1,6 +1,9 @@
 """`kdmri export format=openvino`, and `kdmri reconstruct` with exported networks."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from kdmri.errors import ConfigurationError, DataError
 from kdmri.models import load_network
 from kdmri.models.trained import open_checkpoint
 from kdmri.reconstruct.runtime import Deployed, Note, deployed, digest
-from tests.conftest import Result
+from tests.conftest import ROOT, Result
 from tests.export.test_export import D5C5, QUICK, Run, checkpoint, run_card
 
 __all__ = ["checkpoint"]  # a fixture
@@ -155,3 +158,28 @@ def test_masks_that_differ_go_one_by_one_and_other_ones_are_refused(
     assert one(image, mask + 0j, mask[:1])[:, 0, 0, 0].tolist() == [2, 2]
     with pytest.raises(DataError, match="exported for masks of whole rows"):
         one(image, mask + 0j, torch.eye(6, 5)[None, None])
+
+
+def test_signal_is_handled_after_networks_that_were_open_together(tmp_path: Path) -> None:
+    """With a Core each, the second puts back the freed signal stack of the first, and this ends."""
+    pytest.importorskip("openvino")
+    program = """
+import signal
+from pathlib import Path
+import numpy as np
+import openvino
+from openvino import opset13
+from kdmri.reconstruct.openvino_files import open_openvino
+image = opset13.parameter([1, 1, 8, 8], np.float32)
+openvino.save_model(openvino.Model([opset13.relu(image)], [image]), "relu.xml")
+first, second = (open_openvino(Path("relu.xml")) for _ in range(2))
+del first
+del second
+handled = []
+signal.signal(signal.SIGTERM, lambda *given: handled.append(given))
+signal.raise_signal(signal.SIGTERM)
+assert handled
+"""
+    words = [sys.executable, "-W", "ignore", "-c", program]
+    there = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(words, cwd=tmp_path, env=there, check=True)
