@@ -10,7 +10,6 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch
 from kdmri.data.readers.base import Reader, SourceVolume
-from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.hardware import all_digits
 from kdmri.metrics.volumes import VolumeMetrics
@@ -131,9 +130,10 @@ def fed(
     Raises:
         DataError: the network cannot take it; says why.
     """
-    first = next(checked(volume), None) if trained.estimate is not None else None
-    if trained.estimate is not None and first is not None and first.kspace_coils is not None:
-        return feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
+    if trained.estimate is not None:
+        found = feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
+        if found is not None:
+            return found
     return feed(volume, survey(volume), trained, padded, index)
 
 
