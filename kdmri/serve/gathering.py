@@ -63,9 +63,17 @@ class Unit(NamedTuple):
 
 @dataclass
 class _Part:
-    """Lines of a unit that is not complete."""
+    """Lines of a unit that is not complete.
+
+    Attributes:
+        lines: so far.
+        seen: steps of each slice's lines.
+        done: slices that are complete.
+        missing: first steps of the centre that are still to come.
+    """
 
     lines: list[Kept] = field(default_factory=list)
+    missing: set[int] = field(default_factory=set)
     seen: dict[int, set[Key]] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
 
@@ -84,12 +92,13 @@ class Gathering:
         noticed: what the client should know, sentences; who reads them takes them out.
     """
 
-    def __init__(self, encoding: Encoding, by_volume: bool) -> None:
+    def __init__(self, encoding: Encoding, by_volume: bool, centre: int = 0) -> None:
         """Begin a measurement.
 
         Args:
             encoding: of the scan.
             by_volume: put the slices of a volume together; else each slice is a unit of its own.
+            centre: rows around the zero frequency that `early` waits for; 0 for never.
         """
         self.several = [key for key in raw_flags.COUNTERS if encoding.counts.get(key, 1) > 1]
         self.held = 0
@@ -101,6 +110,8 @@ class Gathering:
         self._shared: dict[Key | None, list[Kept]] = {}
         self._fallback: dict[int, Key] = {}
         self._seen: set[int] = set()
+        self._centre = frozenset[int]() if by_volume else self._central_steps(centre)
+        self._early: Key | None = None
 
     def add(self, line: Line) -> Iterator[Unit]:
         """Take a line, and give what is complete with it.
@@ -124,15 +135,47 @@ class Gathering:
             self._calibrate(kept)
         if images:
             key = self._key(head)
-            part = self._parts.setdefault(key, _Part())
+            part = self._parts.get(key) or self._begun(key)
             self._keep(part.lines, kept)
+            self._look_ahead(key, part, head)
             if self._is_complete(part, head):
                 yield self._unit(key)
+
+    def early(self) -> Unit | None:
+        """Give the lines so far of a slice whose centre is complete since it was asked last."""
+        key, self._early = self._early, None
+        part = None if key is None else self._parts.get(key)
+        return None if key is None or part is None else self._gathered(key, part, 0)
 
     def rest(self) -> Iterator[Unit]:
         """Give what the client left incomplete when it closed."""
         for key in list(self._parts):
             yield self._unit(key)
+
+    def _central_steps(self, count: int) -> frozenset[int]:
+        """Return the first steps around the zero frequency, as many as `count`."""
+        rows = self._encoding.encoded.matrix[1]
+        zero = rows // 2 if self._encoding.centre[0] is None else self._encoding.centre[0]
+        return frozenset(range(zero - count // 2, zero + count - count // 2))
+
+    def _begun(self, key: Key) -> _Part:
+        """Begin a unit; its centre is there where it was acquired for calibration."""
+        calibrated = {
+            int(kept.line.head["idx"][STEPS[0]])
+            for other, lines in self._shared.items()
+            if other is not None and not self._by_volume and other[-1] == key[-1]
+            for kept in lines
+        }
+        missing = set(self._centre - calibrated)
+        if self._centre and not missing:  # then it takes the line of the zero frequency
+            missing = {sorted(self._centre)[len(self._centre) // 2]}
+        part = self._parts[key] = _Part(missing=missing)
+        return part
+
+    def _look_ahead(self, key: Key, part: _Part, head: np.void) -> None:
+        if part.missing:
+            part.missing.discard(int(head["idx"][STEPS[0]]))
+            self._early = self._early if part.missing else key
 
     def _key(self, head: np.void) -> Key:
         """Return what unit a line belongs to, and check that it may."""
@@ -208,6 +251,16 @@ class Gathering:
         part = self._parts.pop(key)
         self._finished.add(key)
         self._seen |= set(part.seen)
+        size = sum(kept.size for kept in part.lines)
+        unit = self._gathered(key, part, size)
+        for other in [k for k in self._shared if k is not None and k[: len(key)] == key]:
+            if self._fallback.get(other[-1]) != other:  # of no image that is still to come
+                size += sum(kept.size for kept in self._shared.pop(other))
+        self.held -= size
+        return unit._replace(size=size)
+
+    def _gathered(self, key: Key, part: _Part, size: int) -> Unit:
+        """Put the lines of a unit beside the noise and calibration lines that are for it."""
         own = key if self._encoding.shares_calibration else None  # is among its lines already
         beside = [
             lines
@@ -215,11 +268,6 @@ class Gathering:
             if other is None or (other[-1] in part.seen and other[: len(key)] != own)
         ]
         lines = [line for lines in beside for line in lines] + part.lines
-        size = sum(kept.size for kept in part.lines)
-        for other in [k for k in self._shared if k is not None and k[: len(key)] == key]:
-            if self._fallback.get(other[-1]) != other:  # of no image that is still to come
-                size += sum(kept.size for kept in self._shared.pop(other))
-        self.held -= size
         chosen = dict(zip(raw_flags.COUNTERS, key, strict=False))
         chosen = {name: value for name, value in chosen.items() if name in self.several}
         return Unit(_scan(lines, self._encoding), chosen, size)

@@ -112,7 +112,8 @@ def fill(
             counts[slab, row] += 1
             columns |= sampled
     assert filled is not None
-    filled /= np.maximum(counts, 1)[:, None, :, None]
+    if counts.max() > 1:
+        filled /= np.maximum(counts, 1).astype(np.float32)[:, None, :, None]
     return filled, Acquired(counts > 0, columns)
 
 
