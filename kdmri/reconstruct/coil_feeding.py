@@ -170,9 +170,7 @@ class CoilFeed:
             raise DataError(f"{self.volume.files[0]}: its k-space has no signal at its centre")
         return replace(self, scale=scale, largest=largest, _only=only)
 
-    def _slices(
-        self, chunk: Chunk, sensitivities: Tensor, kspace: Tensor, target: Tensor
-    ) -> Slice:
+    def _slices(self, chunk: Chunk, sensitivities: Tensor, kspace: Tensor, target: Tensor) -> Slice:
         device, count = chunk.kspace.device, len(chunk.kspace)
         scan = self._scan
         acquired, name = scan.acquired.to(device), torch.tensor(scan.name)

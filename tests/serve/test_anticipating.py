@@ -11,8 +11,8 @@ from torch import Tensor
 from kdmri.data.readers.raw_header import parse_header
 from kdmri.models.trained import open_checkpoint
 from kdmri.physics import Espirit
-from kdmri.serve.anticipating import Remembered, anticipate
 from kdmri.serve.answers import Answers
+from kdmri.serve.anticipating import Remembered, anticipate
 from kdmri.serve.choices import Choice
 from kdmri.serve.gathering import Gathering, Unit
 from kdmri.serve.protocol import HEAD, Line
