@@ -75,8 +75,10 @@ def test_slices_whose_lines_are_interleaved_are_those_sent_one_by_one(
 
 def test_header_in_latin_1_is_read(serve: Serve, student: Path, scan: Raw) -> None:
     person = "<subjectInformation><patientName>Müller</patientName></subjectInformation>"
-    xml = scan.xml.replace("<encoding>", f"{person}<encoding>", 1)
-    found = f'<?xml version="1.0" encoding="ISO-8859-1"?>{xml}'.encode("latin-1") + b"\0"
+    xml = scan.xml.replace('encoding="ascii"', 'encoding="ISO-8859-1"')
+    found = xml.replace("<encoding>", f"{person}<encoding>", 1).encode("latin-1") + b"\0"
+    assert b'encoding="ISO-8859-1"' in found
+    assert "Müller".encode("latin-1") in found
     with connected(serve(student).address) as client:
         client.send(ConfigFile("kdmri"))
         client.send_bytes(b"\3\0" + len(found).to_bytes(4, "little") + found)
