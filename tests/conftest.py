@@ -1,5 +1,6 @@
 """Real anatomy for all tests, and the commands run as a user runs them."""
 
+import gc
 import os
 import runpy
 import shutil
@@ -46,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         threads = max(1, (os.cpu_count() or 1) // worker["workercount"])
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays: commands that train run it, over all imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
