@@ -1,5 +1,6 @@
 """Real anatomy for all tests, and the commands run as a user runs them."""
 
+import functools
 import gc
 import os
 import runpy
@@ -62,9 +63,14 @@ def hydra() -> Iterator[None]:
         yield
 
 
+_composed = functools.cache(lambda *words: compose("config", list(words)))
+
+
+@functools.cache
 def plan(*overrides: str) -> dict[str, Stage]:
+    """Lay out the stages of a command; tests of names and settings ask for the same ones again."""
     chosen = [word for word in overrides if word.split("=")[0] in checks.PATH_CHOICES]
-    return lay_out(compose("config", list(overrides)), compose("config", chosen))
+    return lay_out(_composed(*overrides), _composed(*chosen))
 
 
 @dataclass

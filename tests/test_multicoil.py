@@ -231,7 +231,7 @@ def test_embedded_head_with_a_privileged_teacher_and_other_stages(run: Run, tmp_
         assert "4 simulated coils" in result.out
 
 
-def test_killed_training_goes_on_bit_for_bit(tmp_path: Path, coils: Path) -> None:
+def test_killed_training_goes_on_bit_for_bit(run: Run, tmp_path: Path, coils: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path
     shutil.copytree(tmp_path / "datasets", whole / "datasets")
     settings = "stage=student trainer.max_epochs=8 augmentation.masks=100"
