@@ -300,7 +300,7 @@ class HeadWithCoils(HeadInSlabs):
         return size[0], size[1]
 
     def _settings(self) -> dict[str, Any]:
-        own = {
+        own: dict[str, Any] = {
             "coils": self.coils,
             "snr": self.snr if isinstance(self.snr, int | float) else list(self.snr),
             "size": self.size and list(self.size),
