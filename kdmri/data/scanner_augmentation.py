@@ -100,6 +100,7 @@ class DrawnScanner:
         image = _largest_one(self._detailed(self._contrasted(image)))
         seeds = torch.randint(2**31, (3, count)).tolist()
         image = image * (draw_phase(size, seeds[0], device) / (4 * math.pi)).clamp(-2, 2).exp()
+        image = image * self._near_coils(count, size).to(device)
         speed = (0.5 + 1.5 * torch.rand(count, 1, 1, 1)).to(device)
         phase = speed * draw_phase(size, seeds[1], device)
         coils = self._one_of(self.coils)
@@ -154,6 +155,13 @@ class DrawnScanner:
         matrix = torch.cat((theirs[:, None] * rows * ours, moved), dim=-1).to(image)
         grid = F.affine_grid(matrix, [count, 1, *size], align_corners=False)
         return F.grid_sample(image, grid, mode="bicubic", align_corners=False).clamp(min=0)
+
+    @staticmethod
+    def _near_coils(count: int, size: tuple[int, int]) -> Tensor:
+        """Draw how much brighter a root sum of squares is near the coils, (B, 1, H, W)."""
+        rows, columns = (torch.linspace(-1, 1, n) for n in size)
+        radius = rows.square()[:, None] + columns.square()
+        return (1.5 * torch.rand(count, 1, 1, 1) * radius).exp()
 
     def _contrasted(self, image: Tensor) -> Tensor:
         """Map intensities in [0, 1] of some images to others; 0 stays 0."""

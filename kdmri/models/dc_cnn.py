@@ -97,7 +97,8 @@ class DCCNN(CascadedNetwork):
                 on from the zero-filled image, as published.
             closing: iterations of a last data consistency that weighs image against samples by the
                 noise that the latter have, for several coils: what they tell well is theirs, what
-                they hardly tell the image's. 0 has none, as published.
+                they hardly tell the image's. 0 has none, as published. Training goes without: what
+                cascades leave for it to mend they do not learn, and it mends less of other scans.
             noise_floor: add to the squared magnitude what noise adds to the squared root sum of
                 squares of fully sampled coil images on average, which is what scans are measured
                 against; networks that learn from that image learn as much. For several coils.
@@ -141,16 +142,17 @@ class DCCNN(CascadedNetwork):
     def finish(self, state: Tensor, measurement: Measurement) -> Tensor:
         """Return the image, float32 (B, C, H, W), of what a cascade handed on."""
         sensitivities = measurement.sensitivities
-        if not (self.closing or self.noise_floor) or sensitivities is None:
+        closing = 0 if self.training else self.closing
+        if not (closing or self.noise_floor) or sensitivities is None:
             return state
         with torch.autocast(state.device.type, enabled=False):
             kspace, mask, image = measurement.kspace, measurement.mask, state.float()
             noise = noise_variance(kspace, mask)
-            if self.closing:
+            if closing:
                 weight = (noise / ERROR**2).clamp(min=LEAST_WEIGHT)
                 start = to_complex(image)
                 image = to_channels(
-                    weighted_consistency(start, kspace, mask, sensitivities, self.closing, weight),
+                    weighted_consistency(start, kspace, mask, sensitivities, closing, weight),
                     2,
                 )
             return with_floor(image, 2 * kspace.shape[1] * noise) if self.noise_floor else image
