@@ -29,7 +29,7 @@ def silent(**settings: int) -> DCCNN:
     network = DCCNN(2, 2, 4, channels=2, residual=True, **settings)
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    return network
+    return network.eval()
 
 
 def test_cascades_go_on_from_cg_sense() -> None:
@@ -42,9 +42,11 @@ def test_closing_consistency_trusts_samples_as_far_as_their_noise_lets_it() -> N
     closed.load_state_dict(wrong.state_dict())
     for network in (wrong, closed):
         torch.nn.init.constant_(network.cascades[0].layers[-1].bias, 0.1)
+        network.eval()
     gains = [error(wrong, noise) / error(closed, noise) for noise in (0.001, 0.03, 0.3)]
     assert gains[0] > gains[1] > gains[2] > 0.95
     assert gains[0] > 1.15
+    assert error(closed.train(), 0.001) == error(wrong, 0.001)  # training goes without
 
 
 def test_noise_floor_makes_magnitudes_those_of_the_root_sum_of_squares() -> None:
