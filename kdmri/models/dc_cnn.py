@@ -17,7 +17,7 @@ START_PENALTY = 0.002
 FAINTEST = 1e-10
 """Squared magnitude below which a pixel is as good as 0."""
 
-ERROR, LEAST_WEIGHT = 0.07, 1e-4
+ERROR, LEAST_WEIGHT = 0.045, 1e-4
 """Of cascades' images: their standard deviation that the closing consistency takes for granted, at
 the scale of k-space (see `kdmri.data.coils.centre_scale`), and the least weight that it has."""
 
