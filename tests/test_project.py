@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 def test_the_architecture_names_every_package_and_no_other() -> None:
     page = (ROOT / "docs" / "pages" / "architecture.md").read_text()
     table = page.split("## Packages")[1].split("\n## ")[0]
-    named = re.findall(r"^\| `([a-z/]+)` \| \w+", table, re.M)
+    named = re.findall(r"^\| `([a-z_/]+)` \| \w+", table, re.M)
     folders = (path.parent for path in (ROOT / "kdmri").rglob("__init__.py"))
     there = {str(folder.relative_to(ROOT / "kdmri")) for folder in folders} - {"."}
     assert sorted(named) == sorted(there)
