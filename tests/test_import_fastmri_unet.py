@@ -1,5 +1,6 @@
 """State dicts of fastMRI's U-Net become stages, with the same images."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,9 +76,10 @@ def test_a_constant_image_stays_finite() -> None:
     assert network()(image, image, image).isfinite().all()
 
 
-def test_it_becomes_a_finished_stage_of_a_teacher(
+def test_it_becomes_a_finished_stage_that_a_student_learns_from(
     run: Callable[..., Result], own: Path, tmp_path: Path
 ) -> None:
+    """By its activations first, then by its images."""
     own = network()
     torch.save(theirs(own), tmp_path / "theirs.pt")
     teacher = ("architecture@teacher=unet_fastmri", "teacher.width=4", "teacher.levels=2")
@@ -88,6 +90,21 @@ def test_it_becomes_a_finished_stage_of_a_teacher(
     (path,) = (tmp_path / "experiments").rglob("best_model.pt")
     weights = load_network(path).state_dict()
     assert all(torch.equal(weights[name], value) for name, value in own.state_dict().items())
+    taps = "distillation.taps.teacher=[[0,down1],[0,bottleneck]]"
+    trained = run("train.py", *TINY, *words, taps, "stage.run=[teacher,feature,kd]")
+    assert trained.code == 0, trained.err
+    assert "teacher: done before" in trained.out
+    assert "Student + KD" in trained.out
+    kept = load_network(path).state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in weights.items())
+    (student,) = (tmp_path / "experiments").rglob("*_kd_*/best_model.pt")
+    (feature,) = (tmp_path / "experiments").rglob("*_feature_*/best_model.pt")
+    first, last = (load_network(file).state_dict() for file in (feature, student))
+    assert first.keys() == last.keys()
+    for file, term in ((feature, "attention"), (student, "imitation")):
+        stage = json.loads((file.parent / "stage.json").read_text())
+        assert stage["best"]["metrics"][f"train/{term}"] > 0
+    assert any(not torch.equal(first[name], last[name]) for name in first)
 
 
 def test_other_files_are_refused_by_what_is_wrong(tmp_path: Path) -> None:

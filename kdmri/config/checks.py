@@ -42,6 +42,7 @@ CHECKS: Kinds = {
     "optimizer.lr": number(above=0),
     "weight_averaging": or_null(BETWEEN_0_AND_1),
     "skip_nonfinite": whole(0),
+    "initial_weights": or_null(TEXT),
     "checkpoint_minutes": or_null(number("a number of minutes", least=0)),
     "augmentation.transform": Kind(
         lambda v: v is None or OmegaConf.is_dict(v),

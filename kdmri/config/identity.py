@@ -41,6 +41,7 @@ CIRCUMSTANCES = (
     "trainer.overfit_batches",
     "trainer.max_steps",
     "callbacks.early_stopping",
+    "initial_weights",
 )
 """Nodes that are compared, but name nothing; the length of a stage joins them."""
 

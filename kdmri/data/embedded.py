@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
-from kdmri.data.coils import KSPACE
+from kdmri.data.coils import KSPACE, MEASURED_AGAINST
 from kdmri.data.cropping import fit_centre
 from kdmri.data.geometry import Geometry
 from kdmri.data.layout import TARGET, write_slices, write_volume
@@ -236,15 +236,18 @@ class HeadWithCoils(HeadInSlabs):
     Attributes:
         coils: loops around the head.
         snr: mean magnitude of a slice's foreground over the standard deviation of the real part of
-            the noise of a combined image.
+            the noise of a combined image; or its range, of which each slice draws the logarithm.
         size: (H, W) that slices are cropped or padded to; None keeps them.
         seed: of coils, phase and noise, together with slab and slice.
+        measured_against: what slices are measured against, see `kdmri.data.coils`; "" the combined
+            image.
     """
 
     coils: int
-    snr: float
+    snr: float | tuple[float, float]
     size: tuple[int, int] | None
     seed: int
+    measured_against: str = ""
 
     def _fitted(self, geometry: Geometry, slab: np.ndarray, first: int) -> Geometry:
         return geometry.shifted(0, 0, first).fitted(slab.shape[:2], self._size_of(slab))
@@ -255,6 +258,8 @@ class HeadWithCoils(HeadInSlabs):
         name = f"{path.parent.name}_{path.stem}"
         images = enumerate(np.moveaxis(fitted, -1, 0))
         seen = (self._seen(phased, image, name, number) for number, image in images)
+        if self.measured_against:
+            attributes = attributes | {MEASURED_AGAINST: self.measured_against}
         write_slices(path, seen, attributes)
 
     def _seen(
@@ -265,25 +270,44 @@ class HeadWithCoils(HeadInSlabs):
         seed = self.seed * 1_000_003 + number
         maps = draw_sensitivities((image.shape[0], image.shape[1]), self.coils, [seed])[0]
         foreground = image[image > FOREGROUND]
-        deviation = float(foreground.mean() if foreground.size else FOREGROUND) / self.snr
-        noise = np.random.default_rng((self.seed, number)).standard_normal((2, *maps.shape))
+        draws = np.random.default_rng((self.seed, number))
+        noise = draws.standard_normal((2, *maps.shape))
+        low, high = self._snr_range
+        snr = low if low == high else float(np.exp(draws.uniform(np.log(low), np.log(high))))
+        deviation = float(foreground.mean() if foreground.size else FOREGROUND) / snr
         clean = np.fft.fft2(maps.numpy() * phased(image, name, index), norm="ortho")
         kspace = (clean + deviation * (noise[0] + 1j * noise[1])).astype(np.complex64)
         images = np.fft.ifft2(kspace, norm="ortho")
         combined = np.sqrt((np.abs(images) ** 2).sum(axis=0)).astype(np.float32)
         return {TARGET: combined, KSPACE: kspace}
 
+    @property
+    def _snr_range(self) -> tuple[float, float]:
+        """Smallest and largest SNR.
+
+        Raises:
+            ConfigurationError: they are no such numbers.
+        """
+        pair = (self.snr, self.snr) if isinstance(self.snr, int | float) else tuple(self.snr)
+        if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+            raise ConfigurationError(
+                f"dataset.build.snr={self.snr}: must be above 0, a number or two in order"
+            )
+        return pair[0], pair[1]
+
     def _size_of(self, slab: np.ndarray) -> tuple[int, int]:
         size = self.size or slab.shape
         return size[0], size[1]
 
     def _settings(self) -> dict[str, Any]:
-        own = {
+        own: dict[str, Any] = {
             "coils": self.coils,
-            "snr": self.snr,
+            "snr": self.snr if isinstance(self.snr, int | float) else list(self.snr),
             "size": self.size and list(self.size),
             "seed": self.seed,
         }
+        if self.measured_against:
+            own["measured_against"] = self.measured_against
         return super()._settings() | own
 
 

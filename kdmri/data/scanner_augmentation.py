@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from kdmri.data.batch import Slice
 from kdmri.data.companions import Estimate, central
 from kdmri.data.cropping import Window
+from kdmri.data.photographs import draw_photographs
 from kdmri.data.simulated_coils import draw_phase, draw_sensitivities
 from kdmri.errors import ConfigurationError
 
@@ -40,6 +41,7 @@ class DrawnScanner:
         detail: largest relative change of intensities by random detail, of half of the slices.
         log_scale: smallest and largest |ln| of the object's size in the field of view, as a range.
         shift: largest displacement along an axis, in units of half the image.
+        photographs: share of slices that are photographs instead, see `kdmri.data.photographs`.
     """
 
     estimate: Estimate
@@ -50,6 +52,7 @@ class DrawnScanner:
     detail: float
     log_scale: tuple[float, float]
     shift: float
+    photographs: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -59,11 +62,13 @@ class DrawnScanner:
                 f"augmentation.transform: sizes={list(self.sizes)} must be at least 32, "
                 f"coils={list(self.coils)} at least 1"
             )
-        if not 0 < low <= high or not 0 <= self.contrast <= 1 or not 0 <= self.detail < 1:
+        shares = self.contrast, self.photographs
+        if not 0 < low <= high or not all(0 <= s <= 1 for s in shares) or not 0 <= self.detail < 1:
             raise ConfigurationError(
                 "augmentation.transform: "
                 f"noise_range={list(self.noise_range)} must be above 0 and in order, "
-                f"contrast={self.contrast} a share, detail={self.detail} at least 0 and below 1"
+                f"contrast={self.contrast} and photographs={self.photographs} shares, "
+                f"detail={self.detail} at least 0 and below 1"
             )
 
     def __call__(self, slices: Slice) -> Slice:
@@ -73,7 +78,8 @@ class DrawnScanner:
             slices: of several coils.
 
         Returns:
-            Others with new k-space, sensitivities and targets, of another size and number of coils.
+            Others with new k-space, sensitivities and targets, of another size and number of coils;
+            they are measured against the root sum of squares of all coils.
 
         Raises:
             ConfigurationError: the slices are of one coil.
@@ -85,11 +91,18 @@ class DrawnScanner:
         device, count = slices.target.device, len(slices.target)
         size = self._one_of(self.sizes), self._one_of(self.sizes)
         magnitude = slices.target.square().sum(dim=1, keepdim=True).sqrt()
+        if self.photographs:
+            shown = (magnitude.shape[-2], magnitude.shape[-1])
+            replaced = torch.rand(count, 1, 1, 1) < self.photographs
+            drawn = draw_photographs(count, shown).to(device)
+            magnitude = torch.where(replaced.to(device), drawn, magnitude)
         image = _largest_one(self._posed(magnitude, size))
         image = _largest_one(self._detailed(self._contrasted(image)))
         seeds = torch.randint(2**31, (3, count)).tolist()
         image = image * (draw_phase(size, seeds[0], device) / (4 * math.pi)).clamp(-2, 2).exp()
-        phase = draw_phase(size, seeds[1], device)
+        image = image * self._near_coils(count, size).to(device)
+        speed = (0.5 + 1.5 * torch.rand(count, 1, 1, 1)).to(device)
+        phase = speed * draw_phase(size, seeds[1], device)
         coils = self._one_of(self.coils)
         maps = draw_sensitivities(size, coils, seeds[2], device)
         clean = torch.fft.fft2(maps * _largest_one(image) * torch.exp(1j * phase), norm="ortho")
@@ -105,17 +118,18 @@ class DrawnScanner:
         sensitivities = self.estimate(kspace, centre)
         images = torch.fft.ifft2(kspace, norm="ortho")
         combined = (sensitivities.conj() * images).sum(dim=1, keepdim=True)
+        squares = images.abs().square().sum(dim=1, keepdim=True).sqrt()
         assert slices.coils is not None
         coils = slices.coils._replace(
             sensitivities=sensitivities,
             acquired=torch.ones(count, 1, height, width, device=kspace.device),
             shown=Window(0, 0, height, width),
-            image=None,
+            image=squares,
         )
         return slices._replace(
             target=torch.cat((combined.real, combined.imag), dim=1),
             kspace=kspace,
-            data_range=combined.abs().amax(dim=(1, 2, 3)),
+            data_range=squares.amax(dim=(1, 2, 3)),
             variant=None,
             coils=coils,
         )
@@ -141,6 +155,13 @@ class DrawnScanner:
         matrix = torch.cat((theirs[:, None] * rows * ours, moved), dim=-1).to(image)
         grid = F.affine_grid(matrix, [count, 1, *size], align_corners=False)
         return F.grid_sample(image, grid, mode="bicubic", align_corners=False).clamp(min=0)
+
+    @staticmethod
+    def _near_coils(count: int, size: tuple[int, int]) -> Tensor:
+        """Draw how much brighter a root sum of squares is near the coils, (B, 1, H, W)."""
+        rows, columns = (torch.linspace(-1, 1, n) for n in size)
+        radius = rows.square()[:, None] + columns.square()
+        return (1.5 * torch.rand(count, 1, 1, 1) * radius).exp()
 
     def _contrasted(self, image: Tensor) -> Tensor:
         """Map intensities in [0, 1] of some images to others; 0 stays 0."""

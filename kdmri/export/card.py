@@ -1,6 +1,6 @@
 """The README beside an exported network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -86,6 +86,8 @@ def card(
         "mask": "float32 (1, 1, H, W), 1 where k-space is measured, else 0",
         "sensitivities": "float32 (B, 2, coils, H, W), real and imaginary part, of unit norm over "
         f"the coils where there is signal, else 0; in training {trained.estimate}",
+        "noise": "float32 (B,), variance of the real part of a sample's noise, k-space scaled as "
+        "below; `kdmri.physics.sense.noise_variance` estimates it",
     }
     inputs = "\n".join(f"- `{key}`: {lines[key]}" for key in network.inputs)
     program = PROGRAMS[name.rpartition(".")[2]]
@@ -160,12 +162,13 @@ def _usage(network: Exportable, name: str, trained: Trained, size: tuple[int, in
         "scale = np.abs(seen).max()  # better that of the whole volume",
     )
     if estimate is not None:
-        shown_by = _of_coils(estimate.used(trained.task.centre_of(size)))
+        shown_by = _of_coils(estimate.used(trained.task.centre_of(size)), network.inputs)
         other = (0, 2) if network.axis == 0 else (0, 1)
         values |= {
             "lines": f"np.any(kspace, axis={other}).astype(np.float32)",
             "mask": "np.any(kspace, axis=0)[None, None].astype(np.float32)",
             "sensitivities": "parts(sensitivities)",
+            "noise": "np.array([noise / scale**2], np.float32)",
         }
     program = PROGRAMS[name.rpartition(".")[2]]
     return "\n".join(
@@ -190,12 +193,14 @@ def _usage(network: Exportable, name: str, trained: Trained, size: tuple[int, in
     )
 
 
-def _of_coils(centre: tuple[int, int]) -> tuple[str, ...]:
+def _of_coils(centre: tuple[int, int], inputs: Sequence[str]) -> tuple[str, ...]:
     """Write how coils are combined, and how the scale is found from the centre (h, w)."""
+    noise = 'noise = float(np.load("noise.npy"))  # variance of the real part of a sample\'s noise'
     ends = [(-(kept // 2), kept - kept // 2) for kept in centre]
     return (
         'kspace = np.load("kspace.npy")  # complex (coils, H, W), zero where not measured',
         'sensitivities = np.load("sensitivities.npy")  # complex (coils, H, W)',
+        *([noise] if "noise" in inputs else []),
         'seen = (sensitivities.conj() * np.fft.ifft2(kspace, norm="ortho")).sum(axis=0)',
         "frequencies = [np.rint(n * np.fft.fftfreq(n)) for n in seen.shape]",
         f"ends = {ends}  # of the fully sampled centre",

@@ -72,15 +72,26 @@ class Bound:
         )
 
 
-def compare_outputs(run: Runner, reference: Runner, batches: Sequence[Batch]) -> Agreement:
-    """Compare outputs on slices with targets."""
+def compare_outputs(
+    run: Runner, reference: Runner, batches: Sequence[Batch], magnitudes: bool = False
+) -> Agreement:
+    """Compare outputs on slices with targets.
+
+    Args:
+        run: the exported network.
+        reference: the network.
+        batches: of slices.
+        magnitudes: whether the difference is that of magnitudes, of networks whose phase is of no
+            account in places (see `kdmri.models.dc_cnn.with_floor`).
+    """
     largest, figures, finite = 0.0, [], True
     for batch in batches:
         given, wanted = run(batch), reference(batch)
         if given.shape != wanted.shape:
             raise KdmriError(f"gives {given.shape}, where the network gives {wanted.shape}")
         finite = finite and bool(np.isfinite(given).all())
-        largest = max(largest, float(np.abs(given - wanted).max()))
+        pair = [np.linalg.norm(x, axis=1) if magnitudes else x for x in (given, wanted)]
+        largest = max(largest, float(np.abs(pair[0] - pair[1]).max()))
         figures.append([_psnr(image, batch) for image in (given, wanted)])
     psnr, original = np.mean(figures, axis=0)
     return Agreement(largest, float(psnr), float(original), finite)

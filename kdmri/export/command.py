@@ -179,7 +179,7 @@ def _export(
     names = dict(zip(written, list(runners)[-len(written) :], strict=True))
     sizes |= {names[choice]: _size(path) for choice, path in written.items()}
     compared = {
-        key: compare_outputs(run, runners["PyTorch float32"], checked)
+        key: compare_outputs(run, runners["PyTorch float32"], checked, network.network.noise_floor)
         for key, run in runners.items()
     }
     plain.unlink(missing_ok=True)
@@ -240,7 +240,8 @@ def verify(config: DictConfig, trained: Trained, axis: int | None, batches: list
     path = Path(config.verify)
     several = trained.estimate is not None
     run = onnx_runner(path, Exportable(trained.network, axis, several_coils=several))
-    compared = compare_outputs(run, network_runner(trained), batches)
+    floor = trained.network.noise_floor
+    compared = compare_outputs(run, network_runner(trained), batches, floor)
     console().print(f"{path}: {compared.describe()}", highlight=False, soft_wrap=True)
     Bound(**config.bounds[config.precision]).check(compared, str(path))
 

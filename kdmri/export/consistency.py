@@ -24,6 +24,7 @@ from kdmri.export.pairs import (
 from kdmri.export.sense import RealSense
 from kdmri.models import CascadedNetwork
 from kdmri.models.convolution import Convolution
+from kdmri.models.dc_cnn import with_floor
 from kdmri.physics import DataConsistency
 
 
@@ -110,7 +111,8 @@ class Exportable(nn.Module):
     Called with `image` (B, C, H, W) alone where the network knows no k-space; else also with
     `kspace` (B, 2, H, W), real and imaginary part, and with `lines` (H,) or (W,), 1 where a row or
     column is measured, or `mask` (1, 1, H, W). All have the zero frequency at index 0. A network
-    for several coils takes `kspace` (B, 2, coils, H, W), and `sensitivities` like it.
+    for several coils takes `kspace` (B, 2, coils, H, W), `sensitivities` like it and, where it
+    needs to know it, `noise` (B,), as `kdmri.physics.sense.noise_variance` estimates it.
 
     Attributes:
         axis: undersampled axis, 0 or 1, of a mask of whole lines; None for any other mask.
@@ -176,7 +178,13 @@ class Exportable(nn.Module):
         if not self.is_consistent:
             return ["image"]
         inputs = ["image", "kspace", "mask" if self.axis is None else "lines"]
-        return [*inputs, "sensitivities"] if self.several_coils else inputs
+        if not self.several_coils:
+            return inputs
+        return [*inputs, "sensitivities", *(["noise"] if self._knows_noise else [])]
+
+    @property
+    def _knows_noise(self) -> bool:
+        return self.several_coils and bool(self.network.closing or self.network.noise_floor)
 
     def forward(
         self,
@@ -184,6 +192,7 @@ class Exportable(nn.Module):
         kspace: Tensor | None = None,
         mask: Tensor | None = None,
         sensitivities: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """Reconstruct: float32 (B, C, H, W)."""
         if kspace is not None and mask is not None:
@@ -198,15 +207,20 @@ class Exportable(nn.Module):
                 self._measured.image = transform(parts, inverse=True)
             else:
                 self._measured.sensitivities = Pair(sensitivities[:, 0], sensitivities[:, 1])
-                return self._of_coils(image, Pair(samples[:, 0], samples[:, 1]), spread)
+                return self._of_coils(image, Pair(samples[:, 0], samples[:, 1]), noise)
         return self.network(image, image, image).float()
 
-    def _of_coils(self, image: Tensor, samples: Pair, mask: Tensor) -> Tensor:
+    def _of_coils(self, image: Tensor, samples: Pair, noise: Tensor | None) -> Tensor:
         """Reconstruct from samples, each part (B, coils, H, W), with what the call has filled."""
         self._measured.image = self._measured.combined(transform(samples, inverse=True))
         if self.network.start:
             image = self._sense.start(self.network.start)
         output = self.network(image, image, image).float()
+        if noise is None:
+            return output
+        level = noise.view(-1, 1, 1, 1)
         if self.network.closing:
-            output = self._sense.closed(output, samples, mask, self.network.closing)
+            output = self._sense.closed(output, level, self.network.closing)
+        if self.network.noise_floor:
+            output = with_floor(output, 2 * samples.real.shape[1] * level)
         return output

@@ -159,6 +159,8 @@ def _dynamic(network: Exportable, inputs: dict[str, Tensor]) -> dict[str, dict[i
         shapes["mask"] = {0: height if network.axis == 0 else width}
     if "sensitivities" in inputs:
         shapes["sensitivities"] = dict(shapes["kspace"])
+    if "noise" in inputs:
+        shapes["noise"] = {0: batch}
     return shapes
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kdmri.export.pairs import Pair, SharedSamples, projected, transform
 from kdmri.models.dc_cnn import ERROR, LEAST_WEIGHT, START_PENALTY
-from kdmri.physics.sense import conjugate_gradients, corners
+from kdmri.physics.sense import conjugate_gradients
 
 
 class RealSense:
@@ -25,12 +25,9 @@ class RealSense:
             iterations,
         )
 
-    def closed(self, image: Tensor, samples: Pair, mask: Tensor, iterations: int) -> Tensor:
-        """Weigh an image (B, 2, H, W) against samples, each part (B, coils, H, W)."""
-        inside = mask * corners((image.shape[-2], image.shape[-1]), image.device)
-        power = (inside * (samples.real.square() + samples.imag.square())).sum((1, 2, 3), True)
-        count = samples.real.shape[1] * inside.expand_as(samples.real[:1, :1]).sum()
-        weight = (power / (2 * count.clamp(min=1)) / ERROR**2).clamp(min=LEAST_WEIGHT)
+    def closed(self, image: Tensor, noise: Tensor, iterations: int) -> Tensor:
+        """Weigh an image (B, 2, H, W) against samples of a noise variance (B, 1, 1, 1)."""
+        weight = (noise / ERROR**2).clamp(min=LEAST_WEIGHT)
         residual = torch.cat(self._measured.image, dim=1) - self._seen(image)
         return conjugate_gradients(
             image,

@@ -76,11 +76,13 @@ class CascadedNetwork(nn.Module):
         start: iterations of CG-SENSE that the first cascade goes on from, of several coils; 0: from
             the network's input.
         closing: iterations of a last data consistency, of several coils; 0: none.
+        noise_floor: whether magnitudes have the noise of a root sum of squares, of several coils.
     """
 
     cascades: Sequence[Cascade]
     start: int = 0
     closing: int = 0
+    noise_floor: bool = False
     state: ClassVar[str] = "images"
     loses_in_halves: ClassVar[str] = ""
 

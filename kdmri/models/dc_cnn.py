@@ -14,7 +14,10 @@ from kdmri.physics.sense import conjugate_gradient_sense, noise_variance, weight
 START_PENALTY = 0.002
 """Weight of the squared image in the CG-SENSE that cascades may go on from."""
 
-ERROR, LEAST_WEIGHT = 0.07, 1e-4
+FAINTEST = 1e-5
+"""Magnitude below which a pixel is as good as 0."""
+
+ERROR, LEAST_WEIGHT = 0.045, 1e-4
 """Of cascades' images: their standard deviation that the closing consistency takes for granted, at
 the scale of k-space (see `kdmri.data.coils.centre_scale`), and the least weight that it has."""
 
@@ -76,6 +79,7 @@ class DCCNN(CascadedNetwork):
         expansion: int = 0,
         start: int = 0,
         closing: int = 0,
+        noise_floor: bool = False,
     ) -> None:
         """Build the network, with PyTorch's default initialisation as published.
 
@@ -93,7 +97,11 @@ class DCCNN(CascadedNetwork):
                 on from the zero-filled image, as published.
             closing: iterations of a last data consistency that weighs image against samples by the
                 noise that the latter have, for several coils: what they tell well is theirs, what
-                they hardly tell the image's. 0 has none, as published.
+                they hardly tell the image's. 0 has none, as published. Training goes without: what
+                cascades leave for it to mend they do not learn, and it mends less of other scans.
+            noise_floor: add to the squared magnitude what noise adds to the squared root sum of
+                squares of fully sampled coil images on average, which is what scans are measured
+                against; networks that learn from that image learn as much. For several coils.
 
         Raises:
             ValueError: a size is too small, or `channels` is neither 1 nor 2.
@@ -119,7 +127,7 @@ class DCCNN(CascadedNetwork):
         for layer in self.modules():
             if expansion and isinstance(layer, Convolution):
                 layer.expand(expansion)
-        self.start, self.closing = start, closing
+        self.start, self.closing, self.noise_floor = start, closing, noise_floor
 
     def begin(self, image: Tensor, measurement: Measurement) -> tuple[Tensor, Measurement]:
         """Return what the first cascade goes on from, and the measurement as it is."""
@@ -134,11 +142,33 @@ class DCCNN(CascadedNetwork):
     def finish(self, state: Tensor, measurement: Measurement) -> Tensor:
         """Return the image, float32 (B, C, H, W), of what a cascade handed on."""
         sensitivities = measurement.sensitivities
-        if not self.closing or sensitivities is None:
+        closing = 0 if self.training else self.closing
+        if not (closing or self.noise_floor) or sensitivities is None:
             return state
         with torch.autocast(state.device.type, enabled=False):
-            kspace, mask = measurement.kspace, measurement.mask
-            weight = (noise_variance(kspace, mask) / ERROR**2).clamp(min=LEAST_WEIGHT)
-            image = to_complex(state.float())
-            found = weighted_consistency(image, kspace, mask, sensitivities, self.closing, weight)
-            return to_channels(found, 2)
+            kspace, mask, image = measurement.kspace, measurement.mask, state.float()
+            noise = noise_variance(kspace, mask)
+            if closing:
+                weight = (noise / ERROR**2).clamp(min=LEAST_WEIGHT)
+                start = to_complex(image)
+                image = to_channels(
+                    weighted_consistency(start, kspace, mask, sensitivities, closing, weight),
+                    2,
+                )
+            return with_floor(image, 2 * kspace.shape[1] * noise) if self.noise_floor else image
+
+
+def with_floor(image: Tensor, power: Tensor) -> Tensor:
+    """Add a power to the squared magnitude of images, whose phase stays.
+
+    Args:
+        image: real and imaginary part, float32 (B, 2, H, W).
+        power: at least 0, float32 (B, 1, 1, 1).
+
+    Returns:
+        float32 (B, 2, H, W); real where the image is 0. Close to that its phase is of no account.
+    """
+    squared = image.square().sum(dim=1, keepdim=True)
+    direction = torch.cat((image[:, :1] + FAINTEST, image[:, 1:]), dim=1)
+    length = direction.square().sum(dim=1, keepdim=True).clamp(min=FAINTEST**4)
+    return direction * ((squared + power) / length).sqrt()

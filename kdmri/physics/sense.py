@@ -1,5 +1,6 @@
 """Iterative SENSE: images of least squares from the k-space of several coils."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,18 @@ import torch
 from torch import Tensor
 
 from kdmri.physics.coils import combine, expand
-from kdmri.physics.fourier import fft2, ifft2
+from kdmri.physics.consistency import Measurement
+from kdmri.physics.fourier import ifft2
 
 CORNER = 0.3
 """Frequency along both axes, in cycles a pixel, beyond which k-space is taken to be noise alone."""
+
+STRIP = 24
+"""Lowest frequencies of an axis whose patches tell the noise."""
+
+LARGEST_KERNEL, LARGEST_COVARIANCE, ENOUGH = 6, 160, 4
+"""Samples along each axis of a patch and entries of a patch of all coils at most; and patches that
+there must be for each entry."""
 
 
 @torch.no_grad()
@@ -39,9 +48,10 @@ def conjugate_gradient_sense(
     """
     measured = torch.where(mask > 0, kspace, torch.zeros((), dtype=kspace.dtype).to(kspace.device))
     residual = combine(ifft2(measured), sensitivities)
+    normal = _normal(mask, sensitivities)
 
     def seen(image: Tensor) -> Tensor:
-        return _seen(image, mask, sensitivities) + regularisation * image
+        return normal(image) + regularisation * image
 
     return conjugate_gradients(torch.zeros_like(residual), residual, seen, iterations)
 
@@ -93,11 +103,13 @@ class _Weighted(torch.autograd.Function):
         iterations: int,
         weight: Tensor,
     ) -> Tensor:
+        normal = _normal(mask, sensitivities)
+
         def seen(direction: Tensor) -> Tensor:
-            return _seen(direction, mask, sensitivities) + weight * direction
+            return normal(direction) + weight * direction
 
         ctx.seen, ctx.weight, ctx.iterations = seen, weight, iterations
-        residual = combined - _seen(image, mask, sensitivities)
+        residual = combined - normal(image)
         return conjugate_gradients(image, residual, seen, iterations)
 
     @staticmethod
@@ -108,7 +120,12 @@ class _Weighted(torch.autograd.Function):
 
 
 def noise_variance(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Estimate the variance of the noise of k-space from its corners, which hold hardly more.
+    """Estimate the variance of the noise of k-space, from what its coils do not have in common.
+
+    Patches of neighbouring samples of all coils lie in a subspace (see `kdmri.physics.espirit`), so
+    that the small eigenvalues of their covariance are noise alone, also where each sample holds
+    signal. Few coils leave no room for that, and few measured patches make eigenvalues too small;
+    so it is what the corners of k-space hold, where that is less or there are few patches.
 
     Args:
         kspace: complex64 (B, coils, H, W), zero frequency at the corner.
@@ -117,6 +134,49 @@ def noise_variance(kspace: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Of the real part of a sample, float32 (B, 1, 1, 1); 0 where nothing was measured there.
     """
+    corner = _corner_variance(kspace, mask)
+    kernel = max(2, min(LARGEST_KERNEL, math.isqrt(LARGEST_COVARIANCE // kspace.shape[1])))
+    if min(kspace.shape[-2:]) < 2 * kernel:
+        return corner
+    total, count = _patch_covariance(kspace, mask.expand(len(kspace), -1, -1, -1), kernel)
+    values = torch.linalg.eigvalsh(total / count.clamp(min=1)[:, None, None])
+    size = values.shape[1]
+    found = values[:, size // 4].clamp(min=0) / 2
+    enough = count >= ENOUGH * size
+    return torch.where(enough.view(-1, 1, 1, 1), corner.minimum(found.view(-1, 1, 1, 1)), corner)
+
+
+def _patch_covariance(kspace: Tensor, mask: Tensor, kernel: int) -> tuple[Tensor, Tensor]:
+    """Add up y y^H of the wholly measured patches y of low frequency along one axis or the other.
+
+    Returns:
+        complex64 (B, n, n) with n = coils * kernel * kernel, and the number of patches, (B,).
+    """
+    count = kspace.shape[1] * kernel * kernel
+    total = torch.zeros(len(kspace), count, count, dtype=kspace.dtype, device=kspace.device)
+    number = torch.zeros(len(kspace), device=kspace.device)
+    for axis, other in ((-2, -1), (-1, -2)):
+        samples, inside = (
+            torch.fft.fftshift(_lowest(values, axis), dim=other) for values in (kspace, mask)
+        )
+        patches = samples.unfold(2, kernel, 1).unfold(3, kernel, 1)
+        whole = inside.unfold(2, kernel, 1).unfold(3, kernel, 1).amin(dim=(-1, -2)) > 0
+        patches = torch.where(whole[..., None, None], patches, torch.zeros((), dtype=kspace.dtype))
+        columns = patches.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).flatten(2)
+        total = total + columns @ columns.mH
+        number = number + whole.sum(dim=(1, 2, 3))
+    return total, number
+
+
+def _lowest(values: Tensor, axis: int) -> Tensor:
+    """Keep the `STRIP` lowest frequencies of an axis, zero frequency in their middle."""
+    half = min(STRIP, values.shape[axis]) // 2
+    below = values.narrow(axis, values.shape[axis] - half, half)
+    return torch.cat((below, values.narrow(axis, 0, half)), dim=axis)
+
+
+def _corner_variance(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean power of the corners of k-space, as `noise_variance` does."""
     measured = mask * corners((kspace.shape[-2], kspace.shape[-1]), kspace.device)
     power = torch.where(measured > 0, kspace.real.square() + kspace.imag.square(), 0)
     count = kspace.shape[1] * measured.sum(dim=(1, 2, 3), keepdim=True)
@@ -134,9 +194,19 @@ def _frequencies(count: int, device: torch.device | str) -> Tensor:
     return torch.minimum(number, count - number) / count
 
 
-def _seen(image: Tensor, mask: Tensor, sensitivities: Tensor) -> Tensor:
-    """Return A^H A x, complex64 (B, 1, H, W)."""
-    return combine(ifft2(mask * fft2(expand(image, sensitivities))), sensitivities)
+def _normal(mask: Tensor, sensitivities: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what makes A^H A x of an image x, complex64 (B, 1, H, W).
+
+    Along an axis on which the mask is constant nothing is transformed.
+    """
+    axes = Measurement(sensitivities, mask, sensitivities).axes
+    conjugate = sensitivities.conj().resolve_conj()  # a view would be copied by each use
+
+    def seen(image: Tensor) -> Tensor:
+        kspace = mask * torch.fft.fftn(expand(image, sensitivities), dim=axes)
+        return (conjugate * torch.fft.ifftn(kspace, dim=axes)).sum(dim=1, keepdim=True)
+
+    return seen
 
 
 def conjugate_gradients(

@@ -17,6 +17,7 @@ from kdmri.config.words import needs
 from kdmri.errors import ConfigurationError, DataError
 from kdmri.models import CascadedNetwork
 from kdmri.models.trained import Trained
+from kdmri.physics.sense import noise_variance
 from kdmri.reconstruct.onnx_files import open_onnx, run_onnx
 from kdmri.reconstruct.openvino_files import open_openvino, run_openvino
 
@@ -78,6 +79,8 @@ def named(inputs: Sequence[Tensor | None], names: Sequence[str]) -> dict[str, Te
     if several:
         assert sensitivities is not None
         found["sensitivities"] = _parts(sensitivities, several)
+    if "noise" in names:
+        found["noise"] = noise_variance(kspace, mask).flatten()
     return {name: found[name].clone() for name in names}
 
 
@@ -201,7 +204,7 @@ def _read(folder: Path) -> Note:
             f"exported={folder}: no folder that this version of kdmri export wrote ({error}); "
             "export again"
         ) from error
-    known = {"image", "kspace", "lines", "mask", "sensitivities"}
+    known = {"image", "kspace", "lines", "mask", "sensitivities", "noise"}
     if Path(str(note.file)).name != note.file or not known.issuperset(note.inputs):
         raise ConfigurationError(f"{path}: is damaged; export again")
     return note

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from kdmri.data.batch import Batch
 from kdmri.metrics.slices import structural_similarity
-from kdmri.physics import magnitude
+from kdmri.physics import seen, truth
 
 
 class ImageLoss(nn.Module):
@@ -44,7 +44,9 @@ class ImageLoss(nn.Module):
         """
         if not (self.ssim or self.magnitude):
             return self.l1 * F.l1_loss(output, target)
-        shown, wanted = (magnitude(batch.shown(image.float())) for image in (output, target))
+        shown = seen(output.float(), batch)
+        # The batch's own target stands for what the tables compare with, which is magnitude alone.
+        wanted = truth(batch) if target is batch.target else seen(target.float(), batch)
         loss = shown.new_zeros(())
         if self.l1:
             pair = (shown, wanted) if self.magnitude else (output, target)

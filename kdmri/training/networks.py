@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from kdmri.errors import ConfigurationError
+from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models import CascadedNetwork, build_network, load_network, network_settings
+from kdmri.models.shipped import checkpoint_path
+from kdmri.models.stored import read_checkpoint
 
 
 def begin(
@@ -33,12 +35,29 @@ def begin(
     network = build_network(architecture).to(  # type: ignore[call-overload]
         memory_format=torch.channels_last
     )
+    if config.get("initial_weights") and not needs:
+        _begin_with(network, checkpoint_path(config.initial_weights))
     if "start" in needs:
         start = load_network(needs["start"], architecture, folded=False)
         network.load_state_dict(start.state_dict())
     if "teacher" not in needs:
         return network, None
     return network, load_network(needs["teacher"], network_settings(config.teacher))
+
+
+def _begin_with(network: CascadedNetwork, path: Path) -> None:
+    """Give a network the weights of a checkpoint, of one with weights of the same shapes.
+
+    Raises:
+        CheckpointError: there is none, or its weights have other names or shapes.
+    """
+    weights, own = read_checkpoint(path)["weights"], network.state_dict()
+    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+        raise CheckpointError(
+            f"initial_weights={path}: its weights do not fit {type(network).__name__}; choose the "
+            "architecture that they are of, or leave initial_weights out"
+        )
+    network.load_state_dict(weights)
 
 
 def check_size(network: CascadedNetwork, size: tuple[int, int]) -> None:

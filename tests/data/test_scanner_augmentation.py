@@ -32,9 +32,23 @@ def test_scans_agree_with_themselves_and_differ_from_each_other(anatomy: np.ndar
         assert ((norm < 1e-6) | ((norm - 1).abs() < 1e-3)).all()
         assert 0.1 < (norm > 0.5).float().mean() < 1
         assert one.coils.shown.size == tuple(one.target.shape[-2:])
+        squares = torch.fft.ifft2(one.kspace, norm="ortho").abs().square().sum(1, True)
+        torch.testing.assert_close(one.coils.image, squares.sqrt())
+        torch.testing.assert_close(one.data_range, squares.amax(dim=(1, 2, 3)).sqrt())
     assert len({one.kspace.shape for one in found}) > 2  # type: ignore[union-attr]
     again = draw(given).target
     assert not torch.equal(again[0], again[1])
+
+
+def test_photographs_stand_in_for_the_share_of_slices_asked_for(anatomy: np.ndarray) -> None:
+    given = slices(anatomy, padded=False)
+    other = given._replace(target=torch.full_like(given.target, 0.5))
+    for share, same in ((1.0, True), (0.0, False)):
+        found = []
+        for source in (given, other):
+            torch.manual_seed(2)
+            found.append(DrawnScanner(**PARTS, photographs=share)(source).target)
+        assert torch.equal(*found) == same
 
 
 def test_noise_is_as_much_as_asked_for(anatomy: np.ndarray) -> None:
@@ -57,6 +71,7 @@ def test_noise_is_as_much_as_asked_for(anatomy: np.ndarray) -> None:
         ({"coils": []}, "coils="),
         ({"noise_range": (0.0, 0.1)}, "noise_range="),
         ({"detail": 1.0}, "detail="),
+        ({"photographs": 1.5}, "photographs="),
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], text: str) -> None:

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from kdmri.data.coils import inspect_coils
 from kdmri.data.embedded import HeadWithCoils
 from kdmri.data.several_heads import SeveralHeads
-from kdmri.errors import DataError
+from kdmri.errors import ConfigurationError, DataError
 from tests.conftest import ROOT  # noqa: F401
 
 
@@ -45,3 +46,24 @@ def test_every_head_and_axis_is_in_every_split(tmp_path: Path, anatomy: np.ndarr
     assert not list(tmp_path.glob(".several*"))
     with pytest.raises(DataError, match=r"b_coronal: dataset\.build\.snr was 50, now 20"):
         heads(tmp_path, anatomy, snr=20)(folder)
+
+
+def test_each_slice_has_noise_of_its_own_and_is_measured_against_all_coils(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    folder, levels = tmp_path / "several", []
+    make = heads(tmp_path, anatomy, snr=[5, 500], measured_against="rss")
+    make(folder)
+    make(folder)  # compares its settings with those that it was made of
+    for path in sorted((folder / "train").glob("*.h5")):
+        volume = inspect_coils(path)
+        assert volume.against == "rss"
+        with h5py.File(path) as file:
+            images = np.fft.ifft2(file["kspace_coils"][...], axes=(1, 2), norm="ortho")
+            squares = np.sqrt((np.abs(images) ** 2).sum(axis=0))
+            np.testing.assert_allclose(file["volfs"][...], squares, atol=1e-5)
+        corner = np.abs(images[:, :3, :3]).mean(axis=(0, 1, 2))  # air
+        levels += corner.tolist()
+    assert max(levels) > 10 * min(levels)
+    with pytest.raises(ConfigurationError, match="snr="):
+        heads(tmp_path, anatomy, snr=[9, 3])(tmp_path / "wrong")

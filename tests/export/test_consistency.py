@@ -9,6 +9,7 @@ from kdmri.errors import ConfigurationError
 from kdmri.export.consistency import Exportable, Pair, projection, transform
 from kdmri.models import DCCNN, UNet
 from kdmri.physics import DataConsistency
+from kdmri.physics.sense import noise_variance
 from tests.data.readers.coils import phased, sensitivities
 
 
@@ -94,7 +95,8 @@ def test_learnt_steps_of_data_consistency_are_refused() -> None:
 def test_cg_sense_before_and_behind_cascades_is_exported(
     anatomy: np.ndarray, axis: int | None
 ) -> None:
-    network = DCCNN(2, 2, 4, channels=2, residual=True, start=6, closing=5).eval()
+    settings = {"start": 6, "closing": 5, "noise_floor": True}
+    network = DCCNN(2, 2, 4, channels=2, residual=True, **settings).eval()
     rows = GaussianLines(3, axis=axis or 0)((48, 40))
     mask = torch.from_numpy(rows if axis is not None else rows * GaussianLines(2, 1)((48, 40)))
     mask = mask[None, None].float()
@@ -106,8 +108,14 @@ def test_cg_sense_before_and_behind_cascades_is_exported(
     parts, samples, known = (torch.stack((x.real, x.imag), 1) for x in (combined, kspace, maps))
     lines = mask if axis is None else mask[0, 0, :, 0] if axis == 0 else mask[0, 0, 0]
     with torch.no_grad():
-        found = Exportable(network, axis, several_coils=True)(parts, samples, lines, known)
+        exportable = Exportable(network, axis, several_coils=True)
+        level = noise_variance(kspace, mask).flatten()
+        found = exportable(parts, samples, lines, known, level)
         wanted = network(parts, kspace, mask, maps)
-        network.closing = 0
-        assert (wanted - network(parts, kspace, mask, maps)).abs().max() > 1e-3
+        for setting in ("closing", "noise_floor"):
+            setattr(network, setting, 0)
+            without = network(parts, kspace, mask, maps)
+            setattr(network, setting, settings[setting])
+            assert (wanted - without).abs().max() > 1e-3
+    assert exportable.inputs[-2:] == ["sensitivities", "noise"]
     assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()

@@ -5,8 +5,10 @@ import torch
 
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, build_network
-from kdmri.physics import fft2, ifft2, magnitude, to_channels
-from kdmri.physics.coils import combine, expand
+from kdmri.models.dc_cnn import with_floor
+from kdmri.physics import fft2, ifft2, magnitude, to_channels, to_complex
+from kdmri.physics.coils import combine, expand, root_sum_of_squares
+from kdmri.physics.sense import noise_variance
 from tests.physics.test_sense import scan
 
 
@@ -27,7 +29,7 @@ def silent(**settings: int) -> DCCNN:
     network = DCCNN(2, 2, 4, channels=2, residual=True, **settings)
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    return network
+    return network.eval()
 
 
 def test_cascades_go_on_from_cg_sense() -> None:
@@ -40,9 +42,43 @@ def test_closing_consistency_trusts_samples_as_far_as_their_noise_lets_it() -> N
     closed.load_state_dict(wrong.state_dict())
     for network in (wrong, closed):
         torch.nn.init.constant_(network.cascades[0].layers[-1].bias, 0.1)
+        network.eval()
     gains = [error(wrong, noise) / error(closed, noise) for noise in (0.001, 0.03, 0.3)]
     assert gains[0] > gains[1] > gains[2] > 0.95
     assert gains[0] > 1.15
+    assert error(closed.train(), 0.001) == error(wrong, 0.001)  # training goes without
+
+
+def test_noise_floor_makes_magnitudes_those_of_the_root_sum_of_squares() -> None:
+    """On average, also where there is no signal; the phase stays."""
+    image, maps, mask = scan((64, 60))
+    image = image * (torch.arange(60) < 30)
+    kspace = fft2(expand(image, maps))
+    kspace = kspace + 0.03 * torch.view_as_complex(torch.randn(*kspace.shape, 2))
+    full = torch.ones_like(mask)
+    squares = root_sum_of_squares(ifft2(kspace))
+    plain, floored = silent(), silent(noise_floor=True)
+    with torch.no_grad():
+        inputs = (to_channels(image, 2), torch.zeros_like(kspace), torch.zeros_like(mask), maps)
+        clean = plain(*inputs)
+        noise = 2 * kspace.shape[1] * noise_variance(kspace, full)
+        found = with_floor(clean, noise)
+        whole = floored(to_channels(combine(ifft2(kspace), maps), 2), kspace, full, maps)
+    for half in (slice(0, 30), slice(30, 60)):
+        wanted = squares[..., half].mean(dim=(1, 2, 3))
+        got = magnitude(found)[..., half].mean(dim=(1, 2, 3))
+        torch.testing.assert_close(got, wanted, rtol=0.1, atol=0)
+    assert (magnitude(clean)[..., 30:].mean() < 0.1 * squares[..., 30:].mean()).all()
+    inner = to_complex(found)[..., :30] * to_complex(clean)[..., :30].conj()
+    assert (inner.imag.abs() < 1e-3 * inner.abs() + 1e-4).all()
+    assert (magnitude(whole) >= magnitude(to_channels(combine(ifft2(kspace), maps), 2))).all()
+
+
+def test_gradients_pass_a_floor_above_nothing() -> None:
+    image = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    magnitude(with_floor(image, torch.full((1, 1, 1, 1), 0.01))).sum().backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
 
 
 def test_one_coil_has_neither() -> None:

@@ -103,3 +103,27 @@ def test_noise_is_what_the_corners_of_kspace_hold() -> None:
     torch.testing.assert_close(found.sqrt().flatten(), torch.tensor([0.1, 0.3]), rtol=0.1, atol=0)
     mask[..., 10:-10] = 0  # nothing is left of the corners
     assert not noise_variance(kspace, mask).any()
+
+
+def test_noise_is_told_from_sharp_images_by_what_coils_do_not_have_in_common() -> None:
+    """Each sample holds a hundred times as much signal as noise, in the corners, too."""
+    image = torch.rand(2, 1, 64, 60).to(torch.complex64)
+    maps = draw_sensitivities((64, 60), 8, [1, 2])
+    signal = fft2(expand(image, maps))
+    level = torch.tensor([0.001, 0.004]).view(2, 1, 1, 1)
+    kspace = signal + level * torch.view_as_complex(torch.randn(2, 8, 64, 60, 2))
+    mask = torch.zeros(1, 1, 64, 60)
+    mask[..., ::4] = 1
+    mask[..., [*range(12), *range(48, 60)]] = 1
+    found = noise_variance(torch.where(mask > 0, kspace, torch.nan), mask).sqrt()
+    assert signal.abs().mean() > 25 * level.max()
+    torch.testing.assert_close(found, level, rtol=0.25, atol=0)
+    alone = noise_variance(kspace[1:], mask)
+    torch.testing.assert_close(alone.sqrt(), found[1:], rtol=1e-3, atol=0)
+
+
+def test_few_coils_or_patches_have_their_noise_told_by_the_corners() -> None:
+    kspace = torch.view_as_complex(torch.randn(1, 1, 40, 40, 2))
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., ::2] = 1  # no two lines side by side
+    assert noise_variance(kspace, mask).item() == pytest.approx(1, rel=0.15)

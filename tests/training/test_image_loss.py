@@ -60,6 +60,26 @@ def test_difference_of_magnitudes_leaves_the_phase_and_what_is_not_shown_alone()
     assert ImageLoss()(turned, of.target, of) != ImageLoss()(output, of.target, of)
 
 
+def test_magnitudes_are_compared_with_what_the_table_compares_with() -> None:
+    """A volume's own image, such as a root sum of squares, in place of the target's magnitude."""
+    output, of = complex_batch((12, 10))
+    own = torch.rand(3, 1, 12, 10)
+    measured = of._replace(coils=of.coils._replace(image=own))
+    shown, loss = magnitudes(output), ImageLoss(magnitude=True)
+    found = loss(output, of.target, measured)
+    assert found.item() == pytest.approx((shown - own[:, 0]).abs().mean().item(), rel=1e-5)
+    similar = ImageLoss(l1=0, ssim=1)
+    assert similar(own_output(own), measured.target, measured) < 1e-5
+    teacher = torch.randn_like(output)  # is learnt from as it is
+    assert torch.equal(loss(output, teacher, measured), loss(output, teacher, of))
+
+
+def own_output(shown: torch.Tensor) -> torch.Tensor:
+    """An output whose magnitude is an image where it is shown."""
+    padded = torch.nn.functional.pad(shown, (4, 4, 4, 4))
+    return torch.cat((padded, torch.zeros_like(padded)), dim=1)
+
+
 def test_gradient_is_finite_where_an_image_is_zero() -> None:
     output, of = complex_batch((12, 10))
     output = torch.zeros_like(output).requires_grad_()
