@@ -27,7 +27,7 @@ COMMANDS = {
     "compare": ("kdmri.compare", "compare methods: paired differences with intervals"),
     "collect": ("kdmri.collect", "one table of all that was measured"),
     "import": (
-        "kdmri.import_original",
+        "kdmri.import_original.__main__",
         "make a stage of a checkpoint of the original project, or of fastMRI's VarNet or U-Net",
     ),
     "benchmark": ("kdmri.benchmark.__main__", "time the suite beside a plain implementation"),

@@ -1,5 +1,7 @@
 """Real anatomy for all tests, and the commands run as a user runs them."""
 
+import functools
+import gc
 import os
 import runpy
 import shutil
@@ -48,6 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays: commands that train run it, over all imported."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def hydra() -> Iterator[None]:
     checks.register_resolvers()
@@ -55,9 +63,14 @@ def hydra() -> Iterator[None]:
         yield
 
 
+_composed = functools.cache(lambda *words: compose("config", list(words)))
+
+
+@functools.cache
 def plan(*overrides: str) -> dict[str, Stage]:
+    """Lay out the stages of a command; tests of names and settings ask for the same ones again."""
     chosen = [word for word in overrides if word.split("=")[0] in checks.PATH_CHOICES]
-    return lay_out(compose("config", list(overrides)), compose("config", chosen))
+    return lay_out(_composed(*overrides), _composed(*chosen))
 
 
 @dataclass

@@ -18,6 +18,7 @@ from tests.models.test_varnet import inputs
 from tests.test_varnet import SMALL
 
 Run = Callable[..., Result]
+SCRIPT = "kdmri/import_original/__main__.py"
 SIZES = {"cascades": 2, "width": 4, "levels": 3, "sensitivity_width": 3, "sensitivity_levels": 3}
 WORDS = (
     *SMALL,
@@ -73,7 +74,7 @@ def test_imported_teacher_is_a_finished_stage_that_distillation_goes_on_from(
     network = VarNet(**SIZES)
     file = save(tmp_path / "theirs.pt", network)
     words = ("format=fastmri", f"checkpoint={file}", "slice_size=[40,36]")
-    result = run("kdmri/import_original.py", *words, *WORDS)
+    result = run(SCRIPT, *words, *WORDS)
     assert result.code == 0, result.err
     (path,) = (tmp_path / "experiments").rglob("best_model.pt")
     weights = load_network(path).state_dict()
@@ -83,10 +84,10 @@ def test_imported_teacher_is_a_finished_stage_that_distillation_goes_on_from(
     assert trained.code == 0, trained.err
     assert "teacher: done before" in trained.out
     assert "Student + KD" in trained.out
-    wrong = run("kdmri/import_original.py", *words, *WORDS, "teacher.width=5", "into=teacher")
+    wrong = run(SCRIPT, *words, *WORDS, "teacher.width=5", "into=teacher")
     assert wrong.code == 2
     assert "architecture@teacher=" in wrong.err
-    other = run("kdmri/import_original.py", *words[1:], "format=nifti", *WORDS)
+    other = run(SCRIPT, *words[1:], "format=nifti", *WORDS)
     assert other.code == 2
     assert "format=nifti: networks are read of original, fastmri" in " ".join(other.err.split())
 

@@ -15,6 +15,8 @@ from tests.models.fastmri_names import fastmri_name
 
 SIZES = {"width": 4, "levels": 2}
 
+SCRIPT = "kdmri/import_original/__main__.py"
+
 
 def theirs(network: UNet, prefix: str = "") -> dict[str, Tensor]:
     """Return its weights as fastMRI would have stored them."""
@@ -81,7 +83,7 @@ def test_it_becomes_a_finished_stage_of_a_teacher(
     teacher = ("architecture@teacher=unet_fastmri", "teacher.width=4", "teacher.levels=2")
     words = (*teacher, "~teacher.depth", "~teacher.cascades")
     given = ("format=fastmri", "checkpoint=theirs.pt", "slice_size=[40,36]")
-    result = run("kdmri/import_original.py", *given, *TINY, *words)
+    result = run(SCRIPT, *given, *TINY, *words)
     assert result.code == 0, result.err
     (path,) = (tmp_path / "experiments").rglob("best_model.pt")
     weights = load_network(path).state_dict()

@@ -23,6 +23,7 @@ from kdmri.physics import CartesianUndersampling
 from tests.conftest import Result
 
 Run = Callable[..., Result]
+SCRIPT = "kdmri/import_original/__main__.py"
 CARDIAC = ("dataset=cardiac", "acceleration=4x")
 
 
@@ -129,7 +130,7 @@ def test_imported_teacher_is_a_finished_stage_that_distillation_goes_on_from(
 ) -> None:
     file = save(tmp_path / "theirs.pt", PlainNetwork(5))
     words = ("dataset=own", "dataset.name=own", "trainer.max_epochs=1", "callbacks.progress=null")
-    result = run("kdmri/import_original.py", f"checkpoint={file}", "slice_size=[48,40]", *words)
+    result = run(SCRIPT, f"checkpoint={file}", "slice_size=[48,40]", *words)
     assert result.code == 0, result.err
     assert "141,765 parameters" in result.out
     folder = tmp_path / "experiments" / "own" / "acc_4x" / "attention_imitation_teacher"
@@ -147,7 +148,7 @@ def test_imported_teacher_is_a_finished_stage_that_distillation_goes_on_from(
     assert "teacher: done before" in trained.out
     assert "Student + KD" in trained.out
 
-    again = run("kdmri/import_original.py", f"checkpoint={file}", "slice_size=[48,40]", *words)
+    again = run(SCRIPT, f"checkpoint={file}", "slice_size=[48,40]", *words)
     assert again.code == 2
     assert "holds a stage already" in " ".join(again.err.split())
 
@@ -176,7 +177,7 @@ def test_size_of_slices_is_told_by_the_option_and_fits_the_mask(
     np.save(path, mask)
     file = save(tmp_path / "theirs.pt", PlainNetwork(5))
     given = (f"checkpoint={file}", "dataset=own", "dataset.name=own", *words)
-    result = run("kdmri/import_original.py", *given)
+    result = run(SCRIPT, *given)
     if isinstance(wanted, str):
         assert result.code == 2
         assert wanted in " ".join(result.err.split())
@@ -247,9 +248,9 @@ def test_other_files_are_refused_by_what_is_wrong(
 @pytest.mark.usefixtures("own")
 def test_network_of_another_configuration_names_the_way_out(run: Run, tmp_path: Path) -> None:
     file = save(tmp_path / "theirs.pt", PlainNetwork(3))
-    result = run("kdmri/import_original.py", f"checkpoint={file}", "into=teacher", *CARDIAC)
+    result = run(SCRIPT, f"checkpoint={file}", "into=teacher", *CARDIAC)
     assert result.code == 2
     assert "architecture@teacher=" in result.err
-    result = run("kdmri/import_original.py", "checkpoint=nowhere.pt", *CARDIAC)
+    result = run(SCRIPT, "checkpoint=nowhere.pt", *CARDIAC)
     assert result.code == 2
     assert "nowhere.pt: there is no such checkpoint" in " ".join(result.err.split())

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -231,30 +230,32 @@ def test_embedded_head_with_a_privileged_teacher_and_other_stages(run: Run, tmp_
         assert "4 simulated coils" in result.out
 
 
-def test_killed_training_goes_on_bit_for_bit(tmp_path: Path, coils: Path) -> None:
-    whole, cut = tmp_path / "whole", tmp_path
-    shutil.copytree(tmp_path / "datasets", whole / "datasets")
-    settings = "stage=student trainer.max_epochs=8 augmentation.masks=100"
-    args = [sys.executable, str(ROOT / "train.py"), *OWN, *settings.split()]
-    name = "tiny_student_augmentation.masks-100_dataset.mask.centre_fraction-0.25"
-    below = Path("experiments/coils/acc_4x") / name
-    for folder in (cut, whole):
-        call = {"args": args, "cwd": folder, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
-        if folder == cut:
-            kill_after_first_save(call, folder / below)
-        finish(call)
-    resumed, straight = (weights_of(folder / below) for folder in (cut, whole))
+@pytest.mark.usefixtures("coils")
+def test_killed_training_goes_on_bit_for_bit(run: Run, tmp_path: Path) -> None:
+    words = [*OWN, "stage=student", "trainer.max_epochs=8", "augmentation.masks=100"]
+    below = tmp_path / "experiments" / "coils" / "acc_4x"
+    folders = {
+        name: below / f"{name}_student_augmentation.masks-100_dataset.mask.centre_fraction-0.25"
+        for name in ("cut", "whole")
+    }
+    args = [sys.executable, str(ROOT / "train.py"), *words, "name=cut"]
+    call = {"args": args, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    kill_after_first_save(call, folders["cut"])
+    for name in folders:
+        assert run("train.py", *words, f"name={name}").code == 0
+    resumed, straight = (weights_of(folder) for folder in folders.values())
     for key, value in resumed.items():
         assert torch.equal(value, straight[key]), key
 
 
 @pytest.mark.usefixtures("coils")
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_learns(run: Run, tmp_path: Path) -> None:
     words = ("stage=student", "batch_size=3", "+optimizer.eps=0.01", "evaluation.baselines=[]")
     below = tmp_path / "experiments" / "coils" / "acc_4x"
-    for name, trainer in (("one", ()), ("two", ("trainer=ddp", "trainer.accelerator=cpu"))):
-        args = [sys.executable, str(ROOT / "train.py"), *OWN, *words, *trainer, f"name={name}"]
-        finish({"args": args, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}})
+    assert run("train.py", *OWN, *words, "name=one").code == 0
+    two_devices = ("trainer=ddp", "trainer.accelerator=cpu", "name=two")
+    args = [sys.executable, str(ROOT / "train.py"), *OWN, *words, *two_devices]
+    finish({"args": args, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}})
     one, two = (weights_of(next(below.glob(f"{name}_student*"))) for name in ("one", "two"))
     for key, value in two.items():
         torch.testing.assert_close(value, one[key], rtol=1e-4, atol=1e-6)

@@ -39,35 +39,40 @@ def figures(folder: Path) -> dict[tuple[str, str], float]:
         return {(r["task"], r["method"]): float(r["psnr"]) for r in csv.DictReader(file)}
 
 
+def measured(folder: Path) -> dict[str, float]:
+    """Read the PSNR of all test slices by the directory of each stage."""
+    found = folder.glob("*/*/metrics.json")
+    return {
+        str(path.parent.relative_to(folder)): json.loads(path.read_text())["figures"]["psnr"]
+        for path in found
+    }
+
+
 def weights(directory: Path) -> dict[str, torch.Tensor]:
     return torch.load(directory / "best_model.pt", weights_only=True)["weights"]
 
 
 @pytest.mark.usefixtures("own")
-def test_two_by_two_cells_with_two_processes_each(train: Run, tmp_path: Path) -> None:
-    grid = ("acceleration=4x,8x", "stage=teacher,student")
-    sweep(tmp_path, *grid, *CPU_DDP)
-    two = figures(tmp_path)
-    assert {p.name for p in (tmp_path / "experiments" / "own").glob("*/*")} == {
-        "tiny_teacher",
-        "tiny_student",
-    }
-    assert len(two) == 6, "zero-filled, teacher and student of two accelerations"
-    assert train("--multirun", *grid, "overwrite=true").code == 0
-    assert figures(tmp_path) == pytest.approx(two, abs=0.01)
-
-
-@pytest.mark.usefixtures("own")
-def test_one_device_after_two_trains_on_all_data(train: Run, tmp_path: Path) -> None:
+def test_cells_with_two_processes_and_with_one_take_turns(train: Run, tmp_path: Path) -> None:
     """Trap: ranks that a job of two devices left behind halved the next job's data."""
     words = ("stage=student", *CPU_DDP[:2])
-    sweep(tmp_path, *words, "trainer.devices=2,1", "name=on_${trainer.devices}")
-    directory = tmp_path / "experiments" / "own" / "acc_4x"
-    after = weights(directory / "on_1_student")
-    assert (directory / "on_2_student" / "config.yaml").is_file()
-    assert train("stage=student", "name=alone").code == 0
-    for name, value in weights(directory / "alone_student").items():
-        assert torch.equal(value, after[name]), name
+    cells = ("trainer.devices=2,1", "acceleration=4x,8x", "name=on_${trainer.devices}")
+    sweep(tmp_path, *words, *cells)
+    found = tmp_path / "experiments" / "own"
+    names = {f"acc_{a}/on_{n}_student" for a in ("4x", "8x") for n in (1, 2)}
+    assert {str(p.relative_to(found)) for p in found.glob("*/*")} == names
+    assert len(list(found.glob("*/on_2_student/config.yaml"))) == 2
+    psnr = measured(found)
+    for acceleration in ("4x", "8x"):
+        folder = found / f"acc_{acceleration}"
+        two, one = (psnr[f"acc_{acceleration}/on_{n}_student"] for n in (2, 1))
+        assert two == pytest.approx(one, abs=0.01)
+        alone = ("stage=student", f"acceleration={acceleration}", "name=alone")
+        assert train(*alone).code == 0
+        after = weights(folder / "on_1_student")
+        for name, value in weights(folder / "alone_student").items():
+            assert torch.equal(value, after[name]), name
+    assert len(figures(tmp_path)) == 4, "zero-filled and student of two accelerations"
 
 
 @needs("hydra_submitit_launcher")

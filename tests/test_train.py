@@ -217,29 +217,30 @@ def test_complex_images_train_complex_networks(
 
 @pytest.mark.parametrize("minutes", ["null", "0"])
 def test_killed_stage_goes_on_to_the_same_weights(
-    tmp_path: Path, own: Path, runs: Path, minutes: str
+    train: Run, tmp_path: Path, runs: Path, minutes: str
 ) -> None:
     """With 0 minutes every step is saved, and the first save is in the middle of an epoch."""
     length = ("stage=student", "trainer.max_epochs=6", "scheduler.step_size=2")
     length += (f"checkpoint_minutes={minutes}", "num_workers=1")
     length += ("augmentation=affine", "augmentation.masks=100")
-    finish(as_user(tmp_path, *length, "name=whole"))
+    assert train(*length, "name=whole").code == 0
     whole = next(runs.glob("whole_student*"))
     folder = whole.with_name(whole.name.replace("whole", "cut"))
     kill_after_first_save(as_user(tmp_path, *length, "name=cut"), folder)
-    finish(as_user(tmp_path, *length, "name=cut"))
+    assert train(*length, "name=cut").code == 0
     expected = weights_of(whole)
     for name, value in weights_of(folder).items():
         assert torch.equal(value, expected[name]), name
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path, own: Path, runs: Path) -> None:
+def test_two_processes_learn_what_one_learns(train: Run, tmp_path: Path, runs: Path) -> None:
+    """Each way of learning; a student learns alone as a teacher does."""
     # A large epsilon keeps Adam from blowing up rounding errors of gradients near zero.
     # Of 12 slices in batches of 11 one process has 6 and 1, the other 5 and none.
-    words = ("+optimizer.eps=0.01", "batch_size=11")
-    for name, trainer in (("one", ()), ("two", ("trainer=ddp", "trainer.accelerator=cpu"))):
-        finish(as_user(tmp_path, *trainer, *words, f"name={name}"))
-    for stage in STAGES:
+    words = ("+optimizer.eps=0.01", "batch_size=11", "stage.run=[teacher,feature,kd]")
+    assert train(*words, "name=one").code == 0
+    finish(as_user(tmp_path, "trainer=ddp", "trainer.accelerator=cpu", *words, "name=two"))
+    for stage in ("teacher", "feature", "kd"):
         expected = weights_of(runs / f"one_{stage}_batch_size-11_optimizer.eps-0.01")
         for name, value in weights_of(
             runs / f"two_{stage}_batch_size-11_optimizer.eps-0.01"

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import wilcoxon
 
 from kdmri.analysis.methods import Method, by_method
 from kdmri.analysis.naming import without_seed
@@ -168,6 +167,8 @@ class PairedComparison:
         gains = [one.table.per_volume("psnr") - o.table.per_volume("psnr") for one, o in pairs]
         gain = np.mean(gains, axis=0)
         of_subjects = [gain[group].mean() for group in self._resampling.groups]
+        from scipy.stats import wilcoxon  # loads much of SciPy
+
         return f"{wilcoxon(of_subjects).pvalue if any(of_subjects) else 1.0:.2g}"
 
     def _gap_cell(self, method: Method) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
 
 from kdmri.metrics import SliceTable
 
@@ -112,6 +111,8 @@ class Resampling:
         An interval of percentiles is that of a normal distribution, and of the spread within the
         sample, in the place of Student's t: of 5 units it holds 85 %, of 10 90 %, not 95.
         """
+        from scipy.stats import norm, t  # loads much of SciPy
+
         ends = norm.ppf(0.975) * np.sqrt((self.units - 1) / self.units)
         return float(2 * t.cdf(ends, self.units - 1) - 1)
 

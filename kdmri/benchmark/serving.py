@@ -122,6 +122,7 @@ class Alone(Work):
         device = torch.device(setting.device)
         with torch.inference_mode():
             feed = feed_coils(volume, trained, trained.estimate, None, 1, 1, device)
+            assert feed is not None
             self._inputs = next(feed.batches(1, device)).inputs
         self._scale = feed.scale
         self._network, self._estimate, self._centre = trained.network, trained.estimate, feed.centre

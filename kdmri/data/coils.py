@@ -19,7 +19,7 @@ Attributes, each where it is known:
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -278,16 +278,20 @@ def _read(file: h5py.File, path: Path, key: str, index: int, first: bool = False
     return values.astype(np.complex64, copy=False)
 
 
-def from_middle(kspace: np.ndarray) -> np.ndarray:
+def from_middle(kspace: np.ndarray, axes: tuple[int, ...] = (-2, -1)) -> np.ndarray:
     """Move the zero frequency of k-space (..., H, W) from the middle to the corner.
 
     Its plain inverse transform is the image as displayed then, not one that begins in its middle.
 
+    Args:
+        kspace: complex64.
+        axes: that it is moved along, of the last two.
+
     Returns:
         complex64, same shape.
     """
-    rows, columns = (_turn(n) for n in kspace.shape[-2:])
-    return np.fft.ifftshift(kspace, (-2, -1)) * (rows[:, None] * columns)
+    turns = [np.expand_dims(_turn(kspace.shape[axis]), tuple(range(axis + 1, 0))) for axis in axes]
+    return np.fft.ifftshift(kspace, axes) * reduce(np.multiply, turns)
 
 
 @cache

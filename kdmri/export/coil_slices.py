@@ -34,6 +34,7 @@ def coil_slices(
         DataError: it cannot be read, or its k-space is undersampled.
     """
     feed = feed_coils(volume, trained, estimate, None, 0)
+    assert feed is not None
     if not feed.has_target:
         raise DataError(f"{volume.files[0]}: is undersampled; slices must be fully sampled")
     places = {*np.rint(np.linspace(0, feed.count - 1, min(count, feed.count))).astype(int).tolist()}

@@ -139,7 +139,7 @@ def estimate_sensitivities(
             f"{centre[0]}x{centre[1]} of {size[0]}x{size[1]} samples, and {kernel}x{kernel} are "
             "the least"
         )
-    region = _centre(kspace, centre)
+    region = _normalised(centre_of(kspace, centre))
     space = _signal_space(_patches(region, kernel), threshold)
     samples = _operator(space, kspace.shape[1], kernel)
     grid = min(size[0], GRID), min(size[1], GRID)
@@ -147,14 +147,23 @@ def estimate_sensitivities(
     return _interpolated(vectors, values, grid, size, crop)
 
 
-def _centre(kspace: Tensor, centre: Size) -> Tensor:
-    """Cut the centre out of k-space, lowest frequency first; largest magnitude of each item 1."""
+def centre_of(kspace: Tensor, centre: Size) -> Tensor:
+    """Cut the centre (h, w) out of k-space (..., H, W), zero frequency at the corner.
+
+    Returns:
+        (..., h, w), lowest frequency first.
+    """
     for axis, kept in zip((-2, -1), centre, strict=True):
         count = kspace.shape[axis]
         index = torch.arange(-(kept // 2), kept - kept // 2, device=kspace.device) % count
         kspace = kspace.index_select(axis, index)
-    largest = kspace.abs().amax(dim=(1, 2, 3), keepdim=True)
-    return kspace / largest.clamp_min(torch.finfo(largest.dtype).tiny)
+    return kspace
+
+
+def _normalised(region: Tensor) -> Tensor:
+    """Bring the largest magnitude of each item to 1."""
+    largest = region.abs().amax(dim=(1, 2, 3), keepdim=True)
+    return region / largest.clamp_min(torch.finfo(largest.dtype).tiny)
 
 
 def _patches(region: Tensor, kernel: int) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from scipy.signal import get_window
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -189,6 +188,8 @@ class CentralKspace(Task):
         if self.window is None:
             return torch.ones(count)
         try:  # of an even number of samples the first has no partner: the window is periodic
+            from scipy.signal import get_window  # loads much of SciPy
+
             weights = get_window(self.window, count, fftbins=count % 2 == 0)
         except (ValueError, TypeError) as error:
             raise ConfigurationError(

@@ -56,6 +56,7 @@ class CoilFeed:
     largest: float = 0.0
     index: int = 0
     _kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _only: Chunk | None = field(default=None, repr=False)
 
     @property
     def has_target(self) -> bool:
@@ -109,11 +110,12 @@ class CoilFeed:
             sensitivities, channels = self._sensitivities(chunk), self.trained.channels
             if self.survey.is_full:
                 target = to_channels(combine(ifft2(chunk.kspace), sensitivities), channels)
-                yield self.trained.task(self._slices(chunk, sensitivities, target / self.scale))
+                scaled = chunk.kspace / self.scale, target / self.scale
+                yield self.trained.task(self._slices(chunk, sensitivities, *scaled))
                 continue
             kspace = chunk.kspace / self.scale
             image = to_channels(combine(ifft2(kspace), sensitivities), channels)
-            slices = self._slices(chunk, sensitivities, image)
+            slices = self._slices(chunk, sensitivities, kspace, image)
             yield self.trained.task.batch(slices, image, kspace, chunk.mask)
 
     def shown(self, images: Tensor) -> Tensor:
@@ -157,22 +159,24 @@ class CoilFeed:
     def measured(self, size: int, device: torch.device) -> "CoilFeed":
         """Find scale and largest magnitude, from a pass over all slices, `size` at a time."""
         scale = largest = 0.0
+        only = None
         for chunk in self._chunks(size, device):
+            only = chunk if self.survey.count <= size else None
             scale = max(scale, centre_scale(chunk.reference, self.centre))
             if self.survey.is_full:
                 images = combine(ifft2(chunk.kspace), self._sensitivities(chunk))
                 largest = max(largest, float(self._truth(chunk, images).max()))
         if not scale > 0 or (self.survey.is_full and not largest > 0):
             raise DataError(f"{self.volume.files[0]}: its k-space has no signal at its centre")
-        return replace(self, scale=scale, largest=largest)
+        return replace(self, scale=scale, largest=largest, _only=only)
 
-    def _slices(self, chunk: Chunk, sensitivities: Tensor, target: Tensor) -> Slice:
+    def _slices(self, chunk: Chunk, sensitivities: Tensor, kspace: Tensor, target: Tensor) -> Slice:
         device, count = chunk.kspace.device, len(chunk.kspace)
         scan = self._scan
         acquired, name = scan.acquired.to(device), torch.tensor(scan.name)
         return Slice(
             target=target,
-            kspace=chunk.kspace / self.scale,
+            kspace=kspace,
             data_range=torch.full((count,), self.largest / self.scale, device=device),
             volume=torch.full((count,), self.index, device=device),
             slice=torch.arange(chunk.first, chunk.first + count, device=device),
@@ -200,6 +204,9 @@ class CoilFeed:
         return torch.stack([self._kept[number] for number in numbers]).to(chunk.kspace.device)
 
     def _chunks(self, size: int, device: torch.device) -> Iterator[Chunk]:
+        """Read the volume; one of few slices is kept from the pass before."""
+        if self._only is not None and self.survey.count <= size:
+            return iter((self._only,))
         shown = self._window if self._measured_by_coils else None
         return chunks(self.volume, size, device, self._given_mask(), shown)
 
@@ -220,7 +227,7 @@ def feed_coils(
     index: int,
     batch_size: int = 1,
     device: torch.device | str = "cpu",
-) -> CoilFeed:
+) -> CoilFeed | None:
     """Survey a volume of several coils, find its scale as in training, and check it.
 
     Args:
@@ -232,13 +239,18 @@ def feed_coils(
         batch_size: slices whose sensitivities are estimated together.
         device: where they are.
 
+    Returns:
+        None where its slices have no k-space of several coils.
+
     Raises:
         DataError: the network cannot take it; says why and what to do.
     """
     file = volume.files[0]
+    found = survey_coils(volume)
+    if found is None:
+        return None
     if padded is not None:
         raise DataError(f"{file}: image_size cannot be applied to k-space of several coils")
-    found = survey_coils(volume)
     if found.is_full:
         centre = trained.task.centre_of(found.size)
     else:

@@ -51,8 +51,11 @@ class CoilSurvey:
     notes: tuple[str, ...] = ()
 
 
-def survey_coils(volume: SourceVolume) -> CoilSurvey:
+def survey_coils(volume: SourceVolume) -> CoilSurvey | None:
     """Read a volume once, one slice at a time.
+
+    Returns:
+        None where its slices have no k-space of several coils.
 
     Raises:
         DataError: it cannot be read, holds NaN or only zeros, slices with other coils or sizes than
@@ -65,6 +68,8 @@ def survey_coils(volume: SourceVolume) -> CoilSurvey:
     reference: np.ndarray | None = None
     aliased, notes, count, numbers = False, dict[str, None](), 0, []
     for number, item in enumerate(checked(volume)):
+        if item.kspace_coils is None:
+            return None
         first, count = first or item, count + 1
         samples = sampled(item)
         if not samples.any():

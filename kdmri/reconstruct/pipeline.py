@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,10 +11,8 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch
 from kdmri.data.readers.base import Reader, SourceVolume
-from kdmri.data.readers.slices import checked
 from kdmri.errors import DataError
 from kdmri.hardware import all_digits
-from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
 from kdmri.reconstruct.coil_feeding import CoilFeed, feed_coils
@@ -22,6 +21,9 @@ from kdmri.reconstruct.output import Result, Write
 from kdmri.reconstruct.scan_page import TARGET, Recorded, Recorder, ScanPage
 from kdmri.reconstruct.survey import survey
 from kdmri.reconstruct.writing import Target, opened
+
+if TYPE_CHECKING:
+    from kdmri.metrics.volumes import VolumeMetrics
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a volume, how many of its slices are done, and how many there are."""
@@ -41,7 +43,7 @@ class Done:
 
     names: dict[int, str]
     slices: int
-    metrics: dict[str, VolumeMetrics]
+    metrics: "dict[str, VolumeMetrics]"
     notes: dict[str, int]
     errors: list[str]
 
@@ -131,9 +133,10 @@ def fed(
     Raises:
         DataError: the network cannot take it; says why.
     """
-    first = next(checked(volume), None) if trained.estimate is not None else None
-    if trained.estimate is not None and first is not None and first.kspace_coils is not None:
-        return feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
+    if trained.estimate is not None:
+        found = feed_coils(volume, trained, trained.estimate, padded, index, batch_size, device)
+        if found is not None:
+            return found
     return feed(volume, survey(volume), trained, padded, index)
 
 
@@ -175,6 +178,8 @@ def reconstruct_volume(
         if one.has_target:
             images = {"Input": batch.image, "Reconstruction": output}
             for label, image in images.items():
+                from kdmri.metrics.volumes import VolumeMetrics  # loads torchmetrics
+
                 metrics = done.metrics.setdefault(label, VolumeMetrics().to(device))
                 found, wanted = one.compared(image, batch)
                 metrics.update(found, wanted, batch.data_range, batch.volume, batch.slice)

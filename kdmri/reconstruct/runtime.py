@@ -139,7 +139,6 @@ def _open(path: Path, note: Note) -> Run:
 _OPENED = {"onnx": open_onnx, "openvino": open_openvino}
 _RUN = {"onnx": run_onnx, "openvino": run_openvino}
 _EXTRAS = {"onnx": "export", "openvino": "openvino"}
-RUNTIMES = ("torch", *_OPENED)
 
 
 def deployed(trained: Trained, runtime: str, exported: str | None, device: str) -> Trained:

@@ -8,8 +8,6 @@ from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, number, or_null
 from kdmri.console import console
 from kdmri.files import write_text
-from kdmri.report.collect import collect
-from kdmri.report.page import render
 
 SMALLEST_MIB = 0.25
 
@@ -27,6 +25,10 @@ SMALLEST_MIB = 0.25
 )
 def main(config: DictConfig) -> None:
     """Write the report and say what is in it."""
+    # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
+    from kdmri.report.collect import collect
+    from kdmri.report.page import render
+
     datasets = None if config.datasets is None else Path(config.datasets)
     collection = collect(Path(config.experiments), datasets, config.block, config.resamples)
     output = Path(config.output)

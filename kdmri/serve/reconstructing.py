@@ -50,22 +50,11 @@ def reconstruct(
     Raises:
         DataError: it cannot be reconstructed; says why.
     """
-    scan, chosen = unit.scan, unit.chosen
-    wanted = Wanted(coils=False, undersampled=True)  # as `kdmri reconstruct` asks readers
+    scan = unit.scan
     with blaming(SCAN), np.errstate(over="ignore", invalid="ignore"):
-        places = scan.places(chosen)
+        places = scan.places(unit.chosen)
         noise = scan.noise() if int(scan.heads["active_channels"].max()) > 1 else None
-        single = list(scan.slices(chosen, wanted)) if len(places) == 1 else None
-    volume = SourceVolume(
-        name=SCAN.name,
-        subject="",
-        files=(SCAN,),
-        # A volume is read several times; the images of a slab may not fit into memory twice.
-        slices=lambda: scan.slices(chosen, wanted) if single is None else iter(single),
-        shown=scan.shown,
-        readout=READOUT,
-    )
-    volume = across_readout(volume, scan.encoding) if scan.is_across(chosen) else volume
+        volume = volume_of(unit)
     # Values that overflow are refused where slices are checked; warnings would fill the log.
     with blaming(SCAN), np.errstate(over="ignore", invalid="ignore"):
         one = fed(volume, answers.choice.trained, None, 1, batch_size, device)
@@ -79,3 +68,24 @@ def reconstruct(
 
         done = Done({}, 0, {}, {}, [])
         reconstruct_volume(one, write, batch_size, device, lambda *_: None, done)
+
+
+def volume_of(unit: Unit) -> SourceVolume:
+    """Describe a slice, slab or volume as readers do.
+
+    Raises:
+        ValueError: it cannot be read; says why.
+    """
+    scan, chosen = unit.scan, unit.chosen
+    wanted = Wanted(coils=False, undersampled=True)  # as `kdmri reconstruct` asks readers
+    single = list(scan.slices(chosen, wanted)) if len(scan.places(chosen)) == 1 else None
+    volume = SourceVolume(
+        name=SCAN.name,
+        subject="",
+        files=(SCAN,),
+        # A volume is read several times; the images of a slab may not fit into memory twice.
+        slices=lambda: scan.slices(chosen, wanted) if single is None else iter(single),
+        shown=scan.shown,
+        readout=READOUT,
+    )
+    return across_readout(volume, scan.encoding) if scan.is_across(chosen) else volume

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader, RawIOBase
 
@@ -16,6 +16,7 @@ from kdmri.data.readers.naming import UNREADABLE
 from kdmri.data.readers.raw_header import Encoding, check_cartesian, parse_header
 from kdmri.errors import KdmriError
 from kdmri.serve.answers import Answers
+from kdmri.serve.anticipating import anticipate, remembering
 from kdmri.serve.choices import Choices, named
 from kdmri.serve.gathering import Gathering, Unit
 from kdmri.serve.limits import check_size
@@ -145,7 +146,7 @@ class Session:
         if message.line is not None:
             self._line(message.line)
         elif message.kind is Kind.HEADER:
-            if self._gathering is not None:
+            if self._encoding is not None:
                 raise RefusedError("a second header came; a connection takes one scan")
             try:
                 encoding = parse_header(message.text)
@@ -154,23 +155,37 @@ class Session:
                 raise RefusedError(f"scan: {error}") from error
             self.began = True
             self._encoding = encoding
-            self._gathering = Gathering(encoding, self._settings.by_volume)
         elif message.kind in (Kind.CONFIG_FILE, Kind.CONFIG_TEXT):
             self._config = message.text
         elif self._answers is None:  # FIRE names a network in a text behind the header, too
             self._config = named(message.text) or self._config
 
     def _line(self, line: Line) -> None:
-        if self._gathering is None or self._encoding is None:
+        if self._encoding is None:
             raise RefusedError("an acquisition came before the header of the scan")
         check_size(line.head, self._encoding, self._settings.most_bytes)
-        if self._answers is None:
-            choice = self._choices.choose(self._config)
-            self._answers = Answers(choice, self._encoding, self._settings.integers)
+        if self._answers is None or self._gathering is None:
+            self._answers, self._gathering = self._chosen(self._encoding)
         for unit in self._gathering.add(line):
             self._submit(unit)
+        early = self._gathering.early()
+        if early is not None and self._worker.is_idle:
+            trained = self._answers.choice.trained
+            self._worker.put(partial(anticipate, early, trained, self._settings.device))
         while self._gathering.noticed:
             self._note(self._gathering.noticed.pop(), warns=True)
+
+    def _chosen(self, encoding: Encoding) -> tuple[Answers, Gathering]:
+        """Begin with the network that the client chose."""
+        choice = self._choices.choose(self._config)
+        choice = replace(choice, trained=remembering(choice.trained))
+        estimate, settings = choice.trained.estimate, self._settings
+        columns, rows, partitions = encoding.encoded.matrix
+        centre = (
+            estimate.used((rows, columns))[0] if estimate is not None and partitions == 1 else 0
+        )
+        gathering = Gathering(encoding, settings.by_volume, centre)
+        return Answers(choice, encoding, settings.integers), gathering
 
     def _claim(self, size: int) -> None:
         held = self._bytes + (0 if self._gathering is None else self._gathering.held)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdmri.benchmark.__main__ import _arms, _table
+from kdmri.benchmark.command import _arms, _table
 from kdmri.benchmark.measuring import Plan, Repetitions
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import FileStep, SuiteStep, build
@@ -87,7 +87,7 @@ def test_a_work_that_fails_leaves_what_was_measured_before_it(
             raise KdmriError("kd step: a process failed")
         return dict.fromkeys(arms, Repetitions([0.5] * 3))
 
-    monkeypatch.setattr("kdmri.benchmark.measuring.measure", failing)
+    monkeypatch.setattr("kdmri.benchmark.command.measure", failing)
     words = ("works=[student step,kd step,loading]", *TINY)
     result = run("kdmri/benchmark/__main__.py", *words)
     assert result.code == 2

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from kdmri.benchmark import coils
-from kdmri.benchmark.__main__ import _rows
 from kdmri.benchmark.coil_reference import ReferenceCoilDCCNN
 from kdmri.benchmark.coil_steps import FilesStep, MemoryStep, PlainStep, SuiteCoilStep
+from kdmri.benchmark.command import _rows
 from kdmri.benchmark.peers import BartImage, BartMaps, FastmriVarNet
 from kdmri.benchmark.scan import kspace_of
 from kdmri.benchmark.setting import Setting

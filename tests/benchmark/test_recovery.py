@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdmri.benchmark.recovery import Chain, differences
+from kdmri.benchmark.kills import Chain, differences
 from tests.conftest import TINY, Result
 
 Run = Callable[..., Result]

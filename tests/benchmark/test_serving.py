@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdmri.benchmark.__main__ import _arms
+from kdmri.benchmark.command import _arms
 from kdmri.benchmark.serving import Alone, Served
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import build

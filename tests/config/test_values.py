@@ -246,7 +246,11 @@ def test_kinds_tell_true_from_one() -> None:
             ("limit_mib=true",),
             "limit_mib=true: must be a number, at least 0.25",
         ),
-        ("kdmri/import_original.py", ("overwrite=no",), "overwrite=no: must be true or false"),
+        (
+            "kdmri/import_original/__main__.py",
+            ("overwrite=no",),
+            "overwrite=no: must be true or false",
+        ),
         ("kdmri/benchmark/__main__.py", ("rounds=true",), "rounds=true: must be a whole number"),
         ("kdmri/benchmark/recovery.py", ("kills=true",), "kills=true: must be a whole number"),
         ("train.py", ("student.residual=off",), "student.residual=off: must be true or false"),

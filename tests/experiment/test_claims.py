@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdmri.errors import StageConflictError
 from kdmri.experiment.claims import SILENT_SECONDS, claim, is_claimed
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, Result
 
 LONG = "trainer.max_epochs=5"
 
@@ -45,17 +46,19 @@ def holder(folder: Path) -> tuple[subprocess.Popen[str], Path]:
 
 
 @pytest.mark.usefixtures("own")
-def test_teacher_that_another_program_trains_is_waited_for_and_shared(tmp_path: Path) -> None:
+def test_teacher_that_another_program_trains_is_waited_for_and_shared(
+    train: Callable[..., Result], tmp_path: Path
+) -> None:
     first, directory = holder(tmp_path)
-    refused = start(tmp_path, "stage=teacher", "wait=false")
     second = start(tmp_path, "stage=feature")
-    text, line = refused.communicate()[0], first_line(second)
+    refused = train(LONG, "stage=teacher", "wait=false")
+    line = first_line(second)
     first.send_signal(signal.SIGCONT)
-    texts = [text, first.communicate()[0], line + second.communicate()[0]]
-    assert refused.returncode == 2
-    assert "is training this stage; wait for it with wait=true" in " ".join(texts[0].split())
+    texts = [first.communicate()[0], line + second.communicate()[0]]
+    assert refused.code == 2
+    assert "is training this stage; wait for it with wait=true" in " ".join(refused.err.split())
     assert (first.returncode, second.returncode) == (0, 0), texts
-    words = " ".join(texts[2].split())
+    words = " ".join(texts[1].split())
     assert f"waits for process {first.pid} on" in words
     assert not is_claimed(directory)
 

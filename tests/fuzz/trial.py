@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from kdmri.config import checks
 from kdmri.config.entry import one_line_errors
-from kdmri.prepare.__main__ import run as prepare
+from kdmri.prepare.command import run as prepare
 from kdmri.reconstruct.__main__ import main as reconstruct
 from tests.fuzz import blind, headers, trees
 from tests.fuzz.judging import Ended, Finding, Verdict, judge_prepared, judge_reconstructed, where

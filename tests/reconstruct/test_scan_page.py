@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from kdmri.data.layout import write_volume
 from kdmri.errors import ConfigurationError
 from kdmri.reconstruct import scan_page
-from kdmri.reconstruct.__main__ import check_page
+from kdmri.reconstruct.command import check_page
 from kdmri.reconstruct.writing import Target
 from tests.reconstruct.expected import MASK, Run, reconstruction
 from tests.report.test_report import SHOWN, assert_quiet, settled, wait

@@ -27,16 +27,6 @@ def centred_ifft2(kspace: np.ndarray) -> np.ndarray:
     return centred_ifft(kspace, IN_PLANE)
 
 
-def uncentred_kspace(images: np.ndarray) -> np.ndarray:
-    """Transform images (..., H, W) to k-space as this project keeps it.
-
-    Returns:
-        complex64 (..., H, W), orthonormal, zero frequency at index (0, 0); its plain inverse
-        transform is the image as displayed.
-    """
-    return np.fft.fft2(images, norm="ortho").astype(np.complex64, copy=False)
-
-
 def root_sum_of_squares(coil_images: np.ndarray) -> np.ndarray:
     """Combine coil images (coils, H, W) to one magnitude image, float32 (H, W)."""
     with np.errstate(over="ignore"):  # infinite values are refused where slices are checked

@@ -1,13 +1,13 @@
 """Lines of ISMRMRD raw data at their places in k-space."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdmri.data.readers.kspace import centred_ifft, crop_images
+from kdmri.data.readers.kspace import centred_ifft
 from kdmri.data.readers.raw_header import Encoding
 from kdmri.data.sampling_pattern import Measured, fault
 
@@ -46,13 +46,47 @@ class Acquired:
         return np.fft.ifftshift(self.lines.any(axis=0))
 
 
+class Readout(NamedTuple):
+    """A line transformed along the readout, which no other line has a part in.
+
+    Attributes:
+        head: of its acquisition.
+        columns: complex64 (coils, samples): images along the readout, position zero at
+            samples // 2.
+        sampled: whether each sample of its k-space was acquired, bool (samples,), zero frequency in
+            the middle.
+    """
+
+    head: np.void
+    columns: np.ndarray
+    sampled: np.ndarray
+
+
+def transformed(records: Iterable[Any], samples: int) -> Iterator[Readout]:
+    """Transform lines along the readout; each becomes the same alone and among others.
+
+    Args:
+        records: acquisitions with `head` and `data`, of as many coils.
+        samples: of the encoded matrix along the readout.
+
+    Raises:
+        ValueError: a line does not fit into the encoded matrix.
+    """
+    remaining = iter(records)
+    while block := list(islice(remaining, BLOCK)):
+        lines = np.stack([_kspace(record, samples) for record in block])
+        columns, sampled = centred_ifft(lines, (-1,)), np.asarray(lines.any(axis=1))
+        for record, line, acquired in zip(block, columns, sampled, strict=True):
+            yield Readout(record["head"], line, acquired)
+
+
 def fill(
-    records: Iterable[Any], encoding: Encoding, partitions: bool, shown: int
+    readouts: Iterable[Readout], encoding: Encoding, partitions: bool, shown: int
 ) -> tuple[np.ndarray, Acquired]:
     """Put the lines of a slice or slab at their places; averages are averaged.
 
     Args:
-        records: acquisitions with `head` and `data`.
+        readouts: lines, at least one.
         encoding: of the scan.
         partitions: whether it is a slab (3D).
         shown: number of columns that are shown.
@@ -62,41 +96,35 @@ def fill(
         images along the readout, cropped to what is shown; and what of it was acquired.
 
     Raises:
-        ValueError: a line does not fit into the encoded matrix.
+        ValueError: a line lies outside the encoded matrix.
     """
     samples, rows, slabs = encoding.encoded.matrix
     slabs = slabs if partitions else 1
     filled, counts = None, np.zeros((slabs, rows), int)
     columns = np.zeros(samples, bool)
-    placed = (_placed(record, encoding, slabs) for record in records)
-    while block := list(islice(placed, BLOCK)):
-        lines = np.stack([line for line, _, _ in block])
-        coils = lines.shape[1]
+    first = samples // 2 - shown // 2
+    for head, line, sampled in readouts:
         if filled is None:
-            filled = np.zeros((slabs, coils, rows, shown), np.complex64)
-        found = np.asarray(lines.any(axis=1))
-        for line, (_, slab, row), sampled in zip(
-            crop_images(centred_ifft(lines, (-1,)), (coils, shown)), block, found, strict=True
-        ):
-            if sampled.any():
-                filled[slab, :, row] += line
-                counts[slab, row] += 1
-                columns |= sampled
+            filled = np.zeros((slabs, len(line), rows, shown), np.complex64)
+        slab, row = _place(head, encoding, slabs)
+        if sampled.any():
+            filled[slab, :, row] += line[:, first : first + shown]
+            counts[slab, row] += 1
+            columns |= sampled
     assert filled is not None
-    filled /= np.maximum(counts, 1)[:, None, :, None]
+    if counts.max() > 1:
+        filled /= np.maximum(counts, 1).astype(np.float32)[:, None, :, None]
     return filled, Acquired(counts > 0, columns)
 
 
-def _placed(record: Any, encoding: Encoding, slabs: int) -> tuple[np.ndarray, int, int]:
-    """Return k-space of a line, and the indices of its partition and row."""
-    samples, rows, _ = encoding.encoded.matrix
-    steps = record["head"]["idx"]
+def _place(head: np.void, encoding: Encoding, slabs: int) -> tuple[int, int]:
+    """Return the indices of a line's partition and row."""
+    steps, rows = head["idx"], encoding.encoded.matrix[1]
     row = place_of(int(steps["kspace_encode_step_1"]), encoding.centre[0], rows)
-    slab = place_of(int(steps["kspace_encode_step_2"]), encoding.centre[1], slabs)
-    return _readout(record, samples), slab, row
+    return place_of(int(steps["kspace_encode_step_2"]), encoding.centre[1], slabs), row
 
 
-def _readout(record: Any, samples: int) -> np.ndarray:
+def _kspace(record: Any, samples: int) -> np.ndarray:
     """Return k-space of a line (coils, samples) with the zero frequency at samples // 2.
 
     It lies at the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does

@@ -12,6 +12,7 @@ from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE
 from kdmri.data.readers.raw_geometry import DIRECTIONS, Stack, slice_heads, slice_order, stack
 from kdmri.data.readers.raw_header import Encoding, voxel_size
+from kdmri.data.readers.raw_lines import Readout, transformed
 from kdmri.data.readers.raw_noise import Noise, read_noise
 from kdmri.data.readers.raw_planes import along_both, plane_slices
 from kdmri.data.readers.raw_slabs import (
@@ -53,11 +54,13 @@ class RawScan:
         read: gives the acquisitions at some places (N,), as `head` and `data` (float32 or complex64
             samples).
         encoding: of the scan.
+        readouts: gives the same acquisitions transformed along the readout, where they are already.
     """
 
     heads: np.ndarray
     read: Callable[[np.ndarray], Iterable[Any]]
     encoding: Encoding
+    readouts: Callable[[np.ndarray], Iterable[Readout]] | None = None
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -71,7 +74,8 @@ class RawScan:
             ValueError: they are of other coils than the scan, or hold NaN or infinite values.
         """
         coils = int(self.heads["active_channels"][self._of_any_image()][0])
-        return read_noise(self._lines(raw_flags.flagged(self.heads, raw_flags.NOISE)), coils)
+        found = np.flatnonzero(raw_flags.flagged(self.heads, raw_flags.NOISE))
+        return read_noise(self.read(found), coils)
 
     def slices(self, chosen: Mapping[str, int], wanted: Wanted) -> Iterator[SourceSlice]:
         """Make the slices of a volume, in the order of their positions.
@@ -162,8 +166,11 @@ class RawScan:
         """Count the images of a slab; 1 for a slice."""
         return shown_samples(self.encoding, 2) if raw_flags.has_partitions(lines) else 1
 
-    def _lines(self, chosen: np.ndarray) -> Iterable[Any]:
-        return self.read(np.flatnonzero(chosen))
+    def _lines(self, chosen: np.ndarray) -> Iterable[Readout]:
+        places = np.flatnonzero(chosen)
+        if self.readouts is not None:
+            return self.readouts(places)
+        return transformed(self.read(places), self.encoding.encoded.matrix[0])
 
 
 def _turned(head: np.void, axes: tuple[int, int, int]) -> np.void:

@@ -1,21 +1,17 @@
 """Slices and slabs of ISMRMRD raw data, from their lines to images of their coils."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
+from kdmri.data.coils import from_middle
 from kdmri.data.readers.base import SourceSlice
 from kdmri.data.readers.coil_slices import Wanted
-from kdmri.data.readers.kspace import (
-    centred_ifft,
-    crop_images,
-    root_sum_of_squares,
-    uncentred_kspace,
-)
+from kdmri.data.readers.kspace import centred_ifft, crop_images, root_sum_of_squares
 from kdmri.data.readers.raw_header import Encoding
-from kdmri.data.readers.raw_lines import Acquired, fill
+from kdmri.data.readers.raw_lines import Acquired, Readout, fill
 from kdmri.data.sampling_pattern import NO_TARGET, check_target, fault, judge
 
 BLOCK = 256
@@ -41,8 +37,8 @@ class Slab(NamedTuple):
     whole: bool
 
 
-Lines = Callable[[np.ndarray], Iterable[Any]]
-"""Gives the acquisitions, with `head` and `data`, that are chosen, bool (acquisitions,)."""
+Lines = Callable[[np.ndarray], Iterable[Readout]]
+"""Gives the acquisitions that are chosen, bool (acquisitions,)."""
 
 
 def read_slab(
@@ -95,8 +91,11 @@ def joined(alone: Slab | None, shared: Slab | None) -> Slab | None:
     return alone._replace(lines=lines, acquired=acquired)
 
 
-def coil_images(slab: Slab, encoding: Encoding) -> Iterator[np.ndarray]:
-    """Transform what `fill` gives to coil images (coils, rows, columns), a slice at a time."""
+def coil_lines(slab: Slab, encoding: Encoding) -> Iterator[np.ndarray]:
+    """Give the slices of what `fill` gives, complex64 (coils, rows, columns).
+
+    They are k-space along the rows and images along the columns.
+    """
     filled = slab.lines
     slabs, coils, _, _ = filled.shape
     first, count = 0, 1
@@ -105,8 +104,7 @@ def coil_images(slab: Slab, encoding: Encoding) -> Iterator[np.ndarray]:
             filled[:, coil] = centred_ifft(filled[:, coil], (0,))
         count = shown_samples(encoding, 2)
         first = slabs // 2 - count // 2
-    for images in filled[first : first + count]:
-        yield centred_ifft(images, (-2,))
+    yield from filled[first : first + count]
 
 
 def mask_of(slab: Slab) -> np.ndarray:
@@ -155,15 +153,16 @@ def slab_slices(
     """
     coils = slab.lines.shape[1]
     rows, note = _judged(slab.acquired, coils, number, wanted.undersampled)
-    calibrations = None if calibration is None else coil_images(calibration, encoding)
-    for images in coil_images(slab, encoding):
-        lines = None if calibrations is None else next(calibrations)
+    calibrations = None if calibration is None else coil_lines(calibration, encoding)
+    for lines in coil_lines(slab, encoding):
+        beside = None if calibrations is None else next(calibrations)
         if coils == 1:
-            yield _of_one_coil(images, slab, rows, note)
+            yield _of_one_coil(centred_ifft(lines, (-2,)), slab, rows, note)
             continue
         if whitening is not None:
-            images = np.tensordot(whitening, images, 1)
-            lines = None if lines is None else np.tensordot(whitening, lines, 1)
+            lines = np.tensordot(whitening, lines, 1)
+            beside = None if beside is None else np.tensordot(whitening, beside, 1)
+        images = centred_ifft(lines, (-2,))
         shown = images if wanted.undersampled else crop_images(images, slab.shape)
         item = SourceSlice(root_sum_of_squares(shown), note=note)
         if not (wanted.coils or wanted.undersampled):
@@ -171,12 +170,22 @@ def slab_slices(
             continue
         mask = mask_of(slab)
         yield item._replace(
-            kspace_coils=np.where(mask, uncentred_kspace(images), 0),
+            kspace_coils=_kspace(lines, mask),
             calibration=None
-            if lines is None or calibration is None
-            else np.where(mask_of(calibration), uncentred_kspace(lines), 0),
+            if beside is None or calibration is None
+            else _kspace(beside, mask_of(calibration)),
             mask=mask.astype(np.uint8) if wanted.undersampled else None,
         )
+
+
+def _kspace(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Transform what `coil_lines` gives to k-space, zero frequency at the corner.
+
+    Along the rows it is k-space already: each is of its own lines alone, without the rounding of a
+    transform there and back.
+    """
+    kspace = np.fft.fft(lines, norm="ortho").astype(np.complex64, copy=False)
+    return np.where(mask, from_middle(kspace, (-2,)), 0)
 
 
 def _judged(

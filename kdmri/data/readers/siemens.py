@@ -14,10 +14,18 @@ from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
 from kdmri.data.readers.raw_geometry import slice_order, stack
+from kdmri.data.readers.raw_lines import transformed
 from kdmri.data.readers.raw_noise import Noise, noise_of
 from kdmri.data.readers.raw_planes import across_readout, along_both, plane_slices
-from kdmri.data.readers.raw_slabs import Slab, fill_like, read_slab, shown_samples, slab_slices
-from kdmri.data.readers.twix import COUNTERS, Twix, package, read_twix
+from kdmri.data.readers.raw_slabs import (
+    Lines,
+    Slab,
+    fill_like,
+    read_slab,
+    shown_samples,
+    slab_slices,
+)
+from kdmri.data.readers.twix import COUNTERS, Measured, Twix, package, read_twix
 from kdmri.data.readers.twix_protocol import as_ismrmrd
 
 LIBRARY_ERRORS = (AttributeError, TypeError, ZeroDivisionError, MemoryError, UserWarning)
@@ -105,12 +113,16 @@ class Siemens(Reader):
             for index in slice_order(heads[imaging]):
                 here = imaging & (heads["idx"]["slice"] == index)
                 whole = gives_coils and not planes
-                slab = read_slab(twix.image.read, here, twix.encoding, partitions, whole)
+                slab = read_slab(_lines(twix.image, twix), here, twix.encoding, partitions, whole)
                 beside = _calibration(twix, chosen, index, slab) if gives_coils else None
                 if planes:
                     yield from plane_slices(slab, beside, whitening)
                     continue
                 yield from slab_slices(slab, beside, twix.encoding, whitening, index, wanted)
+
+
+def _lines(measured: Measured, twix: Twix) -> Lines:
+    return lambda chosen: transformed(measured.read(chosen), twix.encoding.encoded.matrix[0])
 
 
 def _size(twix: Twix) -> tuple[int, int]:
@@ -156,7 +168,7 @@ def _calibration(twix: Twix, chosen: Mapping[str, int], index: int, slab: Slab) 
                 f"{image[key][0]}: they cannot calibrate it; convert it without them"
             )
     partitions = slab.lines.shape[0] > 1
-    filled = fill_like(twix.reference.read, found, twix.encoding, partitions, slab)
+    filled = fill_like(_lines(twix.reference, twix), found, twix.encoding, partitions, slab)
     if filled is None or not (filled.acquired.lines & ~slab.acquired.lines).any():
         return None
     return filled

@@ -1,4 +1,4 @@
-"""Siemens raw data by pymapvbvd, as lines that `raw_lines.fill` takes, and their encoding."""
+"""Siemens raw data by pymapvbvd, as lines that `raw_lines` takes, and their encoding."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ class Measured(NamedTuple):
     source: Any
 
     def read(self, chosen: np.ndarray) -> Iterator[Mapping[str, Any]]:
-        """Yield acquisitions, as `fill` takes them: the whole readout, at the scale of the file."""
+        """Yield acquisitions as `transformed` takes them: all samples, at the scale of the file."""
         places = np.flatnonzero(chosen)
         for first in range(0, len(places), BLOCK):
             block = places[first : first + BLOCK]

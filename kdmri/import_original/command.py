@@ -1,4 +1,4 @@
-"""Take over a checkpoint of another project: `kdmri import --help`."""
+"""What `kdmri import` does once its words were read."""
 
 import json
 import shlex
@@ -8,9 +8,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from kdmri.config.checks import CHECKS as TRAINING
-from kdmri.config.entry import entry_point
-from kdmri.config.values import TEXT, Kinds, or_null, size
 from kdmri.console import console
 from kdmri.data.masks import MaskFile, mask_path
 from kdmri.errors import CheckpointError, ConfigurationError, DataError, StageConflictError
@@ -24,19 +21,11 @@ from kdmri.models.original import Original, read_original
 from kdmri.models.stored import network_settings
 from kdmri.training.facts import checkpoint_facts
 
-CHECKS: Kinds = {
-    **TRAINING,
-    "checkpoint": or_null(TEXT),
-    "into": or_null(TEXT),
-    "slice_size": or_null(size(1)),
-}
-
 READERS = {"original": read_original, "fastmri": read_fastmri}
 """What reads a checkpoint, by the choice of `format`."""
 
 
-@entry_point("import_original", CHECKS)
-def main(config: DictConfig) -> None:
+def take_over(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     if config.checkpoint is None:
         raise ConfigurationError("checkpoint: name the file, checkpoint=.../best_model.pt")
@@ -151,7 +140,3 @@ def _sentence(original: Original) -> str:
     description = ", ".join(f"{k} {v}" for k, v in original.description.items()) or "nothing"
     size = f"{_parameters(original):,} parameters"
     return f"{kind}, {size}, epoch {original.epoch}; its training was told: {description}"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""The command that makes a stage of a checkpoint of another project."""
