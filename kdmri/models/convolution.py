@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from kdmri.hardware import eager_on_cpu, has_avx2_at_best, in_cuda_graph
-from kdmri.models import narrow
+from kdmri.models import few, narrow
 from kdmri.models.expansion import Expansion
 
 NARROW = 4
@@ -53,6 +53,9 @@ class Convolution(nn.Conv2d):
 
     def forward(self, image: Tensor) -> Tensor:
         """Convolve (B, inputs, H, W) to (B, outputs, H, W)."""
+        if self._few(image):
+            convolve = few.narrowed if self.out_channels <= NARROW else few.widened
+            return convolve(image, self.kernel, self.bias)
         if self.out_channels <= NARROW < self.in_channels and eager_on_cpu(image):
             return self._as_product(image)
         if self._narrow and torch.is_grad_enabled() and in_cuda_graph(image):
@@ -71,17 +74,19 @@ class Convolution(nn.Conv2d):
 
     def _as_product(self, image: Tensor) -> Tensor:
         """Add each pixel's share to its nine neighbours, shares by a matrix product."""
-        shares = self.kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # (outputs * 9, inputs)
-        pixels = image.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, inputs), as they lie
-        spread = torch.matmul(shares, pixels.transpose(1, 2))
-        spread = spread.view(len(image), -1, 3, 3, *image.shape[-2:])
-        total = _Gathering.apply(spread)
+        total = _Gathering.apply(few.spread(image, self.kernel))
         return total if self.bias is None else total + self.bias.view(1, -1, 1, 1)
 
     @property
     def _narrow(self) -> bool:
         least, most = sorted((self.in_channels, self.out_channels))
         return least <= NARROW < most
+
+    def _few(self, image: Tensor) -> bool:
+        """Whether gradients are wanted that `few` is faster in; of one channel they stay as is."""
+        complex_image = self._narrow and min(self.in_channels, self.out_channels) > 1
+        wanted = torch.is_grad_enabled() and image.requires_grad
+        return complex_image and wanted and self._by_onednn(image)
 
     def _relaid(self, image: Tensor) -> bool:
         wide = min(self.in_channels, self.out_channels) >= WIDE
@@ -127,22 +132,11 @@ class _RelaidConvolution(torch.autograd.Function):
 
 
 class _Gathering(torch.autograd.Function):
-    """`F.fold` of 3x3 shares, a share (B, C, 3, 3, H, W) to a sum (B, C, H, W), many times faster.
-
-    What a pixel has for its upper left neighbour is at [0, 0].
-    """
+    """`few.gathered`, with its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, spread: Tensor) -> Tensor:
-        left, middle, right = spread.unbind(dim=3)
-        rows = middle.clone()
-        rows[..., 1:] += right[..., :-1]
-        rows[..., :-1] += left[..., 1:]
-        above, level, below = rows.unbind(dim=2)
-        total = level.clone()
-        total[..., 1:, :] += below[..., :-1, :]
-        total[..., :-1, :] += above[..., 1:, :]
-        return total
+    def forward(ctx: Any, shares: Tensor) -> Tensor:
+        return few.gathered(shares)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

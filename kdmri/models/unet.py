@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from kdmri.models.activation import LeakyReLU
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.convolution import Convolution
+from kdmri.models.normalisation import InstanceNorm
 from kdmri.models.upsampling import Doubling
 from kdmri.physics import DataConsistency, Measurement
 
@@ -24,7 +25,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     for channels in (inputs, outputs):
         layers += [
             Convolution(channels, outputs, bias=False),
-            nn.InstanceNorm2d(outputs),
+            InstanceNorm(outputs),
             LeakyReLU(SLOPE),
         ]
     return nn.Sequential(*layers)
@@ -34,7 +35,7 @@ def _upsampling(inputs: int, outputs: int) -> nn.Sequential:
     """A transposed 2x2 convolution of stride 2 without bias, normalised as in `_block`."""
     return nn.Sequential(
         Doubling(inputs, outputs),
-        nn.InstanceNorm2d(outputs),
+        InstanceNorm(outputs),
         LeakyReLU(SLOPE),
     )
 

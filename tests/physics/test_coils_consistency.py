@@ -160,3 +160,16 @@ def test_bf16_mixed_keeps_consistency_in_single_precision() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = Measurement(measured, mask, maps).impose(own, weight)
         torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_coils_one_by_one_are_all_at_once_and_so_is_their_gradient(kind: str) -> None:
+    maps, image = unit_maps(), complex_normal(2, 1, *SIZE).requires_grad_()
+    measurement = Measurement(complex_normal(2, 4, *SIZE, seed=3), mask_of(kind), maps)
+    found = measurement.consistent_image(as_channels(image))
+    expected = measurement.unmeasured(image)
+    expected = expected + (maps.conj() * ifft2(mask_of(kind) * measurement.kspace)).sum(1, True)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    weight = complex_normal(2, 1, *SIZE, seed=4)
+    one, other = (torch.autograd.grad(part, image, weight)[0] for part in (found, expected))
+    torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
