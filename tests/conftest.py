@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import logging
 import os
 import runpy
 import shutil
@@ -123,11 +124,14 @@ def run(
         os.environ.pop(COMMAND, None)  # each call is a command of its own
         monkeypatch.setattr(sys, "argv", [str(ROOT / script), *sorted(overrides, key=_is_value)])
         capfd.readouterr()
-        code = 0
+        code, root = 0, logging.getLogger()
+        handlers = list(root.handlers)
         try:
             runpy.run_path(str(ROOT / script), run_name="__main__")
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        finally:
+            root.handlers[:] = handlers  # a command's own write to what this test captures
         out, err = capfd.readouterr()
         return Result(code, out, err)
 

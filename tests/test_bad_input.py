@@ -165,7 +165,7 @@ def test_masks_that_cannot_be_used(refused: Callable[..., str], tmp_path: Path) 
         ("trainer.max_epochs=null experiment=best", "trainer.max_epochs=null: must be a whole"),
         ("student=d3c5_residual", "another network is architecture@student=NAME"),
         ("student.depth=1", "needs cascades >= 1, depth >= 2"),
-        ("+student.dept=3", "channels, residual, expansion, start, closing, not dept"),
+        ("+student.dept=3", "closing, noise_floor, not dept"),
         ("+optimizer.speed=3", "unexpected keyword argument 'speed'"),
         ("optimizer.lr=-1", "optimizer.lr=-1: must be a number above 0"),
         ("stage.run=[student,nothing]", "stage.run names nothing; defined are"),
