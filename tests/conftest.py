@@ -281,3 +281,18 @@ def browse(chromium: Any) -> Callable[..., Any]:
         return chromium
 
     return call
+
+
+@pytest.fixture
+def refused(train: Callable[..., Result], tmp_path: Path) -> Callable[..., str]:
+    """Run `train.py` on something wrong and return its one line of error."""
+
+    def call(*overrides: str, code: int = 2) -> str:
+        result = train("stage=student", *overrides)
+        assert result.code == code
+        lines = [line for line in result.err.splitlines() if line]
+        assert len(lines) == 1, result.err
+        assert not list((tmp_path / "experiments").rglob("*.pt"))
+        return lines[0]
+
+    return call

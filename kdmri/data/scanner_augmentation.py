@@ -118,18 +118,18 @@ class DrawnScanner:
         sensitivities = self.estimate(kspace, centre)
         images = torch.fft.ifft2(kspace, norm="ortho")
         combined = (sensitivities.conj() * images).sum(dim=1, keepdim=True)
-        squares = images.abs().square().sum(dim=1, keepdim=True).sqrt()
+        rss = images.abs().square().sum(dim=1, keepdim=True).sqrt()
         assert slices.coils is not None
         coils = slices.coils._replace(
             sensitivities=sensitivities,
             acquired=torch.ones(count, 1, height, width, device=kspace.device),
             shown=Window(0, 0, height, width),
-            image=squares,
+            image=rss,
         )
         return slices._replace(
             target=torch.cat((combined.real, combined.imag), dim=1),
             kspace=kspace,
-            data_range=squares.amax(dim=(1, 2, 3)),
+            data_range=rss.amax(dim=(1, 2, 3)),
             variant=None,
             coils=coils,
         )

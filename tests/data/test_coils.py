@@ -1,7 +1,5 @@
 """Volumes of several coils: their files, what is computed beside them, and batches of them."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -13,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdmri.data import coils, companions
+from kdmri.data import coils
 from kdmri.data.attributes import Attribute
 from kdmri.data.batch import Slice, collate
 from kdmri.data.coil_dataset import CoilDataset
@@ -27,39 +25,8 @@ from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, ifft2, to_complex
 from kdmri.physics.consistency import Measurement
 from kdmri.physics.espirit import Espirit
-from tests.conftest import ROOT
+from tests.data.coil_volumes import Known, write
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
-
-
-class Known:
-    """Stands in for an estimate where sensitivities are stored: nobody may ask it."""
-
-    def __call__(self, kspace: Tensor, centre: Size) -> Tensor:
-        raise AssertionError
-
-    def used(self, centre: Size) -> Size:
-        return centre
-
-    def __str__(self) -> str:
-        return "known"
-
-
-def write(
-    path: Path, images: np.ndarray, count: int = 4, scale: float = 1.0, known: bool = True
-) -> np.ndarray:
-    """Write slices (S, H, W) as coils see them; gives their k-space (S, coils, H, W)."""
-    maps = sensitivities(count, images.shape[1:])
-    kspace = np.fft.fft2(scale * images[:, None] * maps, norm="ortho").astype(np.complex64)
-    slices = (
-        {
-            TARGET: np.abs(image).astype(np.float32),
-            coils.KSPACE: k,
-            **({coils.SENSITIVITIES: maps} if known else {}),
-        }
-        for image, k in zip(images, kspace, strict=True)
-    )
-    write_slices(path, slices, {})
-    return kspace
 
 
 def dataset(folder: Path, names: str, centre: Size = (8, 8), memory: int = 0) -> CoilDataset:
@@ -126,34 +93,6 @@ def test_fastmri_files_are_read_in_place(
     (tmp_path / "file1.h5").unlink()
     with pytest.raises(DataError, match=r"a\.h5: its k-space is read in place from .*file1\.h5"):
         inspect_coils(tmp_path / "train" / "a.h5")
-
-
-def test_companion_is_kept_until_the_file_changes(tmp_path: Path, anatomy: np.ndarray) -> None:
-    path = tmp_path / "train" / "a.h5"
-    write(path, phased(anatomy, slice(10, 12)))
-    first = companion(inspect_coils(path), tmp_path, (8, 8), Known())
-    made = first.path.stat().st_mtime_ns
-    again = companion(inspect_coils(path), tmp_path, (8, 8), Known())
-    assert (again.scale, again.path.stat().st_mtime_ns) == (first.scale, made)
-    other = companion(inspect_coils(path), tmp_path, (12, 12), Known())
-    assert other.path != first.path
-    write(path, phased(anatomy, slice(10, 12)), scale=3)
-    renewed = companion(inspect_coils(path), tmp_path, (8, 8), Known())
-    assert renewed.scale == pytest.approx(3 * first.scale)
-
-
-def test_companion_of_an_earlier_version_is_made_anew(
-    tmp_path: Path, anatomy: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "train" / "a.h5"
-    write(path, phased(anatomy, slice(10, 12)))
-    monkeypatch.setattr(companions, "RULES", companions.RULES - 1)
-    first = companion(inspect_coils(path), tmp_path, (8, 8), Known())
-    with h5py.File(first.path, "a") as file:
-        file.attrs["scale"] = 7.0
-    assert companion(inspect_coils(path), tmp_path, (8, 8), Known()).scale == 7
-    monkeypatch.undo()
-    assert companion(inspect_coils(path), tmp_path, (8, 8), Known()).scale == first.scale
 
 
 def test_lines_that_were_never_acquired_count_nowhere(tmp_path: Path, anatomy: np.ndarray) -> None:
@@ -356,43 +295,3 @@ def test_root_sum_of_squares_is_the_magnitude_of_the_combined(anatomy: np.ndarra
     image = phased(anatomy, slice(10, 11))[0]
     maps = sensitivities(5, image.shape)
     np.testing.assert_allclose(root_sum_of_squares(maps * image), np.abs(image), atol=1e-6)
-
-
-class Combining(Known):
-    """Takes the coils' own images for sensitivities; does something else first."""
-
-    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
-        self._before = before
-
-    def __call__(self, kspace: Tensor, centre: Size) -> Tensor:
-        self._before()
-        images = ifft2(kspace)
-        norm = torch.linalg.vector_norm(images, dim=1, keepdim=True)
-        return images / norm.clamp_min(1e-6)
-
-
-def test_two_processes_may_compute_of_one_volume_at_once(
-    tmp_path: Path, anatomy: np.ndarray
-) -> None:
-    """Another process begins and ends while this one has its file half-written."""
-    path = tmp_path / "train" / "a.h5"
-    write(path, phased(anatomy, slice(10, 12)), known=False)
-    code = (
-        "from pathlib import Path; from tests.data.test_coils import *; "
-        f"companion(inspect_coils(Path({str(path)!r})), Path({str(tmp_path)!r}), (8, 8), "
-        "Combining())"
-    )
-    seen: list[bytes] = []
-
-    def other() -> None:
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-        (kept,) = (tmp_path / companions.FOLDER).rglob("a.h5")
-        seen.append(kept.read_bytes())
-
-    volume = inspect_coils(path)
-    mine = companion(volume, tmp_path, (8, 8), Combining(other))
-    assert len(seen) == 1
-    assert mine.path.read_bytes() == seen[0], "either is whole, and both are the same"
-    assert [p.name for p in mine.path.parent.iterdir()] == ["a.h5"], "nothing half-written stays"
-    again = companion(volume, tmp_path, (8, 8), Known())
-    assert (again.scale, again.largest) == (mine.scale, mine.largest)

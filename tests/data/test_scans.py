@@ -23,11 +23,11 @@ from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, Espirit
 from kdmri.prepare.writing import Form, write_prepared
+from tests.data.coil_volumes import write
 from tests.data.readers import test_cfl, test_fastmri
 from tests.data.readers.coils import centred_fft2, phased
 from tests.data.readers.ismrmrd_files import Scan, header
-from tests.data.readers.test_ismrmrd_coils import coil_images
-from tests.data.test_coils import write
+from tests.data.readers.ismrmrd_scans import coil_images
 
 
 def data_of(folder: Path, task: CartesianUndersampling) -> MRIDataModule:

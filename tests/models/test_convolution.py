@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from kdmri.models import convolution as module
 from kdmri.models import narrow
 from kdmri.models.convolution import NARROW, WIDE, Convolution
+from tests.models.gradients import assert_same
 
 
 def layer(
@@ -51,12 +52,7 @@ def test_products_of_a_cuda_graph_are_the_same_convolution(
         part.requires_grad_(False)
     expected = F.conv2d(image, convolution.weight, convolution.bias, padding=1)
     found = narrow.convolved(image, convolution.weight, convolution.bias)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    weight = torch.randn_like(expected)
-    wanted = torch.autograd.grad((F.relu(expected) * weight).sum(), learnt)
-    given = torch.autograd.grad((F.relu_(found) * weight).sum(), learnt)  # in place, as networks do
-    for one, other in zip(given, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    assert_same(found, expected, learnt)
 
 
 def test_gradient_agrees_with_finite_differences() -> None:

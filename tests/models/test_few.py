@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from kdmri.models import few
 from kdmri.models.convolution import Convolution
+from tests.models.gradients import assert_same
 
 
 @pytest.mark.parametrize("frozen", ["", "image", "weight", "bias"])
@@ -25,12 +26,7 @@ def test_they_are_the_same_convolution(
     convolve = few.widened if inputs < outputs else few.narrowed
     found = convolve(image, layer.weight, layer.bias)
     expected = F.conv2d(image, layer.weight, layer.bias, padding=1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    weight = torch.randn_like(expected)
-    wanted = torch.autograd.grad((F.relu(expected) * weight).sum(), learnt)
-    given = torch.autograd.grad((F.relu_(found) * weight).sum(), learnt)  # in place, as networks do
-    for one, other in zip(given, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    assert_same(found, expected, learnt)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(2, 6), (6, 2)])

@@ -10,7 +10,7 @@ from kdmri.data.masks import EquispacedLines
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from tests.data.readers.coils import centred_fft2
 from tests.data.readers.ismrmrd_files import ROWS, Scan, header
-from tests.data.readers.test_ismrmrd_coils import BOTH, CALIBRATION, coil_images
+from tests.data.readers.ismrmrd_scans import BOTH, CALIBRATION, coil_images
 from tests.reconstruct.coils import TRAINED, by_hand, scale_of
 from tests.reconstruct.expected import Run
 from tests.reconstruct.test_several_coils import maps_of

@@ -12,9 +12,9 @@ from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.readers.siemens import Siemens
 from tests.data.readers.coils import sensitivities
 from tests.data.readers.ismrmrd_files import ROWS, SAMPLES, Scan, header, oversampled
+from tests.data.readers.ismrmrd_scans import CALIBRATION
 from tests.data.readers.siemens_files import Line, Measurement
 from tests.data.readers.siemens_files import write as write_siemens
-from tests.data.readers.test_ismrmrd_coils import CALIBRATION
 from tests.data.readers.test_siemens import PROTOCOL
 from tests.reconstruct.coils import TRAINED, by_hand, scale_of
 from tests.reconstruct.expected import Run

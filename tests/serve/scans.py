@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 from tests.data.readers.ismrmrd_files import header
-from tests.data.readers.test_ismrmrd_coils import CALIBRATION, NOISE, white
+from tests.data.readers.ismrmrd_scans import CALIBRATION, NOISE, white
 
 ROWS, COLUMNS, COILS = 48, 40, 4
 ENCODED = {"encoded": (COLUMNS, ROWS, 1), "recon": (COLUMNS, ROWS, 1)}

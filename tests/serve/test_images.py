@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.data.readers.ismrmrd_files import header
-from tests.data.readers.test_ismrmrd_coils import CALIBRATION, white
+from tests.data.readers.ismrmrd_scans import CALIBRATION, white
 from tests.reconstruct.coils import RULE, SAMPLING, TRAINED
 from tests.reconstruct.expected import Run
 from tests.serve.clients import connected, scanned
