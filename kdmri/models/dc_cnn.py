@@ -171,4 +171,6 @@ def with_floor(image: Tensor, power: Tensor) -> Tensor:
     squared = image.square().sum(dim=1, keepdim=True)
     direction = torch.cat((image[:, :1] + FAINTEST, image[:, 1:]), dim=1)
     length = direction.square().sum(dim=1, keepdim=True).clamp(min=FAINTEST**4)
-    return direction * ((squared + power) / length).sqrt()
+    # A root of 0 has no gradient.
+    found = (squared + power).clamp(min=torch.finfo(squared.dtype).tiny)
+    return direction * (found / length).sqrt()

@@ -74,9 +74,10 @@ def test_noise_floor_makes_magnitudes_those_of_the_root_sum_of_squares() -> None
     assert (magnitude(whole) >= magnitude(to_channels(combine(ifft2(kspace), maps), 2))).all()
 
 
-def test_gradients_pass_a_floor_above_nothing() -> None:
+@pytest.mark.parametrize("power", [0.01, 0.0])
+def test_gradients_pass_a_floor_above_nothing(power: float) -> None:
     image = torch.zeros(1, 2, 4, 4, requires_grad=True)
-    magnitude(with_floor(image, torch.full((1, 1, 1, 1), 0.01))).sum().backward()
+    magnitude(with_floor(image, torch.full((1, 1, 1, 1), power))).sum().backward()
     assert image.grad is not None
     assert image.grad.isfinite().all()
 
