@@ -5,7 +5,7 @@ import torch
 
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, build_network
-from kdmri.models.dc_cnn import with_floor
+from kdmri.models.dc_cnn import FLAT_ERROR, LEAST_WEIGHT, closing_weight, with_floor
 from kdmri.physics import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.coils import combine, expand, root_sum_of_squares
 from kdmri.physics.sense import noise_variance
@@ -47,6 +47,18 @@ def test_closing_consistency_trusts_samples_as_far_as_their_noise_lets_it() -> N
     assert gains[0] > gains[1] > gains[2] > 0.95
     assert gains[0] > 1.15
     assert error(closed.train(), 0.001) == error(wrong, 0.001)  # training goes without
+
+
+def test_closing_consistency_trusts_images_least_where_they_vary() -> None:
+    image = torch.zeros(2, 2, 40, 40)
+    image[0, 0] = torch.where(torch.arange(40) < 20, 1.0, 0.2)
+    image[1, 0] = 0.7  # flat
+    weight = closing_weight(image, torch.tensor([0.01, 0.0]).view(2, 1, 1, 1))
+    assert weight.shape == (2, 1, 40, 40)
+    edge, flat = weight[0, 0, :, 17:23], weight[0, 0, :, :16]
+    torch.testing.assert_close(flat, torch.full_like(flat, 0.01 / FLAT_ERROR**2), rtol=0.05, atol=0)
+    assert (edge < 0.02 * flat.min()).all()
+    assert (weight[1] == LEAST_WEIGHT).all()
 
 
 def test_noise_floor_makes_magnitudes_those_of_the_root_sum_of_squares() -> None:
