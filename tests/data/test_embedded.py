@@ -8,10 +8,9 @@ import pytest
 from hydra import compose
 from hydra.utils import instantiate
 
-from kdmri.data import embedded
 from kdmri.data.attributes import read_geometry
 from kdmri.data.cropping import fit_centre
-from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni
+from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni, sources
 from kdmri.errors import ConfigurationError, DataError
 
 SLABS = [("train", 0.5), ("validation", 0.2), ("test", 0.3)]
@@ -69,10 +68,10 @@ def test_mirrored_slices_of_a_symmetric_head_are_in_one_split_only(tmp_path: Pat
 
 
 def test_missing_package_is_hinted_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="nilearn, which is not installed; run: pip install"):
         HEAD(tmp_path / "mni")
-    monkeypatch.setattr(embedded.Path, "is_file", lambda path: False)
+    monkeypatch.setattr(sources.Path, "is_file", lambda path: False)
     with pytest.raises(DataError, match="apt-get install mricron-data"):
         find_colin27()
 
