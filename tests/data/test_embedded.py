@@ -5,8 +5,11 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+from hydra import compose
+from hydra.utils import instantiate
 
 from kdmri.data.attributes import read_geometry
+from kdmri.data.cropping import fit_centre
 from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni, sources
 from kdmri.errors import ConfigurationError, DataError
 
@@ -136,3 +139,16 @@ def test_folder_that_was_made_otherwise_is_refused(tmp_path: Path) -> None:
         HEAD(folder)
     (folder / MADE_OF).unlink()
     HEAD(folder)
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("orientation", AS_SEEN)
+@pytest.mark.parametrize("name", ["mni_multicoil", "colin27_multicoil"])
+def test_coils_see_the_whole_head(name: str, orientation: str) -> None:
+    config = compose("config", [f"dataset={name}", f"dataset.orientation={orientation}"])
+    build = instantiate(config.dataset.build)
+    try:
+        volume, _ = build._read(build.find())
+    except DataError:
+        pytest.skip("the package that ships the head is not installed")
+    assert fit_centre(volume, build.size).sum() > 0.999 * volume.sum()
