@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, Kinds, one_of, or_null, size, whole
+from kdmri.loading import loading
 
 CHECKS: Kinds = {
     "against": or_null(one_of("reference")),
@@ -22,7 +23,8 @@ CHECKS: Kinds = {
 def main(config: DictConfig) -> None:
     """Measure every work that was asked for, print the table, write the JSON file."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.benchmark.command import benchmark
+    with loading():
+        from kdmri.benchmark.command import benchmark
 
     benchmark(config)
 

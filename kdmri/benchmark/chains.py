@@ -6,10 +6,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
-
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
 
 from kdmri.benchmark.measuring import Repetitions
 from kdmri.errors import KdmriError
@@ -18,16 +14,6 @@ TRAIN = [sys.executable, "-m", "kdmri", "train"]
 """The command, from any directory, with `environment()`."""
 
 STARTS = 3
-
-
-class EndAfterFirstStep(Callback):
-    """Ends the process when one step is done."""
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
-        """Leave without tidying up, which is not what is measured."""
-        os._exit(0)
 
 
 def environment() -> dict[str, str]:
@@ -39,7 +25,7 @@ def environment() -> dict[str, str]:
 
 def start_up() -> Repetitions:
     """Start the student's training, to its first step; once more to make the data."""
-    end = f"+callbacks.end._target_={__name__}.{EndAfterFirstStep.__name__}"
+    end = "+callbacks.end._target_=kdmri.benchmark.first_step.EndAfterFirstStep"
     with tempfile.TemporaryDirectory() as folder:
         return _train(folder, ["stage=student", "overwrite=true", end], STARTS + 1, warm_up=1)
 
