@@ -10,9 +10,9 @@ from contextlib import contextmanager
 def loading() -> Iterator[None]:
     """Import PyTorch and what builds on it without searching for garbage meanwhile.
 
-    Half a million objects come into being, nearly all of them to stay; Python's collector would walk
-    them again and again, a fifth of the time. Afterwards they stay out of its sight, so that no
-    later search walks them. Where PyTorch is loaded already there is nothing to win, and nothing
+    Half a million objects come into being, nearly all of them to stay; Python's collector would
+    walk them again and again, a sixth of the time. Afterwards they stay out of its sight, so that
+    no later search walks them. Where PyTorch is loaded already there is nothing to win, and nothing
     is done.
     """
     if "torch" in sys.modules or not gc.isenabled():

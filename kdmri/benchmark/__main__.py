@@ -11,6 +11,7 @@ CHECKS: Kinds = {
     "device": one_of("cpu", "cuda"),
     "precision": one_of("32-true", "bf16-mixed"),
     "json": or_null(TEXT),
+    "earlier": or_null(TEXT),
     "size": size(1),
     **dict.fromkeys(("batch_size", "slices", "rounds"), COUNT),
     **{key: whole(0) for key in ("warm_up", "seed")},

@@ -4,15 +4,11 @@ Each command finds and checks all files first: `train` and `evaluate` their spli
 its input, whose every volume it surveys.
 """
 
-import multiprocessing
-import os
-import resource
-import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
@@ -86,7 +82,7 @@ OPENED: dict[str, Callable[[Path], object]] = {
 
 
 def cost(what: str, count: int, repeats: int) -> tuple[float, float]:
-    """Return what opening so many volumes takes, in a process of its own.
+    """Return what opening so many volumes takes.
 
     Args:
         what: a key of `OPENED`.
@@ -94,39 +90,20 @@ def cost(what: str, count: int, repeats: int) -> tuple[float, float]:
         repeats: openings whose times are taken.
 
     Returns:
-        Seconds of the CPU, the median; MiB that the process grew by in the first opening.
+        Seconds of the CPU, the median; MiB of objects and arrays that stay in memory.
     """
-    here, there = multiprocessing.Pipe()
-    context = multiprocessing.get_context("spawn")  # a fork would inherit memory to spare
-    with data_set(count) as folder:
-        process = context.Process(target=_measure, args=(there, what, folder, repeats))
-        process.start()
-        there.close()
-        seconds, mib = here.recv()
-        process.join()
-    return seconds, mib
-
-
-def _measure(end: Connection, what: str, folder: Path, repeats: int) -> None:
     with data_set(2) as warm:
         OPENED[what](warm)
-    before = _resident()
-    kept = OPENED[what](folder)
-    mib = (_resident() - before) / 2**20
-    del kept
-    end.send((median(_seconds(OPENED[what], folder) for _ in range(repeats)), mib))
+    with data_set(count) as folder:
+        tracemalloc.start()
+        kept = OPENED[what](folder)
+        mib = tracemalloc.get_traced_memory()[0] / 2**20
+        tracemalloc.stop()
+        del kept
+        return median(_seconds(OPENED[what], folder) for _ in range(repeats)), mib
 
 
 def _seconds(opened: Callable[[Path], object], folder: Path) -> float:
     began = time.process_time()
     opened(folder)
     return time.process_time() - began
-
-
-def _resident() -> int:
-    """Return this process's memory in bytes; where the system does not tell, its largest so far."""
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else 1024 * largest

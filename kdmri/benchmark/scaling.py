@@ -24,14 +24,13 @@ from kdmri.benchmark.many_volumes import OPENED, cost
 from kdmri.benchmark.scan import Size
 from kdmri.benchmark.setting import Setting
 from kdmri.benchmark.works import Work
+from kdmri.hardware import keep_freed_memory
 
 COILS = (1, 4, 8, 16, 32)
 MATRICES = (128, 256, 384, 512, 640)
 VOLUMES = (10, 100, 1000)
 FIXED_COILS, FIXED_MATRIX = 8, 192
 REPEATS = 3
-PAGE_MIB = 2**-8
-"""The least that memory grows by."""
 
 
 class Measured(NamedTuple):
@@ -44,7 +43,6 @@ class Measured(NamedTuple):
         costs: for each of them.
         unit: of the costs.
         power: of `of` that is one of what the exponent is of: 2 for pixels of a matrix.
-        beyond: whether growth beyond the smallest size is what the exponent is of.
     """
 
     what: str
@@ -53,24 +51,19 @@ class Measured(NamedTuple):
     costs: list[float]
     unit: str
     power: int = 1
-    beyond: bool = False
 
     def cells(self) -> list[str]:
         """Write the row."""
         pairs = zip(self.sizes, self.costs, strict=True)
-        cells = [f"{size}: {value:,.3g}" for size, value in pairs]
-        power = f"{self.exponent() / self.power:.2f}"
+        cells = [f"{size}: {_written(value)}" for size, value in pairs]
+        power = f"{exponent(self.sizes, self.costs) / self.power:.2f}"
         cells += [""] * (len(COILS) - len(cells))
-        told = f"{power} of pixels" if self.power > 1 else power
+        told = f"{power} (pixels)" if self.power > 1 else power
         return [self.what, self.of, self.unit, *cells, told]
 
-    def exponent(self) -> float:
-        """Return that of the costs; of memory, which a process has anyway, that of its growth."""
-        if not self.beyond:
-            return exponent(self.sizes, self.costs)
-        (first, *sizes), (least, *costs) = self.sizes, self.costs
-        grown = [max(cost - least, PAGE_MIB) for cost in costs]
-        return exponent(tuple(size - first for size in sizes), grown)
+
+def _written(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def exponent(sizes: tuple[int, ...], costs: list[float]) -> float:
@@ -79,7 +72,8 @@ def exponent(sizes: tuple[int, ...], costs: list[float]) -> float:
 
 
 def table() -> Table:
-    """Measure everything, works in this process, volumes in others."""
+    """Measure everything, in one process."""
+    keep_freed_memory()  # as commands do
     title = f"CPU time, {torch.get_num_threads()} threads, median of {REPEATS}"
     found = Table(title=title)
     for column in ("what", "of", "unit", *[""] * len(COILS)):
@@ -103,8 +97,8 @@ def _measured() -> Iterator[Measured]:
         yield Measured(what, "matrix", MATRICES, of_matrix, "ms a slice", power=2)
     for what in OPENED:
         seconds, mib = _opening(what)
-        yield Measured(f"{what}, start", "volumes", VOLUMES, seconds, "ms")
-        yield Measured(f"{what}, start", "volumes", VOLUMES, mib, "MiB", beyond=True)
+        yield Measured(f"{what} start", "volumes", VOLUMES, seconds, "ms")
+        yield Measured(f"{what} start", "volumes", VOLUMES, mib, "MiB")
 
 
 def _step(size: Size, folder: Path) -> Work:
