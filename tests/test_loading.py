@@ -29,6 +29,17 @@ except ImportError:
     print(gc.isenabled())
 """
 
+WRONG = """
+import sys
+from kdmri.train import main
+
+sys.argv = ["kdmri", "trainer=gpu", "batch_size=0"]
+try:
+    main()
+except SystemExit as end:
+    print(end.code, *{"pytorch_lightning", "torch"} & set(sys.modules))
+"""
+
 
 def test_collector_is_off_once_and_sees_nothing_of_what_was_loaded() -> None:
     enabled, frozen, unchanged, *heavy = _printed(COUNT).split()
@@ -39,6 +50,10 @@ def test_collector_is_off_once_and_sees_nothing_of_what_was_loaded() -> None:
 
 def test_collector_is_on_again_after_an_import_that_fails() -> None:
     assert _printed(FAILING) == "True"
+
+
+def test_wrong_value_is_told_before_lightning_is_loaded() -> None:
+    assert _printed(WRONG) == "2"
 
 
 def _printed(program: str) -> str:
