@@ -9,6 +9,7 @@ from kdmri.config.checks import CHECKS
 from kdmri.config.entry import entry_point
 from kdmri.launch.command import Command, command_line
 from kdmri.launch.tasks import find_tasks, follow, leading
+from kdmri.loading import loading
 
 
 @entry_point("config", CHECKS)
@@ -23,10 +24,11 @@ def train(config: DictConfig) -> float:
         follow(tasks)
         return math.nan
     # Importing PyTorch takes seconds, for which a mistyped word need not wait.
-    from kdmri.experiment.evaluate import measure_stages
-    from kdmri.experiment.plan import make_plan
-    from kdmri.experiment.train import train_stages
-    from kdmri.hardware import keep_freed_memory
+    with loading():
+        from kdmri.experiment.evaluate import measure_stages
+        from kdmri.experiment.plan import make_plan
+        from kdmri.experiment.train import train_stages
+        from kdmri.hardware import keep_freed_memory
 
     keep_freed_memory()
     with leading(tasks):

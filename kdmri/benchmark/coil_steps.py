@@ -140,6 +140,23 @@ class PlainStep(Work):
         self._optimizer.step()
 
 
+def data_set_of_file(
+    size: Size, folder: Path, cache_bytes: int, slices: int = SLICES_OF_A_FILE
+) -> tuple[CoilDataset, list[Path]]:
+    """Write a fastMRI file with its sensitivities beside it; return its slices, and both files."""
+    source, path = folder / "scan.h5", folder / "train" / "scan.h5"
+    path.parent.mkdir()
+    kspace = kspace_of(size, slices, undersampled=False)
+    with h5py.File(source, "w") as file:
+        file["kspace"] = torch.fft.fftshift(kspace, dim=(-2, -1)).numpy()
+    with h5py.File(path, "w") as file:
+        file["volfs"] = np.ones((size[1], size[2], slices), np.float32)
+        file.attrs[KSPACE_FILE] = str(source)
+    volume = inspect_coils(path)
+    beside = companion(volume, folder, (24, 24), ESPIRIT)
+    return CoilDataset([volume], [beside], cache_bytes), [source, beside.path]
+
+
 class FilesStep(SuiteCoilStep):
     """A step on slices of a fastMRI file read in place, which the system's cache does not hold."""
 
@@ -149,18 +166,7 @@ class FilesStep(SuiteCoilStep):
         super().__init__(setting, folder, taught=False, size=size)
 
     def _fill(self, size: Size, folder: Path) -> None:
-        source, path = folder / "scan.h5", folder / "train" / "scan.h5"
-        path.parent.mkdir()
-        kspace = kspace_of(size, SLICES_OF_A_FILE, undersampled=False)
-        with h5py.File(source, "w") as file:
-            file["kspace"] = torch.fft.fftshift(kspace, dim=(-2, -1)).numpy()
-        with h5py.File(path, "w") as file:
-            file["volfs"] = np.ones((size[1], size[2], SLICES_OF_A_FILE), np.float32)
-            file.attrs[KSPACE_FILE] = str(source)
-        volume = inspect_coils(path)
-        beside = companion(volume, folder, (24, 24), ESPIRIT)
-        self._dataset = CoilDataset([volume], [beside], self.cache_bytes)
-        self.paths = [source, beside.path]
+        self._dataset, self.paths = data_set_of_file(size, folder, self.cache_bytes)
         self.slices = 1
 
     def prepare(self) -> None:

@@ -53,6 +53,7 @@ def benchmark(config: DictConfig) -> None:
 
 
 def _measure(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: str) -> None:
+    earlier = None if config.earlier is None else Path(config.earlier).absolute()
     with console(stderr=True).status("measuring") as status:
         for work in _rows(config.works):
             status.update(work)
@@ -62,7 +63,7 @@ def _measure(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: 
                     console(stderr=True).print(f"left out: {note}", highlight=False)
                 results[work] = measure(plan, work, arms)
             elif work in CHAINS:
-                results[work] = {"suite": CHAINS[work]()}
+                results[work] = CHAINS[work](earlier)
             else:
                 results[work] = measure(plan, work, _arms(work, config.against, config.device))
             if config.json is not None:
@@ -98,6 +99,8 @@ def _plan(config: DictConfig) -> Plan:
             raise ConfigurationError(f"works={work}: must be among {'; '.join(WORKS)}")
         if work == SCALING and len(config.works) > 1:
             raise ConfigurationError(f"works={work}: is a table of its own, works=[{SCALING}]")
+    if config.earlier is not None and not (Path(config.earlier) / "kdmri").is_dir():
+        raise ConfigurationError(f"earlier={config.earlier}: is no checkout of kdmri")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("device=cuda: PyTorch finds no GPU here")
     if config.slices < config.batch_size:

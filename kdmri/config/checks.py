@@ -215,6 +215,9 @@ def shipped(config: DictConfig) -> DictConfig:
         ConfigurationError: `config` has a group of settings that they do not have.
     """
     runtime = HydraConfig.get()
+    words = {word.partition("=")[0] for word in runtime.overrides.task}
+    if words <= set(PATH_CHOICES):  # as it is composed already, which takes a quarter of a second
+        return config
     choices = [
         f"{group}={choice}"
         for group, choice in runtime.runtime.choices.items()

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kdmri.errors import ConfigurationError
+from kdmri.loading import loading
 
 MOUNTS = {
     "architecture": ("teacher", "student"),
@@ -145,6 +146,10 @@ TABLE: Kinds = {
 """Keys of several commands whose shipped value does not say all that they may have."""
 
 
+NO_SWITCHES = {"trainer.accelerator", "trainer.strategy", "trainer.gradient_clip_val"}
+"""Keys of the trainer's shipped files whose values there do not say what they may have."""
+
+
 def check(config: DictConfig, table: Kinds) -> None:
     """Check the values of a command before it does anything.
 
@@ -155,8 +160,11 @@ def check(config: DictConfig, table: Kinds) -> None:
     Raises:
         ConfigurationError: names the key, what was given and what is allowed.
     """
-    of_trainer = _of_trainer() if "trainer" in config else {}
-    check_values(config, {**of_trainer, **_of_files(), **TABLE, **table})
+    known = {**_of_files(), **TABLE, **table}
+    trainer = config.get("trainer")
+    given = {f"trainer.{key}" for key in trainer} if OmegaConf.is_dict(trainer) else set()
+    added = given - known.keys() - NO_SWITCHES
+    check_values(config, {**(_of_trainer() if added else {}), **known})
 
 
 def check_values(config: DictConfig, table: Kinds) -> None:
@@ -296,7 +304,8 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _of_trainer() -> dict[str, Kind]:
     """Return the kinds of Lightning's own switches, which a user may add with +trainer.NAME."""
-    from pytorch_lightning import Trainer  # not needed by commands that train nothing
+    with loading():  # it takes seconds, for which commands without such words need not wait
+        from pytorch_lightning import Trainer
 
     kinds = {frozenset({bool}): SWITCH, frozenset({bool, type(None)}): or_null(SWITCH)}
     hints = {

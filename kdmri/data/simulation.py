@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
-from scipy.ndimage import zoom
 
 FOREGROUND = 0.1
 """Share of the largest magnitude above which a pixel counts as signal."""
@@ -56,6 +55,8 @@ class Simulation:
 
     @staticmethod
     def _phase(shape: tuple[int, ...], key: tuple[int, int], index: int) -> np.ndarray:
+        from scipy.ndimage import zoom  # takes a while, and only simulated phase needs it
+
         coarse = np.random.default_rng(key).uniform(-np.pi, np.pi, size=(2, 4, 4))
         field = coarse[0] + np.sin(index / 20) * coarse[1] / 2
         return zoom(field, (shape[0] / 4, shape[1] / 4), order=3, mode="nearest", grid_mode=True)

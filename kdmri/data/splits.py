@@ -69,8 +69,9 @@ def find_splits(
         note = "selection and evaluation share the files of `validation`: figures are optimistic"
         return Splits(files, stored, note)
     chosen = _carve(train, selection, folder)
+    taken = set(chosen)
     files = {
-        "train": [path for path in train if path not in chosen],
+        "train": [path for path in train if path not in taken],
         "selection": chosen,
         "evaluation": validation,
     }
@@ -101,13 +102,15 @@ def _numbers_first(path: Path) -> tuple[int, int, str]:
 
 def _last_subjects(train: list[Path], count: int) -> list[Path]:
     """Take the last files, `count` or a few more so that no subject is on both sides."""
+    of_subject: dict[str, list[Path]] = {}
     subjects = {path: subject(path) or path.name for path in train}
-    chosen: list[Path] = []
+    for path, name in subjects.items():
+        of_subject.setdefault(name, []).append(path)
+    chosen: set[Path] = set()
     for path in reversed(train):
         if len(chosen) >= count:
             break
-        if path not in chosen:
-            chosen += [other for other in train if subjects[other] == subjects[path]]
+        chosen.update(of_subject[subjects[path]])
     return [path for path in train if path in chosen]
 
 
@@ -142,7 +145,7 @@ def _check_subjects(chosen: list[Path], rest: list[Path], selection: list[str]) 
 def _carve(
     train: list[Path], selection: float | str | list[str] | None, folder: Path
 ) -> list[Path]:
-    names = [path.stem for path in train]
+    names = {path.stem for path in train}
     match selection:
         case float() if 0 < selection < 1:
             chosen = _last_subjects(train, max(1, round(selection * len(train))))
@@ -152,8 +155,10 @@ def _carve(
                 raise ConfigurationError(
                     f"dataset.selection={selection}: {unknown[0]}.h5 is not in {train[0].parent}"
                 )
-            chosen = [path for path in train if path.stem in map(str, selection)]
-            _check_subjects(chosen, [path for path in train if path not in chosen], selection)
+            named = set(map(str, selection))
+            chosen = [path for path in train if path.stem in named]
+            rest = [path for path in train if path.stem not in named]
+            _check_subjects(chosen, rest, selection)
         case _:
             raise ConfigurationError(
                 f"dataset.selection={selection}: {folder} has no `test` folder, so give a share of "

@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, Kinds, number, or_null
+from kdmri.loading import loading
 
 CHECKS: Kinds = {
     **dict.fromkeys(("checkpoint", "output", "verify", "slices", "mask"), or_null(TEXT)),
@@ -19,7 +20,8 @@ CHECKS: Kinds = {
 def main(config: DictConfig) -> None:
     """Export and check, or verify a file that is there."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.export.command import export
+    with loading():
+        from kdmri.export.command import export
 
     export(config)
 

@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from kdmri.config.checks import CHECKS as TRAINING
 from kdmri.config.entry import entry_point
 from kdmri.config.values import TEXT, Kinds, or_null, size
+from kdmri.loading import loading
 
 CHECKS: Kinds = {
     **TRAINING,
@@ -18,7 +19,8 @@ CHECKS: Kinds = {
 def main(config: DictConfig) -> None:
     """Write the weights as a finished stage, which train.py goes on from."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.import_original.command import take_over
+    with loading():
+        from kdmri.import_original.command import take_over
 
     take_over(config)
 

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, Kind, Kinds, is_number, number, or_null, size, whole
+from kdmri.loading import loading
 
 
 def _are_ratios(value: object) -> bool:
@@ -46,7 +47,8 @@ CHECKS: Kinds = {
 def main(config: DictConfig) -> None:
     """Prepare a data set, or check one; the exit code is 2 where a file cannot be used."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.prepare.command import report_check, run
+    with loading():
+        from kdmri.prepare.command import report_check, run
 
     failed = run(config) if config.check is None else report_check(Path(config.check))
     if failed:

@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, number, one_of, or_null, size
+from kdmri.loading import loading
 from kdmri.reconstruct.choices import DEVICES, RUNTIMES
 
 
@@ -21,7 +22,8 @@ from kdmri.reconstruct.choices import DEVICES, RUNTIMES
 def main(config: DictConfig) -> None:
     """Reconstruct; the exit code is 2 where a volume cannot be used."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.reconstruct.command import reconstruct
+    with loading():
+        from kdmri.reconstruct.command import reconstruct
 
     reconstruct(config)
 

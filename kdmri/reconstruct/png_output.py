@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from matplotlib.image import imsave
 
 from kdmri.errors import ConfigurationError
 from kdmri.files import folder_written_aside, written_aside
@@ -19,6 +18,8 @@ def png_output(path: Path) -> Iterator[Begin]:
     Args:
         path: of a file (.png) for one slice, else of the folder of a volume.
     """
+    from matplotlib.image import imsave  # takes a while, and only pictures need it
+
     single = path.suffix.lower() == ".png"
 
     def begin(result: Result) -> Write:

@@ -8,6 +8,7 @@ from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, number, or_null
 from kdmri.console import console
 from kdmri.files import write_text
+from kdmri.loading import loading
 
 SMALLEST_MIB = 0.25
 
@@ -26,8 +27,9 @@ SMALLEST_MIB = 0.25
 def main(config: DictConfig) -> None:
     """Write the report and say what is in it."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.report.collect import collect
-    from kdmri.report.page import render
+    with loading():
+        from kdmri.report.collect import collect
+        from kdmri.report.page import render
 
     datasets = None if config.datasets is None else Path(config.datasets)
     collection = collect(Path(config.experiments), datasets, config.block, config.resamples)

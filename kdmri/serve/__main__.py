@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from kdmri.config.entry import entry_point
 from kdmri.config.values import COUNT, TEXT, Kind, is_whole, number, one_of, or_null
+from kdmri.loading import loading
 from kdmri.reconstruct.choices import DEVICES
 
 LOG = logging.getLogger("kdmri.serve")
@@ -36,11 +37,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def main(config: DictConfig) -> None:
     """Serve until a signal asks to stop; then finish what has begun."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
-    from kdmri.hardware import keep_freed_memory
-    from kdmri.reconstruct.command import choose_device
-    from kdmri.serve.choices import open_choices
-    from kdmri.serve.server import Server
-    from kdmri.serve.session import Settings
+    with loading():
+        from kdmri.hardware import keep_freed_memory
+        from kdmri.reconstruct.command import choose_device
+        from kdmri.serve.choices import open_choices
+        from kdmri.serve.server import Server
+        from kdmri.serve.session import Settings
 
     keep_freed_memory()
     device = choose_device(config.device)

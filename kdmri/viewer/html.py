@@ -10,7 +10,6 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from kdmri.viewer.strips import ViewerContent
@@ -62,6 +61,8 @@ def assemble(
 
 def colours() -> str:
     """Return the 256 colours of error maps, three bytes each, in base64."""
+    import matplotlib  # takes a while, and only pages need it
+
     table = np.asarray(matplotlib.colormaps["inferno"](np.arange(256), bytes=True))[:, :3]
     return base64.b64encode(table.tobytes()).decode()
 

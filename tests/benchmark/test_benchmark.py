@@ -67,6 +67,7 @@ def test_table_and_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
+        ("earlier=nowhere", "earlier=nowhere: is no checkout of kdmri"),
         ("works=[student dreams]", "student dreams: must be among teacher inference;"),
         ("against=nobody", "against=nobody: must be null or reference"),
         ("slices=2", "slices=2: must be at least batch_size"),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from kdmri.benchmark import scaling
+from kdmri.benchmark.many_volumes import OPENED, cost
 from tests.conftest import Result
 
 
@@ -22,8 +23,19 @@ def test_table(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> N
     result = run("kdmri/benchmark/__main__.py", "works=[scaling]", "threads=1")
     assert result.code == 0, result.err
     rows = [line for line in result.out.splitlines() if "│" in line]
-    assert len(rows) == 5
-    assert sum("of pixels" in row for row in rows) == 2
+    kinds = ("train", "evaluate", "reconstruct")
+    expected = [*((kind, of) for kind in kinds for of in ("coils", "matrix"))]
+    expected += [(f"{kind} start", "volumes") for kind in kinds for _ in ("ms", "MiB")]
+    told = [tuple(cell.strip() for cell in row.split("│")[1:3]) for row in rows]
+    assert told == expected
+    assert sum("(pixels)" in row for row in rows) == 3
     together = run("kdmri/benchmark/__main__.py", "works=[scaling,loading]")
     assert together.code == 2
     assert "is a table of its own" in together.err
+
+
+@pytest.mark.parametrize("what", OPENED)
+def test_opening_takes_time_and_memory_of_every_volume(what: str) -> None:
+    (fast, small), (slow, large) = (cost(what, count, repeats=1) for count in (4, 40))
+    assert slow > 2 * fast
+    assert 2 < large / small < 20

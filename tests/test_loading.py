@@ -1,0 +1,61 @@
+"""Loading large libraries without a search for garbage."""
+
+import subprocess
+import sys
+
+COUNT = """
+import gc
+import sys
+from kdmri.loading import loading
+
+with loading():
+    assert not gc.isenabled()
+    import kdmri.export.command, kdmri.reconstruct.command
+frozen = gc.get_freeze_count()
+with loading():  # loaded already: nothing is done
+    assert gc.isenabled()
+heavy = "pytorch_lightning torchmetrics matplotlib scipy.ndimage onnx torch._dynamo".split()
+print(gc.isenabled(), frozen, gc.get_freeze_count() == frozen, *set(heavy) & set(sys.modules))
+"""
+
+FAILING = """
+import gc
+from kdmri.loading import loading
+
+try:
+    with loading():
+        import there_is_no_such_module
+except ImportError:
+    print(gc.isenabled())
+"""
+
+WRONG = """
+import sys
+from kdmri.train import main
+
+sys.argv = ["kdmri", "trainer=gpu", "batch_size=0"]
+try:
+    main()
+except SystemExit as end:
+    print(end.code, *{"pytorch_lightning", "torch"} & set(sys.modules))
+"""
+
+
+def test_collector_is_off_once_and_sees_nothing_of_what_was_loaded() -> None:
+    enabled, frozen, unchanged, *heavy = _printed(COUNT).split()
+    assert (enabled, unchanged) == ("True", "True")
+    assert int(frozen) > 100_000
+    assert heavy == []  # nothing that `reconstruct` and `export` do not need at once
+
+
+def test_collector_is_on_again_after_an_import_that_fails() -> None:
+    assert _printed(FAILING) == "True"
+
+
+def test_wrong_value_is_told_before_lightning_is_loaded() -> None:
+    assert _printed(WRONG) == "2"
+
+
+def _printed(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
