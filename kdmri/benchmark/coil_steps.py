@@ -92,7 +92,7 @@ class SuiteCoilStep(Work):
         self._optimizer.zero_grad()
         batch = self._task.training_batch(slices)
         with self._setting.autocast():
-            loss = self.method.loss(batch)
+            loss = self.method.step_loss(batch)
         loss.backward()
         self._optimizer.step()
 
