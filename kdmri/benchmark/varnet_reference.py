@@ -106,7 +106,7 @@ class ReferenceVarNet(nn.Module):
         """
         centre = torch.stack([centre_columns(columns) for columns in mask[:, 0, 0]])
         images = torch.fft.ifft2(centre[:, None, None] * kspace, norm="ortho")
-        learnt = self.sensitivity.unet(images.flatten(0, 1)[:, None])  # type: ignore[operator, union-attr]
+        learnt = self.sensitivity.unet(images.flatten(0, 1)[:, None])  # type: ignore[operator]
         learnt = learnt[:, 0].view_as(images)
         learnt = learnt / learnt.abs().square().sum(dim=1, keepdim=True).sqrt()
         current = kspace

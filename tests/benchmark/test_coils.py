@@ -57,7 +57,7 @@ def test_plain_student_computes_what_the_suite_computes() -> None:
 
 
 def test_plain_varnet_computes_what_the_suite_computes() -> None:
-    """Images of columns, of a size that is padded, with the teacher's sizes and the same weights."""
+    """Images of columns, of a size that is padded; sizes and weights are the teacher's."""
     torch.manual_seed(4)
     network, plain = VarNet(**TEACHER), ReferenceVarNet(**TEACHER)
     plain.load_state_dict(network.state_dict())
