@@ -18,6 +18,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 
 from kdmri.config import checks
@@ -49,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
         threads = max(1, (os.cpu_count() or 1) // worker["workercount"])
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run whole commands first: they take longest, and no worker ends long after the others."""
+    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
 
 
 def pytest_collection_finish() -> None:
@@ -207,8 +213,19 @@ def write_original(
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, anatomy: np.ndarray) -> Path:
-    """Two seeds of the whole distillation; experiments/ and datasets/ lie in the directory."""
-    folder = tmp_path_factory.mktemp("trained")
+    """Two seeds of the whole distillation; experiments/ and datasets/ lie in the directory.
+
+    The first worker of `pytest -n` that needs them trains, the others copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained_once"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "experiments" / "table.md").exists():
+            _train_two_seeds(shared, anatomy)
+    return shutil.copytree(shared, tmp_path_factory.mktemp("trained"), dirs_exist_ok=True)
+
+
+def _train_two_seeds(folder: Path, anatomy: np.ndarray) -> None:
     own = folder / "datasets" / "own"
     parts = {"train/1": (0, 5), "validation/1": (6, 9), "test/a": (20, 25), "test/b": (27, 31)}
     for name, (first, last) in parts.items():
@@ -222,7 +239,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, anatomy: np.ndarray) -> Pa
         "trainer.max_epochs=2",
         "evaluation.detailed=false",
     )
-    return folder
 
 
 def command(folder: Path, *words: str) -> str:

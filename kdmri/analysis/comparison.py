@@ -116,7 +116,7 @@ class Comparison:
         ]
         notes.append(f"{self._data.describe_sampling('evaluation')}.")
         if self._classical:
-            told = ", ".join(f"{one.label} {one.weight:g}" for one in self._classical)
+            told = ", ".join(one.description for one in self._classical)
             notes.append(f"Weights of regularisation, chosen on selection slices: {told}.")
         if (
             np.isnan(self.methods[0].table.columns["vif"]).all()

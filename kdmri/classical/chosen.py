@@ -28,6 +28,13 @@ class Chosen:
         """Its name in tables, whatever the weight."""
         return self.method.label
 
+    @property
+    def description(self) -> str:
+        """Name and weight, and whether a weight beyond those that were tried might be better."""
+        ends = {min(self.method.weights): "smallest", max(self.method.weights): "largest"}
+        end = f" (the {ends[self.weight]} tried)" if self.weight in ends else ""
+        return f"{self.label} {self.weight:g}{end}"
+
     def __call__(self, batch: Batch) -> Tensor:
         """Reconstruct a batch: float32 (B, 2, H, W)."""
         return self.method(batch, self.weight)

@@ -17,11 +17,14 @@ from kdmri.data.batch import Slice
 from kdmri.data.companions import Estimate, central
 from kdmri.data.cropping import Window
 from kdmri.data.photographs import draw_photographs
-from kdmri.data.simulated_coils import draw_phase, draw_sensitivities
+from kdmri.data.simulated_coils import draw_coils, draw_phase
 from kdmri.errors import ConfigurationError
 
 KNOTS = 6
 """Intensities between which a drawn contrast is linear, 0 and the largest among them."""
+
+SPOTS = 12
+"""Places that are brighter than what is around them, in 4 of 10 slices."""
 
 DETAIL = (2, 4, 8, 16)
 """Pixels between two independent values of the fields that detail is made of."""
@@ -98,13 +101,15 @@ class DrawnScanner:
             magnitude = torch.where(replaced.to(device), drawn, magnitude)
         image = _largest_one(self._posed(magnitude, size))
         image = _largest_one(self._detailed(self._contrasted(image)))
+        image = image * self._spots(count, size).to(device)
         seeds = torch.randint(2**31, (3, count)).tolist()
         image = image * (draw_phase(size, seeds[0], device) / (4 * math.pi)).clamp(-2, 2).exp()
-        image = image * self._near_coils(count, size).to(device)
         speed = (0.5 + 1.5 * torch.rand(count, 1, 1, 1)).to(device)
         phase = speed * draw_phase(size, seeds[1], device)
         coils = self._one_of(self.coils)
-        maps = draw_sensitivities(size, coils, seeds[2], device)
+        maps, strength = draw_coils(size, coils, seeds[2], device)
+        # Scanners take away all, a part or nothing of how much brighter it is near the coils.
+        image = image * strength ** torch.rand(count, 1, 1, 1).to(device)
         clean = torch.fft.fft2(maps * _largest_one(image) * torch.exp(1j * phase), norm="ortho")
         kspace = clean + self._noise(count, coils, size).to(device)
         return self._scanned(slices, kspace)
@@ -157,11 +162,16 @@ class DrawnScanner:
         return F.grid_sample(image, grid, mode="bicubic", align_corners=False).clamp(min=0)
 
     @staticmethod
-    def _near_coils(count: int, size: tuple[int, int]) -> Tensor:
-        """Draw how much brighter a root sum of squares is near the coils, (B, 1, H, W)."""
-        rows, columns = (torch.linspace(-1, 1, n) for n in size)
-        radius = rows.square()[:, None] + columns.square()
-        return (1.5 * torch.rand(count, 1, 1, 1) * radius).exp()
+    def _spots(count: int, size: tuple[int, int]) -> Tensor:
+        """Draw how much brighter fat and vessels are than what is around them, (B, 1, H, W)."""
+        number = (count, SPOTS, 1)
+        rows, columns = (
+            torch.linspace(-1, 1, n) * n / max(size) - 2 * torch.rand(number) + 1 for n in size
+        )
+        width = 0.02 * 5 ** torch.rand(number)
+        height = 3 * torch.rand(number) ** 3 * (torch.rand(count, 1, 1) < 0.4)
+        rows, columns = ((-(axis / width).square() / 2).exp() for axis in (rows, columns))
+        return 1 + torch.einsum("bsh,bsw->bhw", height * rows, columns)[:, None]
 
     def _contrasted(self, image: Tensor) -> Tensor:
         """Map intensities in [0, 1] of some images to others; 0 stays 0."""

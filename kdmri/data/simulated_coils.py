@@ -110,6 +110,24 @@ def draw_sensitivities(
     Raises:
         ValueError: fewer coils than one, or an image of fewer than 4 pixels along an axis.
     """
+    return draw_coils(size, coils, seeds, device)[0]
+
+
+def draw_coils(
+    size: tuple[int, int],
+    coils: int,
+    seeds: Sequence[int],
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, Tensor]:
+    """Draw sensitivities as `draw_sensitivities` does, and how much the coils receive together.
+
+    Returns:
+        complex64 (B, coils, H, W) as `draw_sensitivities` gives them, and float32 (B, 1, H, W):
+        the root sum of squares of the coils' fields, 1 at its least, larger near the coils.
+
+    Raises:
+        ValueError: as there.
+    """
     if coils < 1 or min(size) < 4:
         raise ValueError(f"{coils} coils, {size[0]}x{size[1]} pixels: 1 and 4x4 are the least")
     loops = Loops.draw(coils, seeds)
@@ -122,8 +140,9 @@ def draw_sensitivities(
         for n, count in zip(points, size, strict=True)
     )
     parts = rows @ torch.stack((field.real, field.imag)) @ columns.T
-    real, imaginary = parts * parts.square().sum(dim=(0, 2), keepdim=True).rsqrt()
-    return torch.complex(real, imaginary)
+    weakness = parts.square().sum(dim=(0, 2), keepdim=True).rsqrt()
+    real, imaginary = parts * weakness
+    return torch.complex(real, imaginary), weakness[0].amax(dim=(2, 3), keepdim=True) / weakness[0]
 
 
 def draw_phase(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from kdmri.export.pairs import Pair, SharedSamples, projected, transform
-from kdmri.models.dc_cnn import ERROR, LEAST_WEIGHT, START_PENALTY
+from kdmri.models.dc_cnn import START_PENALTY, closing_weight
 from kdmri.physics.sense import conjugate_gradients
 
 
@@ -27,7 +27,7 @@ class RealSense:
 
     def closed(self, image: Tensor, noise: Tensor, iterations: int) -> Tensor:
         """Weigh an image (B, 2, H, W) against samples of a noise variance (B, 1, 1, 1)."""
-        weight = (noise / ERROR**2).clamp(min=LEAST_WEIGHT)
+        weight = closing_weight(image, noise)
         residual = torch.cat(self._measured.image, dim=1) - self._seen(image)
         return conjugate_gradients(
             image,

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from kdmri.models import stack
 from kdmri.models.cascaded import Cascade, CascadedNetwork
@@ -18,9 +19,13 @@ START_PENALTY = 0.002
 FAINTEST = 1e-5
 """Magnitude below which a pixel is as good as 0."""
 
-ERROR, LEAST_WEIGHT = 0.045, 1e-4
-"""Of cascades' images: their standard deviation that the closing consistency takes for granted, at
-the scale of k-space (see `kdmri.data.coils.centre_scale`), and the least weight that it has."""
+FLAT_ERROR, SHARE, WINDOW = 0.01, 0.4, 7
+"""Errors of images that the closing consistency expects: the first, at the scale of k-space
+(see `kdmri.data.companions.centre_scale`), and this share of the standard deviation of magnitudes
+within a window of so many pixels."""
+
+LEAST_WEIGHT = 1e-4
+"""Of cascades' images in the closing consistency."""
 
 
 class ConvolutionalCascade(Cascade):
@@ -157,13 +162,33 @@ class DCCNN(CascadedNetwork):
             kspace, mask, image = measurement.kspace, measurement.mask, state.float()
             noise = noise_variance(kspace, mask)
             if closing:
-                weight = (noise / ERROR**2).clamp(min=LEAST_WEIGHT)
+                weight = closing_weight(image, noise)
                 start = to_complex(image)
                 image = to_channels(
                     weighted_consistency(start, kspace, mask, sensitivities, closing, weight),
                     2,
                 )
             return with_floor(image, 2 * kspace.shape[1] * noise) if self.noise_floor else image
+
+
+def closing_weight(image: Tensor, noise: Tensor) -> Tensor:
+    """Weigh an image of cascades against samples: where it varies it errs most, at bright rims.
+
+    Args:
+        image: real and imaginary part, float32 (B, 2, H, W).
+        noise: variance of the real part of a sample, float32 (B, 1, 1, 1).
+
+    Returns:
+        Weight for `kdmri.physics.sense.weighted_consistency`, without a gradient, float32
+        (B, 1, H, W).
+    """
+    squared = image.detach().square().sum(dim=1, keepdim=True)
+    mean, power = (
+        functional.avg_pool2d(values, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+        for values in (squared.sqrt(), squared)
+    )
+    error = SHARE * (power - mean.square()).clamp(min=0).sqrt() + FLAT_ERROR
+    return (noise / error.square()).clamp(min=LEAST_WEIGHT)
 
 
 def with_floor(image: Tensor, power: Tensor) -> Tensor:
@@ -179,4 +204,6 @@ def with_floor(image: Tensor, power: Tensor) -> Tensor:
     squared = image.square().sum(dim=1, keepdim=True)
     direction = torch.cat((image[:, :1] + FAINTEST, image[:, 1:]), dim=1)
     length = direction.square().sum(dim=1, keepdim=True).clamp(min=FAINTEST**4)
-    return direction * ((squared + power) / length).sqrt()
+    # A root of 0 has no gradient.
+    found = (squared + power).clamp(min=torch.finfo(squared.dtype).tiny)
+    return direction * (found / length).sqrt()

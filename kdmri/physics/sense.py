@@ -64,11 +64,11 @@ def weighted_consistency(
     iterations: int,
     weight: Tensor,
 ) -> Tensor:
-    """Minimise ||A x - y||^2 + w ||x - z||^2 by conjugate gradients that start from an image z.
+    """Minimise ||A x - y||^2 + w |x - z|^2 by conjugate gradients that start from an image z.
 
     It is the data consistency of MoDL (Aggarwal et al. 2019), through which gradients pass to z.
     With w = (s / t)^2 it is the best guess from samples with noise of standard deviation s and an
-    image with errors of standard deviation t.
+    image with errors of standard deviation t, which may differ from pixel to pixel.
 
     Args:
         image: z, complex64 (B, 1, H, W).
@@ -76,7 +76,7 @@ def weighted_consistency(
         mask: as there.
         sensitivities: as there.
         iterations: at most.
-        weight: w, at least 0, float32 (B, 1, 1, 1).
+        weight: w, at least 0, float32 (B, 1, 1, 1) or (B, 1, H, W).
 
     Returns:
         complex64 (B, 1, H, W); outside of the sensitivities z itself.

@@ -137,7 +137,7 @@ class ScanPage:
             "colours": colours(),
         }
         folder = files(__package__) / "assets"
-        return assemble(folder, "scan.html", ("scan.js",), values, strips)
+        return assemble("kdmri reconstruction", folder, "scan.html", ("scan.js",), values, strips)
 
 
 def _that_fit(strips: list[Strip], most: int) -> list[Strip]:

@@ -142,4 +142,5 @@ def _show(values: dict[str, Any], galleries: list[Gallery | None], free_bytes: i
 
 
 def _assemble(values: dict[str, Any], strips: list[str]) -> str:
-    return assemble(files(__package__) / "assets", "page.html", SCRIPTS, values, strips)
+    folder = files(__package__) / "assets"
+    return assemble("kdmri report", folder, "page.html", SCRIPTS, values, strips)

@@ -21,17 +21,19 @@ SCRIPTS = ("dom.js", "theme.js", "pixels.js", "viewer.js")
 
 
 def assemble(
+    title: str,
     folder: Traversable,
-    template: str,
+    body: str,
     scripts: Sequence[str],
     values: Mapping[str, Any],
     strips: Sequence[str],
 ) -> str:
-    """Fill a template; nothing but this program's own style and script can act in the page.
+    """Fill the frame of a page; nothing but this program's own style and script can act in it.
 
     Args:
-        folder: of the template and its scripts.
-        template: name of the file.
+        title: that the browser shows.
+        folder: of the body and its scripts.
+        body: name of the file.
         scripts: names of files besides `SCRIPTS`; one has `main()`.
         values: what the scripts show, with what `colours` gives.
         strips: pictures in base64, as the page numbers them.
@@ -45,6 +47,7 @@ def assemble(
         f"script-src '{_digest(script)}'; style-src '{_digest(style)}'"
     )
     pieces = {
+        "title": html.escape(title),
         "policy": html.escape(policy),
         "style": style,
         "script": script,
@@ -52,7 +55,8 @@ def assemble(
         "values": to_json(values),
         "strips": "\n".join(_strip_element(n, strip) for n, strip in enumerate(strips)),
     }
-    text = (folder / template).read_text(encoding="utf-8")
+    frame = (ASSETS / "frame.html").read_text(encoding="utf-8")
+    text = frame.replace("{{body}}", (folder / body).read_text(encoding="utf-8"))
     return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], text)
 
 

@@ -1,6 +1,7 @@
 """Classical reconstructions: they solve what they say, and are chosen on slices not measured."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,10 @@ def test_weight_grows_with_noise(anatomy: np.ndarray) -> None:
     for weight in METHODS["cg_sense"].weights:
         assert error(noisy(given), given) <= 1.001 * error(noisy.method(given, weight), given)
     assert noisy.label == clean.label == "CG-SENSE", "rows of other weights fall together"
+    weakest, strongest = (replace(noisy, weight=w) for w in (1e-4, 0.3))
+    assert weakest.description == "CG-SENSE 0.0001 (the smallest tried)"
+    assert strongest.description == "CG-SENSE 0.3 (the largest tried)"
+    assert replace(noisy, weight=0.03).description == "CG-SENSE 0.03"
 
 
 @needs_bart

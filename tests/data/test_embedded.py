@@ -5,10 +5,12 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+from hydra import compose
+from hydra.utils import instantiate
 
-from kdmri.data import embedded
 from kdmri.data.attributes import read_geometry
-from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni
+from kdmri.data.cropping import fit_centre
+from kdmri.data.embedded import MADE_OF, HeadInSlabs, find_colin27, find_mni, sources
 from kdmri.errors import ConfigurationError, DataError
 
 SLABS = [("train", 0.5), ("validation", 0.2), ("test", 0.3)]
@@ -66,10 +68,10 @@ def test_mirrored_slices_of_a_symmetric_head_are_in_one_split_only(tmp_path: Pat
 
 
 def test_missing_package_is_hinted_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="nilearn, which is not installed; run: pip install"):
         HEAD(tmp_path / "mni")
-    monkeypatch.setattr(embedded.Path, "is_file", lambda path: False)
+    monkeypatch.setattr(sources.Path, "is_file", lambda path: False)
     with pytest.raises(DataError, match="apt-get install mricron-data"):
         find_colin27()
 
@@ -137,3 +139,16 @@ def test_folder_that_was_made_otherwise_is_refused(tmp_path: Path) -> None:
         HEAD(folder)
     (folder / MADE_OF).unlink()
     HEAD(folder)
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("orientation", AS_SEEN)
+@pytest.mark.parametrize("name", ["mni_multicoil", "colin27_multicoil"])
+def test_coils_see_the_whole_head(name: str, orientation: str) -> None:
+    config = compose("config", [f"dataset={name}", f"dataset.orientation={orientation}"])
+    build = instantiate(config.dataset.build)
+    try:
+        volume, _ = build._read(build.find())
+    except DataError:
+        pytest.skip("the package that ships the head is not installed")
+    assert fit_centre(volume, build.size).sum() > 0.999 * volume.sum()

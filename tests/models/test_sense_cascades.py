@@ -5,7 +5,7 @@ import torch
 
 from kdmri.errors import ConfigurationError
 from kdmri.models import DCCNN, build_network
-from kdmri.models.dc_cnn import with_floor
+from kdmri.models.dc_cnn import FLAT_ERROR, LEAST_WEIGHT, closing_weight, with_floor
 from kdmri.physics import fft2, ifft2, magnitude, to_channels, to_complex
 from kdmri.physics.coils import combine, expand, root_sum_of_squares
 from kdmri.physics.sense import noise_variance
@@ -49,6 +49,18 @@ def test_closing_consistency_trusts_samples_as_far_as_their_noise_lets_it() -> N
     assert error(closed.train(), 0.001) == error(wrong, 0.001)  # training goes without
 
 
+def test_closing_consistency_trusts_images_least_where_they_vary() -> None:
+    image = torch.zeros(2, 2, 40, 40)
+    image[0, 0] = torch.where(torch.arange(40) < 20, 1.0, 0.2)
+    image[1, 0] = 0.7  # flat
+    weight = closing_weight(image, torch.tensor([0.01, 0.0]).view(2, 1, 1, 1))
+    assert weight.shape == (2, 1, 40, 40)
+    edge, flat = weight[0, 0, :, 17:23], weight[0, 0, :, :16]
+    torch.testing.assert_close(flat, torch.full_like(flat, 0.01 / FLAT_ERROR**2), rtol=0.05, atol=0)
+    assert (edge < 0.02 * flat.min()).all()
+    assert (weight[1] == LEAST_WEIGHT).all()
+
+
 def test_noise_floor_makes_magnitudes_those_of_the_root_sum_of_squares() -> None:
     """On average, also where there is no signal; the phase stays."""
     image, maps, mask = scan((64, 60))
@@ -74,9 +86,10 @@ def test_noise_floor_makes_magnitudes_those_of_the_root_sum_of_squares() -> None
     assert (magnitude(whole) >= magnitude(to_channels(combine(ifft2(kspace), maps), 2))).all()
 
 
-def test_gradients_pass_a_floor_above_nothing() -> None:
+@pytest.mark.parametrize("power", [0.01, 0.0])
+def test_gradients_pass_a_floor_above_nothing(power: float) -> None:
     image = torch.zeros(1, 2, 4, 4, requires_grad=True)
-    magnitude(with_floor(image, torch.full((1, 1, 1, 1), 0.01))).sum().backward()
+    magnitude(with_floor(image, torch.full((1, 1, 1, 1), power))).sum().backward()
     assert image.grad is not None
     assert image.grad.isfinite().all()
 

@@ -69,7 +69,8 @@ def test_image_is_that_of_bart(tmp_path: Path, iterations: int, regularisation: 
     assert difference < 1e-3
 
 
-def test_weighted_image_solves_its_equation_and_lets_gradients_pass() -> None:
+@pytest.mark.parametrize("size", [(1, 1), (6, 5)])
+def test_weighted_image_solves_its_equation_and_lets_gradients_pass(size: tuple[int, int]) -> None:
     image, sensitivities, _ = scan((6, 5), items=1)
     mask = torch.zeros(1, 1, 6, 5)
     mask[:, :, ::2] = 1
@@ -77,16 +78,17 @@ def test_weighted_image_solves_its_equation_and_lets_gradients_pass() -> None:
     prior = torch.randn(1, 1, 6, 5, dtype=torch.complex64).requires_grad_()
     unit = torch.eye(30, dtype=torch.complex64).view(30, 1, 6, 5)
     matrix = (mask * fft2(expand(unit, sensitivities))).flatten(1).T
-    normal = matrix.mH @ matrix + 0.1 * torch.eye(30)
-    right = matrix.mH @ (mask * kspace).flatten() + 0.1 * prior.detach().flatten()
-    weight = torch.full((1, 1, 1, 1), 0.1)
+    weight = 0.1 + 0.4 * torch.rand(1, 1, *size)
+    weights = weight.expand(1, 1, 6, 5).flatten()
+    normal = matrix.mH @ matrix + torch.diag(weights)
+    right = matrix.mH @ (mask * kspace).flatten() + weights * prior.detach().flatten()
     found = weighted_consistency(prior, kspace, mask, sensitivities, 60, weight)
     expected = torch.linalg.solve(normal, right)
     torch.testing.assert_close(found.detach().flatten(), expected, atol=1e-4, rtol=0)
     onto = torch.randn(30, dtype=torch.complex64)
     (found.flatten().conj() * onto).real.sum().backward()
     assert prior.grad is not None
-    wanted = 0.1 * torch.linalg.solve(normal, onto)
+    wanted = weights * torch.linalg.solve(normal, onto)
     torch.testing.assert_close(prior.grad.flatten(), wanted, atol=1e-3, rtol=0)
 
 

@@ -1,17 +1,31 @@
 """A study in NumPy files, and `python -m kdmri.prepare` on it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from kdmri.prepare import pipeline
 from tests.conftest import Result
 
 Run = Callable[..., Result]
 SCRIPT = "kdmri/prepare/__main__.py"
 NUMPY = ("format=numpy", "format.axis=0")
 SUBJECTS = ("ann", "bob", "cid", "dan", "eve")
+
+
+@pytest.fixture(autouse=True)
+def _writers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write volumes in a thread, except in tests of the processes: each takes seconds to start."""
+
+    def thread(count: int, context: Any, *begin: Any) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "writer", *begin)
+
+    if request.node.get_closest_marker("processes") is None:
+        monkeypatch.setattr(pipeline, "ProcessPoolExecutor", thread)
 
 
 @pytest.fixture

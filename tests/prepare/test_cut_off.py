@@ -61,21 +61,22 @@ def _kill() -> Iterator[SourceSlice]:
     yield from ()
 
 
+@pytest.mark.processes
 def test_a_worker_that_dies_is_one_error_and_loses_nothing(source: Path, folder: Path) -> None:
-    def outcomes(deadly: str) -> Iterator[Outcome]:
+    def outcomes(deadly: str, processes: int) -> Iterator[Outcome]:
         form = Form(None, Simulation())
-        reader = Deadly(deadly)
-        return write(plan(Preparation(reader, source, folder, form, None, 0, 2, strict=False)))
+        options = (Deadly(deadly), source, folder, form, None, 0, processes)
+        return write(plan(Preparation(*options, strict=False)))
 
     done: list[str] = []
     with pytest.raises(KdmriError) as raised:
-        done.extend(outcome.name for outcome in outcomes("eve_two"))  # as far as it comes
+        done.extend(outcome.name for outcome in outcomes("eve_two", 2))  # as far as it comes
     assert done
     assert type(raised.value) is KdmriError, "nothing is wrong with any file"
     assert f"{len(done)} of 10 volumes are there; the same command goes on" in str(raised.value)
     settings = (folder / "manifest.json").read_text().replace("eve_two", "none")
     (folder / "manifest.json").write_text(settings)
-    again = list(outcomes("none"))
+    again = list(outcomes("none", 0))
     assert {outcome.name for outcome in again if outcome.known} == set(done)
     assert len(state(folder)) == len(again) == 10
 

@@ -13,6 +13,7 @@ from kdmri.prepare.pipeline import _read
 from tests.prepare.conftest import NUMPY, Run, state
 
 
+@pytest.mark.processes
 def test_unreadable_file_is_left_out_or_stops_the_run(
     prepare: Run, folder: Path, source: Path
 ) -> None:

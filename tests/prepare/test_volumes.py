@@ -12,6 +12,7 @@ from tests.conftest import TINY
 from tests.prepare.conftest import NUMPY, SCRIPT, SUBJECTS, Run, state
 
 
+@pytest.mark.processes
 def test_volumes_are_scaled_split_by_subject_and_recorded(
     prepare: Run, folder: Path, anatomy: np.ndarray
 ) -> None:

@@ -46,15 +46,20 @@ def kspace_of(images: np.ndarray) -> np.ndarray:
     return np.fft.fftshift(shifted, axes).astype(np.complex64)
 
 
-def write(path: Path, images: np.ndarray, lines: np.ndarray, alone: np.ndarray) -> Path:
+def write(
+    path: Path, images: np.ndarray, lines: np.ndarray, alone: np.ndarray, slabs: int = 1
+) -> Path:
     """Write an ISMRMRD file; lines that are `alone` calibrate and are no part of the image."""
-    xml = header(len(images), (SAMPLES, ROWS, PARTITIONS), (40, 48, PARTITIONS), centres=(24, 6))
+    shown, counts = (40, 48, PARTITIONS), {"slice": slabs}
+    xml = header(len(images), (SAMPLES, ROWS, PARTITIONS), shown, centres=(24, 6), **counts)
     kspace = kspace_of(images)
     with Scan(path, xml) as scan:
         scan.place, scan.directions = [10.0, 20.0, 30.0], np.eye(3)[[1, 0, 2]]
         for row, slab in np.argwhere(lines):
             flags = CALIBRATION if alone[row, slab] else ()
-            scan.line(kspace[:, slab, row], flags, row=row, kspace_encode_step_2=slab)
+            for number in range(slabs):
+                places = {"row": row, "kspace_encode_step_2": slab, "slice": number}
+                scan.line(kspace[:, slab, row], flags, **places)
     return path
 
 
@@ -90,6 +95,18 @@ def test_each_readout_position_is_reconstructed(
     assert found.shape == (40, *PLANE)
     np.testing.assert_allclose(found, expected, atol=2e-4 * scale)
     assert reconstruct(checkpoint=path, input="scan.h5", output="out.nii.gz").code == 0
+
+
+def test_several_slabs_are_refused_with_the_way_out(
+    checkpoint: Callable[..., Path], reconstruct: Run, anatomy: np.ndarray, tmp_path: Path
+) -> None:
+    write(tmp_path / "scan.h5", coil_images(anatomy), lines_of(), np.zeros(PLANE, bool), slabs=2)
+    result = reconstruct(checkpoint=checkpoint(**TRAINED), input="scan.h5", output="out.h5")
+    assert result.code == 2
+    text = " ".join(result.err.split())
+    assert "scan.h5: its partitions are not all sampled along the same rows" in text
+    assert "keep each of several in a file of its own" in text
+    assert not (tmp_path / "out.h5").exists()
 
 
 def test_planes_lie_where_slices_would(tmp_path: Path, anatomy: np.ndarray) -> None:

@@ -82,6 +82,8 @@ class FastMRI(Reader):
             except UNREADABLE as error:
                 yield replace(unreadable(path, error), subject=path.stem, split=split)
                 continue
+            in_place = path if self.keep_coils and inside.coils > 1 else None
+            whole = not self.undersampled and in_place is None
             yield SourceVolume(
                 path.stem,
                 inside.subject,
@@ -91,8 +93,8 @@ class FastMRI(Reader):
                 split=split,
                 shown=inside.size if self.undersampled else None,
                 fastmri_crop=True,
-                notes=inside.notes,
-                in_place=path if self.keep_coils and inside.coils > 1 else None,
+                notes=(*inside.notes, *(_more_than_measured(inside) if whole else ())),
+                in_place=in_place,
                 readout=0,
             )
 
@@ -244,6 +246,17 @@ class _Inside(NamedTuple):
     size: tuple[int, int]
     coils: int
     notes: tuple[str, ...]
+
+
+def _more_than_measured(inside: _Inside) -> Iterator[str]:
+    """Say where images have more rows than `fastmri.evaluate` measures of them."""
+    height, width = inside.size
+    if height > width:
+        way_out = "; format.keep_coils=true measures as it does" if inside.coils > 1 else ""
+        yield (
+            f"figures are of the whole images, {height}x{width}, those of fastmri.evaluate of "
+            f"their middle {width}x{width}{way_out}"
+        )
 
 
 def _inspect(path: Path) -> _Inside:

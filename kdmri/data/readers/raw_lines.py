@@ -42,7 +42,11 @@ class Acquired:
         """
         aliased = fault(self.planes[0], exact=True) is not None
         if aliased and (self.lines != self.lines[0]).any():
-            raise ValueError("its partitions are not all sampled along the same rows")
+            raise ValueError(
+                "its partitions are not all sampled along the same rows; a slab may be "
+                "undersampled along both phase encodings where it is the only one of its file, so "
+                "keep each of several in a file of its own"
+            )
         return np.fft.ifftshift(self.lines.any(axis=0))
 
 

@@ -257,6 +257,27 @@ def test_figures_of_a_single_coil_are_against_reconstruction_esc(
     assert float(item.data_range) * entry.scale == pytest.approx(float(esc.max()), rel=1e-6)
 
 
+def test_rows_that_fastmri_does_not_measure_are_told(tmp_path: Path, anatomy: np.ndarray) -> None:
+    """`fastmri.evaluate` crops target and reconstruction to the square of the target's width."""
+
+    def notes(rows: int, coils: int, **options: bool) -> tuple[str, ...]:
+        images = oversampled(anatomy)
+        stacked = images if coils == 1 else np.stack([images] * coils, axis=1)
+        path = write(tmp_path / "file.h5", stacked, header=HEADER.format(x=rows, y=32))
+        with h5py.File(path, "a") as file:
+            for key in [key for key in file if key.startswith("reconstruction")]:
+                del file[key]
+        (volume,) = FastMRI(**({"keep_coils": False} | options)).volumes(path)
+        return volume.notes
+
+    (one,) = notes(48, 1)
+    assert one.endswith("whole images, 48x32, those of fastmri.evaluate of their middle 32x32")
+    (several,) = notes(48, 4)
+    assert several == f"{one}; format.keep_coils=true measures as it does"
+    assert notes(32, 1) == notes(30, 1) == notes(48, 4, keep_coils=True) == ()
+    assert notes(48, 1, undersampled=True) == ()
+
+
 def test_reconstruction_of_other_kspace_is_named_and_not_used(
     tmp_path: Path, anatomy: np.ndarray
 ) -> None:

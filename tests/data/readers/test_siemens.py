@@ -141,7 +141,7 @@ def test_undersampled_scan_with_noise_and_reference_lines(
         flags = PATREF if row in middle and row % 3 else flags
         if row % 3 == 0 or row in middle:
             lines.append(Line(kspace[:, row], flags, MIDDLE, counters={"Lin": row}))
-    mixing = np.diag([1.0, 2.0, 4.0, 0.5])
+    mixing = np.diag([1.0, 2.0, 4.0, 0.5]) + np.tril(np.full((COILS, COILS), 0.2 + 0.3j), -1)
     noise = (mixing @ white((COILS, 20_480))).reshape(COILS, 80, 256)
     adjusted = [Line(noise[:, n], NOISE, counters={"Lin": 0}) for n in range(80)]
     told = {**PROTOCOL, "sRXSPEC.alDwellTime[0]": 20_000}
