@@ -79,7 +79,7 @@ class Measurement:
             return ifft2(self._measured + (1 - self.mask) * fft2(own))
         if self.kspace.shape[1] == 1:  # in the order of the line above, so bit for bit where S = 1
             kspace = self._measured + (1 - self.mask) * fft2(self.sensitivities * own)
-            return self._conjugate * ifft2(kspace)
+            return self._combined(ifft2(kspace))
         fixed = not (self.sensitivities.requires_grad or self.mask.requires_grad)
         if fixed and eager_on_cpu(own):
             return self._measured_combined + _Unmeasured.apply(own, self)

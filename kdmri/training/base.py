@@ -130,7 +130,8 @@ class TrainingMethod(pl.LightningModule):
         A CPU's caches hold little more than a slice of several coils, and memory not many. Items
         that only pad a batch are left in the whole that they were drawn in.
         """
-        several = batch.coils is not None and len(batch.volume) > 1 and batch.counts is None
+        items, coils = batch.kspace.shape[:2]
+        several = min(items, coils) > 1 and batch.counts is None
         if not (several and self.by_slice and eager_on_cpu(batch.image)):
             return self.loss(batch)
         return mean_loss(self.loss, [p for p in self.parameters() if p.requires_grad], batch)

@@ -132,7 +132,9 @@ def test_relations_of_slices_are_compared_in_the_batch(kind: type[DistillationLo
 def test_one_coil_one_slice_and_padded_batches_stay_whole() -> None:
     batch, method = coil_batch(), supervised()
     logged(method)
-    alone = batch._replace(kspace=batch.kspace[:, :1], coils=None)
+    assert batch.coils is not None
+    one = batch.coils._replace(sensitivities=batch.coils.sensitivities[:, :1])
+    alone = batch._replace(kspace=batch.kspace[:, :1], coils=one)
     padded = batch._replace(counts=torch.tensor([True, True, False]))
     for given in (alone, batch.select([1]), padded):
         assert "BySlice" not in method.step_loss(given).grad_fn.name()  # type: ignore[union-attr]
