@@ -6,7 +6,8 @@ import torch
 
 from kdmri.benchmark.coil_steps import data_set_of_file, task
 from kdmri.benchmark.scan import Size
-from kdmri.benchmark.works import EVALUATED_AT_ONCE, Work
+from kdmri.benchmark.volumes import EVALUATED_AT_ONCE
+from kdmri.benchmark.works import Work
 from kdmri.experiment.evaluate import reconstruct_and_measure
 from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import DCCNN

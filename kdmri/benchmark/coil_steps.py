@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from kdmri.benchmark.coil_reference import ReferenceCoilDCCNN
 from kdmri.benchmark.scan import Size, kspace_of, rule
 from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.varnet_reference import ReferenceVarNet
 from kdmri.benchmark.works import Work
 from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coil_dataset import CoilDataset
@@ -92,7 +93,7 @@ class SuiteCoilStep(Work):
         self._optimizer.zero_grad()
         batch = self._task.training_batch(slices)
         with self._setting.autocast():
-            loss = self.method.loss(batch)
+            loss = self.method.step_loss(batch)
         loss.backward()
         self._optimizer.step()
 
@@ -119,7 +120,7 @@ class PlainStep(Work):
     def __init__(self, setting: Setting, folder: Path, taught: bool, size: Size = STEP) -> None:
         self._setting, self.slices = setting, setting.batch_size
         self._network, self._task = ReferenceCoilDCCNN(5, 3), task(size)
-        self._teacher = VarNet(**TEACHER) if taught else None
+        self._teacher = ReferenceVarNet(**TEACHER) if taught else None
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=1e-3)
         self._all = slices_of(size, setting.slices)
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from kdmri.benchmark import coils
+from kdmri.benchmark.arms import build
 from kdmri.benchmark.setting import Setting
-from kdmri.benchmark.works import build
 from kdmri.errors import KdmriError
 from kdmri.hardware import keep_freed_memory
 

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from kdmri.data.cropping import Window
 
+Items = list[int] | slice
+"""Of a batch: copied by their numbers, or as they lie."""
+
 
 class Slice(NamedTuple):
     """A fully sampled slice; collated, each field gains a leading batch axis.
@@ -76,7 +79,7 @@ class Coils(NamedTuple):
         }
         return self._replace(**moved)
 
-    def select(self, items: list[int]) -> "Coils":
+    def select(self, items: Items) -> "Coils":
         """Take some items of a collated one."""
         return Coils(
             self.sensitivities[items],
@@ -127,7 +130,7 @@ class Batch(NamedTuple):
         """Crop an image (B, C, H, W) to what is shown and measured of it."""
         return image if self.coils is None else self.coils.shown.of(image)
 
-    def select(self, items: list[int]) -> "Batch":
+    def select(self, items: Items) -> "Batch":
         """Take some items; a mask that all items share stays."""
         count = len(self.volume)
         taken: dict[str, Any] = {

@@ -190,6 +190,28 @@ def centre_scale(kspace: Tensor, centre: Size) -> float:
     return float((images.real.square() + images.imag.square()).sum(dim=1).max().sqrt())
 
 
+def unexplained(kspace: Tensor, centre: Size, sensitivities: Tensor) -> Tensor:
+    """Find how much of the fully sampled centre of k-space sensitivities leave unexplained.
+
+    Sensitivities of another scan explain little of it, and no one set of them explains an object
+    that is larger than the field of view.
+
+    Args:
+        kspace: complex64 (B, coils, H, W), zero frequency at the corner.
+        centre: (h, w) of what is fully sampled around the zero frequency.
+        sensitivities: complex64 (B, coils, H, W), of unit norm over the coils or 0.
+
+    Returns:
+        Share of the energy, noise and all, float32 (B,): 0 to 1.
+    """
+    images = torch.fft.ifft2(central(kspace, centre), norm="ortho")
+    combined = (sensitivities.conj() * images).sum(dim=1)
+    whole = images.abs().square().sum(dim=(1, 2, 3))
+    # Where sensitivities are 0 or of unit norm, what they explain is orthogonal to the rest.
+    explained = combined.abs().square().sum(dim=(1, 2))
+    return 1 - explained / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+
+
 def central(kspace: Tensor, centre: Size) -> Tensor:
     """Set k-space (..., H, W) to zero outside a centre (h, w) around index (0, 0)."""
     for axis, kept in zip((-2, -1), centre, strict=True):

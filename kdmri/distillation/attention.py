@@ -29,6 +29,8 @@ class AttentionTransfer(DistillationLoss):
     Q are the attention maps; channels of student and teacher may differ.
     """
 
+    by_sample = True
+
     def __init__(self, weights: Sequence[float] | None = None) -> None:
         """Take the weights of the taps.
 

@@ -49,9 +49,12 @@ class DistillationLoss(nn.Module):
     Attributes:
         smallest_batch: samples that a training step must have on each device for the loss to teach
             anything; where it is more than 1, relations of the samples there are compared.
+        by_sample: whether it is the mean over samples of what each gives by itself, so that a step
+            may take their gradients one after the other.
     """
 
     smallest_batch = 1
+    by_sample = False
 
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:
         """Learn how many channels the taps have, before training; most losses need not know.

@@ -15,6 +15,8 @@ class FitNets(DistillationLoss):
     r is a 1x1 convolution where the numbers of channels differ, else the identity.
     """
 
+    by_sample = True
+
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:
         """Build r where it is needed; see `DistillationLoss.adapt`."""
         self.regressors = adapters(student, teacher)

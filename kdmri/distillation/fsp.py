@@ -32,6 +32,8 @@ class FSP(DistillationLoss):
     are not.
     """
 
+    by_sample = True
+
     def adapt(self, student: Sequence[int], teacher: Sequence[int]) -> None:
         """See `DistillationLoss.adapt`."""
         if len(student) % 2:

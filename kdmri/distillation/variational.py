@@ -19,6 +19,8 @@ class VariationalInformation(DistillationLoss):
     for each channel: log sigma + (F_T - mu)^2 / (2 sigma^2) (Ahn et al. 2019, eq. 4 to 6).
     """
 
+    by_sample = True
+
     def __init__(self, variance: float = 5.0) -> None:
         """Take the variance to begin with, above 1e-5.
 

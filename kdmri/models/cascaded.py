@@ -226,7 +226,7 @@ class CascadedNetwork(nn.Module):
         taps = self.middle_taps if taps is None else taps
         found: dict[Tap, Tensor] = {}
         measurement, state = Measurement(kspace, mask, sensitivities), image
-        for tap, state in self._steps(image, measurement):
+        for tap, state in self._steps(image, measurement, taps):
             if tap in taps:
                 found[tap] = self._tapped(tap, state, measurement)
         return self.finish(state, measurement), [found[tap] for tap in taps]
@@ -259,17 +259,26 @@ class CascadedNetwork(nn.Module):
         """Return the tapped activations alone; what lies behind the last tap is not computed."""
         found: dict[Tap, Tensor] = {}
         measurement = Measurement(kspace, mask, sensitivities)
-        steps = self._steps(image, measurement)
+        steps = self._steps(image, measurement, taps)
         while len(found) < len(set(taps)):
             tap, activation = next(steps)
             if tap in taps:
                 found[tap] = self._tapped(tap, activation, measurement)
         return [found[tap] for tap in taps]
 
-    def _steps(self, image: Tensor, measurement: Measurement) -> Iterator[tuple[Tap, Tensor]]:
-        """Go through all cascades; the last of each one's steps is what it hands on."""
+    def _steps(
+        self, image: Tensor, measurement: Measurement, taps: Sequence[Tap]
+    ) -> Iterator[tuple[Tap, Tensor]]:
+        """Go through all cascades; the last of each one's steps is what it hands on.
+
+        Of a cascade that is not tapped within, that is the only one.
+        """
         state, known = self.begin(image, measurement)
         for number, cascade in enumerate(self.cascades):
+            if not any(t.cascade == number and t.convolution < cascade.convolutions for t in taps):
+                state = cascade.advance(state, known)
+                yield Tap(number, cascade.convolutions), state
+                continue
             for place, step in enumerate(cascade.steps(state, known)):
                 state = step
                 yield Tap(number, place), step

@@ -58,7 +58,7 @@ class Convolution(nn.Conv2d):
             return convolve(image, self.kernel, self.bias)
         if self.out_channels <= NARROW < self.in_channels and eager_on_cpu(image):
             return self._as_product(image)
-        if self._narrow and torch.is_grad_enabled() and in_cuda_graph(image):
+        if self.is_narrow and torch.is_grad_enabled() and in_cuda_graph(image):
             return narrow.convolved(image, self.kernel, self.bias)
         if self._relaid(image):
             return _RelaidConvolution.apply(image, self.kernel, self.bias)
@@ -78,24 +78,26 @@ class Convolution(nn.Conv2d):
         return total if self.bias is None else total + self.bias.view(1, -1, 1, 1)
 
     @property
-    def _narrow(self) -> bool:
+    def is_narrow(self) -> bool:
+        """Whether it has few channels on one side and many on the other."""
         least, most = sorted((self.in_channels, self.out_channels))
         return least <= NARROW < most
 
     def _few(self, image: Tensor) -> bool:
         """Whether gradients are wanted that `few` is faster in; of one channel they stay as is."""
-        complex_image = self._narrow and min(self.in_channels, self.out_channels) > 1
+        complex_image = self.is_narrow and min(self.in_channels, self.out_channels) > 1
         wanted = torch.is_grad_enabled() and image.requires_grad
-        return complex_image and wanted and self._by_onednn(image)
+        return complex_image and wanted and self.by_onednn(image)
 
     def _relaid(self, image: Tensor) -> bool:
         wide = min(self.in_channels, self.out_channels) >= WIDE
-        return wide and torch.is_grad_enabled() and has_avx2_at_best() and self._by_onednn(image)
+        return wide and torch.is_grad_enabled() and has_avx2_at_best() and self.by_onednn(image)
 
     def _fusible(self, image: Tensor) -> bool:
-        return not torch.is_grad_enabled() and self._by_onednn(image)
+        return not torch.is_grad_enabled() and self.by_onednn(image)
 
-    def _by_onednn(self, image: Tensor) -> bool:
+    def by_onednn(self, image: Tensor) -> bool:
+        """Tell whether it runs at once, in single precision, by oneDNN."""
         return (
             eager_on_cpu(image)
             and not torch.is_autocast_enabled("cpu")

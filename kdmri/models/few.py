@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-_PADDED = ((1, 1), (1, 1), (1, 1), False, (0, 0), 1)
+PADDED = ((1, 1), (1, 1), (1, 1), False, (0, 0), 1)
 """Stride, padding and dilation of a 3x3 convolution, not transposed, in one group."""
 
 
@@ -73,9 +73,9 @@ class _Narrowed(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         of_image, of_kernel, of_bias = None, None, None
         if ctx.needs_input_grad[0]:
-            of_image = F.conv2d(gradient, _turned(kernel), padding=1)
+            of_image = F.conv2d(gradient, turned(kernel), padding=1)
         if ctx.needs_input_grad[1]:
-            of_kernel = _turned(_of_kernel(gradient, _turned(kernel), image))
+            of_kernel = kernel_of_narrowed(gradient, kernel, image)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
         return of_image, of_kernel, of_bias
@@ -93,22 +93,27 @@ class _Widened(torch.autograd.Function):
         image, kernel = ctx.saved_tensors
         of_image, of_kernel, of_bias = None, None, None
         if ctx.needs_input_grad[0]:
-            of_image = gathered(spread(gradient, _turned(kernel)))
+            of_image = gathered(spread(gradient, turned(kernel)))
         if ctx.needs_input_grad[1]:
-            of_kernel = _of_kernel(image, kernel, gradient)
+            of_kernel = kernel_of_widened(image, kernel, gradient)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
         return of_image, of_kernel, of_bias
 
 
-def _turned(kernel: Tensor) -> Tensor:
+def turned(kernel: Tensor) -> Tensor:
     """Return the kernel of the adjoint, (inputs, outputs, 3, 3), channels last."""
-    turned = kernel.flip(2, 3).transpose(0, 1)
-    return turned.contiguous(memory_format=torch.channels_last)
+    adjoint = kernel.flip(2, 3).transpose(0, 1)
+    return adjoint.contiguous(memory_format=torch.channels_last)
 
 
-def _of_kernel(image: Tensor, kernel: Tensor, gradient: Tensor) -> Tensor:
-    """Return a kernel's gradient, like the kernel, from that of the convolved image."""
+def kernel_of_narrowed(gradient: Tensor, kernel: Tensor, image: Tensor) -> Tensor:
+    """Return the gradient of a kernel to few channels; `gradient` is that of its result."""
+    return turned(kernel_of_widened(gradient, turned(kernel), image))
+
+
+def kernel_of_widened(image: Tensor, kernel: Tensor, gradient: Tensor) -> Tensor:
+    """Return the gradient of a kernel from few channels; `gradient` is that of its result."""
     return torch.ops.aten.convolution_backward(
-        gradient, image, kernel, None, *_PADDED, (False, True, False)
+        gradient, image, kernel, None, *PADDED, (False, True, False)
     )[1]

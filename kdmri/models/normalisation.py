@@ -2,20 +2,24 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kdmri.hardware import eager_on_cpu
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """PyTorch's own, without parameters; by groups of one channel where no gradient is wanted.
+    """PyTorch's own, without parameters; in two passes, channels last, where no gradient is wanted.
 
-    With channels first that is several times as fast and exact to rounding. With channels last
-    PyTorch sums squares of what has a mean, which loses two digits.
+    Convolutions of few channels are fastest with channels last. This is exact to rounding there;
+    PyTorch's batch normalisation sums squares of what has a mean, which loses two digits.
     """
 
     def forward(self, image: Tensor) -> Tensor:
         """Bring each channel of each image (B, C, H, W) to mean 0 and variance 1."""
-        if torch.is_grad_enabled() or not eager_on_cpu(image) or image[0, 0].numel() < 2:
+        fast = not torch.is_grad_enabled() and eager_on_cpu(image) and image.dtype == torch.float32
+        if not fast or image[0, 0].numel() < 2:
             return super().forward(image)
-        return F.group_norm(image.contiguous(), image.shape[1], eps=self.eps)
+        pixels = image.permute(0, 2, 3, 1).flatten(1, 2)
+        pixels = pixels - pixels.mean(dim=1, keepdim=True)
+        variance = pixels.square().mean(dim=1, keepdim=True)
+        pixels = pixels.mul_((variance + self.eps).rsqrt())
+        return pixels.unflatten(1, image.shape[2:]).permute(0, 3, 1, 2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdmri.hardware import eager_on_cpu
+from kdmri.physics.coils import combine
 from kdmri.physics.fourier import fft2, ifft2, to_channels, to_complex
 
 
@@ -78,7 +79,7 @@ class Measurement:
             return ifft2(self._measured + (1 - self.mask) * fft2(own))
         if self.kspace.shape[1] == 1:  # in the order of the line above, so bit for bit where S = 1
             kspace = self._measured + (1 - self.mask) * fft2(self.sensitivities * own)
-            return self._conjugate * ifft2(kspace)
+            return self._combined(ifft2(kspace))
         fixed = not (self.sensitivities.requires_grad or self.mask.requires_grad)
         if fixed and eager_on_cpu(own):
             return self._measured_combined + _Unmeasured.apply(own, self)
@@ -94,21 +95,16 @@ class Measurement:
         """Return the same, one coil after the other: what a CPU's cache holds, nothing more."""
         assert self.sensitivities is not None
         total = torch.zeros_like(image)
-        coils = self.sensitivities.split(1, dim=1), self._conjugate.split(1, dim=1)
-        for sensitivity, conjugate in zip(*coils, strict=True):
-            kspace = torch.fft.fftn(sensitivity * image, dim=self.axes).mul_(self._scaled_rest)
-            seen = torch.fft.ifftn(kspace, dim=self.axes, norm="forward")
-            total.addcmul_(conjugate, seen)
-        return total
+        for sensitivity in self.sensitivities.split(1, dim=1):
+            kspace = torch.fft.fftn(sensitivity * image, dim=self.axes)
+            torch.view_as_real(kspace).mul_(self._scaled_rest)
+            # F conj(k) is the conjugate of F^-1 k: so sensitivities are read as they are.
+            total.addcmul_(sensitivity, torch.fft.fftn(kspace, dim=self.axes))
+        return total.conj_physical()
 
     def _combined(self, images: Tensor) -> Tensor:
-        return (self._conjugate * images).sum(dim=1, keepdim=True)
-
-    @cached_property
-    def _conjugate(self) -> Tensor:
-        """Conjugated sensitivities, as they lie in memory: a view would be copied by each use."""
         assert self.sensitivities is not None
-        return self.sensitivities.conj().resolve_conj()
+        return combine(images, self.sensitivities)
 
     @cached_property
     def _rest(self) -> Tensor:
@@ -117,8 +113,14 @@ class Measurement:
 
     @cached_property
     def _scaled_rest(self) -> Tensor:
-        """The same with the scale of a transform along `axes` there and back."""
-        return self._rest / prod(self.mask.shape[axis] for axis in self.axes)
+        """The same for the parts of conjugated numbers, float32 (1 or B, 1, H or 1, W or 1, 2).
+
+        It has the scale of a transform along `axes` there and back.
+        """
+        rest = self._rest / prod(self.mask.shape[axis] for axis in self.axes)
+        for axis in {-2, -1} - {*self.axes}:
+            rest = rest.narrow(axis, 0, 1)
+        return torch.stack((rest, -rest), dim=-1)
 
     def _real_image(self, image: Tensor) -> Tensor:
         own, measured = image[:, 0], self._measured_image

@@ -101,6 +101,10 @@ class Feed:
             note += f"; NaN, {self.survey.nan:.1%} of the values, is 0 (format.nan=zero)"
         return [note, *self.survey.notes]
 
+    def doubts(self) -> list[str]:
+        """Say in sentences what a pass over the batches gave reason to doubt: nothing, so far."""
+        return []
+
     def _described(self) -> str:
         if self.is_trial:
             both = self.survey.is_complex and self.trained.channels == 1

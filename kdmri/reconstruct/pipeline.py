@@ -96,7 +96,7 @@ def reconstruct_volumes(
                     reconstruct_volume(one, write, batch_size, device, progress, part, recorder)
                     if recorder is not None:
                         shown.append(recorder.recorded())
-                    for description in said:
+                    for description in [*said, *one.doubts()]:
                         part.notes[description] = part.notes.get(description, 0) + 1
         except DataError as error:
             done.errors.append(str(error))

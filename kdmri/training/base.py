@@ -14,10 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdmri.data.batch import Batch
 from kdmri.errors import DivergedError
+from kdmri.hardware import eager_on_cpu
 from kdmri.metrics import MAIN_METRICS
 from kdmri.metrics.volumes import VolumeMetrics
 from kdmri.models import CascadedNetwork, Tap
 from kdmri.physics import seen, truth
+from kdmri.training.by_slice import mean_loss
 from kdmri.training.captured import Capture, Function
 from kdmri.training.image_loss import ImageLoss
 
@@ -117,9 +119,26 @@ class TrainingMethod(pl.LightningModule):
     def loss(self, batch: Batch) -> Tensor:
         """Return what a training step minimises: a scalar, the mean over the batch's items."""
 
+    @property
+    def by_slice(self) -> bool:
+        """Whether the loss is the mean of what each item gives by itself."""
+        return True
+
+    def step_loss(self, batch: Batch) -> Tensor:
+        """Return the loss; of several coils on a CPU its gradients are taken slice by slice.
+
+        A CPU's caches hold little more than a slice of several coils, and memory not many. Items
+        that only pad a batch are left in the whole that they were drawn in.
+        """
+        items, coils = batch.kspace.shape[:2]
+        several = min(items, coils) > 1 and batch.counts is None
+        if not (several and self.by_slice and eager_on_cpu(batch.image)):
+            return self.loss(batch)
+        return mean_loss(self.loss, [p for p in self.parameters() if p.requires_grad], batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, weighted so that the mean over processes is the mean over all items."""
-        loss = self.loss(batch)
+        loss = self.step_loss(batch)
         self._skip |= self._unusable(loss, batch)
         if self.trainer.world_size == 1:
             return loss

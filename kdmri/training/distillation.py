@@ -95,6 +95,11 @@ class Distillation(TrainingMethod):
             freeze_unreached(network, self.taps)
 
     @property
+    def by_slice(self) -> bool:
+        """Whether the loss is the mean of what each item gives by itself."""
+        return not self.weights.attention or self.distillation.by_sample
+
+    @property
     def teacher(self) -> CascadedNetwork:
         """The frozen teacher."""
         return self.frozen_teacher.network

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from kdmri.benchmark.arms import build
 from kdmri.benchmark.command import _arms, _table
 from kdmri.benchmark.measuring import Plan, Repetitions
 from kdmri.benchmark.setting import Setting
-from kdmri.benchmark.works import FileStep, SuiteStep, build
+from kdmri.benchmark.steps import FileStep, SuiteStep
 from kdmri.errors import KdmriError
 from kdmri.models import CascadedNetwork
 from tests.conftest import Result, command

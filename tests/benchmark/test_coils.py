@@ -9,14 +9,21 @@ import torch
 
 from kdmri.benchmark import coils
 from kdmri.benchmark.coil_reference import ReferenceCoilDCCNN
-from kdmri.benchmark.coil_steps import FilesStep, MemoryStep, PlainStep, SuiteCoilStep
+from kdmri.benchmark.coil_steps import (
+    TEACHER,
+    FilesStep,
+    MemoryStep,
+    PlainStep,
+    SuiteCoilStep,
+)
 from kdmri.benchmark.command import _rows
 from kdmri.benchmark.peers import BartImage, BartMaps, FastmriVarNet
 from kdmri.benchmark.scan import kspace_of
 from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.varnet_reference import ReferenceVarNet
 from kdmri.classical.bart import write_cfl
 from kdmri.errors import DataError
-from kdmri.models import DCCNN
+from kdmri.models import DCCNN, VarNet
 from kdmri.physics import Espirit, ifft2, to_channels
 from kdmri.physics.coils import combine
 
@@ -47,6 +54,26 @@ def test_plain_student_computes_what_the_suite_computes() -> None:
             output.square().mean().backward()
         for (name, one), other in zip(network.named_parameters(), plain.parameters(), strict=True):
             torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-3, msg=name)
+
+
+def test_plain_varnet_computes_what_the_suite_computes() -> None:
+    """Images of columns, of a size that is padded; sizes and weights are the teacher's."""
+    torch.manual_seed(4)
+    network, plain = VarNet(**TEACHER), ReferenceVarNet(**TEACHER)
+    plain.load_state_dict(network.state_dict())
+    full = kspace_of((4, 50, 70), 2, undersampled=False)
+    maps = Espirit(crop=0.5)(full, (24, 24))
+    drawn = torch.rand(2, 1, 1, 70) < 0.3
+    drawn[..., :9] = drawn[..., -7:] = True
+    for mask in (drawn.float().expand(2, 1, 50, 70), torch.ones(1, 1, 50, 70)):
+        inputs = torch.zeros(2, 2, 50, 70), mask * full, mask, maps
+        with torch.no_grad():
+            found, wanted = network(*inputs), plain(*inputs)
+        zero_filled = combine(ifft2(mask * full), maps).abs()
+        assert (wanted.norm(dim=1) - zero_filled[:, 0]).abs().max() > 0.01 * wanted.abs().max()
+        assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+    graph = plain(*inputs).square().mean()
+    assert all(g.isfinite().all() for g in torch.autograd.grad(graph, [*plain.parameters()]))
 
 
 @pytest.mark.parametrize("taught", [False, True])

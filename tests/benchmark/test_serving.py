@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from kdmri.benchmark.arms import build
 from kdmri.benchmark.command import _arms
 from kdmri.benchmark.serving import Alone, Served
 from kdmri.benchmark.setting import Setting
-from kdmri.benchmark.works import build
 from tests.benchmark.test_benchmark import network
 
 SIZE = (48, 44)
