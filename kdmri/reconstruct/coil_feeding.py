@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdmri.data.batch import Batch, Coils, Slice
 from kdmri.data.coils import OF_COILS, square
-from kdmri.data.companions import Estimate, central, centre_scale, unexplained
+from kdmri.data.companions import Estimate, centre_scale
 from kdmri.data.cropping import Window
 from kdmri.data.readers.base import SourceVolume
 from kdmri.data.sampling_pattern import by_chance
@@ -21,18 +21,14 @@ from kdmri.models.trained import Trained
 from kdmri.physics import CartesianUndersampling, ifft2, seen, to_channels, truth
 from kdmri.physics.coils import combine
 from kdmri.physics.espirit import calibration_size
-from kdmri.physics.sense import noise_variance
 from kdmri.reconstruct.coil_chunks import Chunk, chunks
 from kdmri.reconstruct.coil_survey import CoilSurvey, survey_coils
+from kdmri.reconstruct.doubts import doubts
 
 Size = tuple[int, int]
 
 KEPT_BYTES = 2**30
 """Sensitivities of a volume are estimated once if they need no more than this."""
-
-DOUBTFUL = 0.03
-"""Share of a centre's energy that is no noise and that sensitivities leave unexplained: 1 % at most
-in scans that were looked at, 6 % where a head is larger than the field of view."""
 
 
 @dataclass(frozen=True)
@@ -90,21 +86,11 @@ class CoilFeed:
     def _look(self, chunk: Chunk, sensitivities: Tensor) -> None:
         """Doubt sensitivities that do not explain the middle slice of the volume."""
         index = self.survey.count // 2 - chunk.first
-        if not 0 <= index < len(chunk.kspace):
-            return
-        one = slice(index, index + 1)
-        kspace, maps = chunk.reference[one], sensitivities[one]
-        share = signal = float(unexplained(kspace, self.centre, maps))
-        if share > DOUBTFUL:  # to tell the noise takes longer; it comes out low, so 1.5 times it
-            coils, samples = kspace.shape[1], self.centre[0] * self.centre[1]
-            noise = 3 * float(noise_variance(kspace, chunk.mask[one])) * samples * (coils - 1)
-            signal -= noise / float(central(kspace, self.centre).abs().square().sum())
-        if signal > DOUBTFUL:
-            self._doubts[:] = [
-                f"its sensitivities explain only {1 - share:.1%} of the fully sampled centre (99 % "
-                "is usual): the object may be larger than the field of view, or they may be those "
-                "of another scan; do not trust these images where the object may fold"
-            ]
+        if 0 <= index < len(chunk.kspace):
+            one = slice(index, index + 1)
+            self._doubts[:] = doubts(
+                chunk.reference[one], chunk.mask[one], self.centre, sensitivities[one]
+            )
 
     def _described(self) -> str:
         height, width = self.centre
