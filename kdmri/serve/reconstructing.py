@@ -68,6 +68,8 @@ def reconstruct(
 
         done = Done({}, 0, {}, {}, [])
         reconstruct_volume(one, write, batch_size, device, lambda *_: None, done)
+        for doubt in one.doubts():
+            sinks.note(doubt, True)
 
 
 def volume_of(unit: Unit) -> SourceVolume:

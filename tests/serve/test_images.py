@@ -275,3 +275,17 @@ def test_ismrmrds_own_header_without_a_nul_is_read(serve: Serve, student: Path, 
         client.close()
         assert len(client.rest().images) == 1
     assert threading.active_count() < 20
+
+
+def test_coils_of_which_no_sensitivities_make_sense_are_doubted(
+    serve: Serve, student: Path, scan: Raw, anatomy: np.ndarray
+) -> None:
+    """Every second coil sees the mirrored object."""
+    server = serve(student)
+    assert "explain only" not in " ".join(scanned(server.address, scan).texts)
+    mirrored = scan_of(anatomy)
+    for line in mirrored.lines[1:]:
+        line.data[1::2] = line.data[1::2, ::-1].copy()
+    answer = scanned(server.address, mirrored)
+    assert len(answer.images) == 1
+    assert any(text.startswith("WRN kdmri: its sensitivities explain") for text in answer.texts)
