@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from kdmri.data.coils import inspect_coils, read_kspace
 from kdmri.data.companions import companion
@@ -22,6 +21,7 @@ from kdmri.errors import DataError
 from kdmri.prepare.manifest import Entry
 from kdmri.prepare.writing import Form, write_prepared
 from kdmri.reconstruct.coil_survey import survey_coils
+from tests.data.coil_volumes import Combining
 from tests.data.readers import test_fastmri
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 from tests.data.readers.test_hammernik import COILS, write_classic, write_slice
@@ -203,19 +203,6 @@ def test_command_tells_the_energy_that_is_kept(
     assert "coils was 3, now None" in again.err
 
 
-class Even:
-    """Gives all coils the same share; enough to see what else is found out of k-space."""
-
-    def __str__(self) -> str:
-        return "even"
-
-    def used(self, centre: tuple[int, int]) -> tuple[int, int]:
-        return centre
-
-    def __call__(self, kspace: torch.Tensor, centre: tuple[int, int]) -> torch.Tensor:
-        return torch.ones_like(kspace) / kspace.shape[1] ** 0.5
-
-
 @pytest.mark.parametrize("coils", [None, 2])
 def test_what_was_not_measured_is_told_of_prepared_volumes(
     tmp_path: Path, anatomy: np.ndarray, coils: int | None
@@ -229,7 +216,7 @@ def test_what_was_not_measured_is_told_of_prepared_volumes(
         for row in range(10, 48):
             scan.line(kspace[:, row], row=row)
     _, path = write(Ismrmrd(keep_coils=True), tmp_path / "in", tmp_path / "out", coils)
-    found = companion(inspect_coils(path), tmp_path / "out", (8, 8), Even())
+    found = companion(inspect_coils(path), tmp_path / "out", (8, 8), Combining())
     rows = np.fft.fftshift(found.acquired, 0)
     assert not rows[:10].any()
     assert rows[10:].all()
