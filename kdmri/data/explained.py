@@ -42,6 +42,10 @@ WEAKEST = 0.05
 many of complex white noise."""
 
 
+SURE = 1.1
+"""Factor of the noise that is found, so that its error is taken for no signal."""
+
+
 @dataclass(frozen=True)
 class Explained:
     """Energy of the centre of k-space, of one slice or the sum of several.
@@ -77,7 +81,7 @@ class Explained:
         signal = self.whole - self.noise
         if signal <= 0.1 * self.whole:
             return 0.0
-        return min(1.0, max(0.0, (self.left - self.noise_left) / signal))
+        return min(1.0, max(0.0, (self.left - SURE * self.noise_left) / signal))
 
     @property
     def is_wrong(self) -> bool:
