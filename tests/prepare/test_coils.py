@@ -127,6 +127,27 @@ def test_sensitivities_are_compressed_with_their_coils(tmp_path: Path, anatomy: 
     assert error < 0.1, "of images whose largest magnitude is 1: little energy is lost"
 
 
+@pytest.mark.parametrize("keep_coils", [False, True])
+def test_images_are_not_combined_with_sensitivities_of_others(
+    tmp_path: Path, anatomy: np.ndarray, keep_coils: bool
+) -> None:
+    """A shift that leaves much unexplained is a note, conjugated ones are refused."""
+    image = phased(anatomy, slice(20, 21))[0]
+    folder = tmp_path / "in" / "1"
+    folder.mkdir(parents=True)
+    write_slice(folder, 1, image, write_classic)
+    maps = np.moveaxis(sensitivities(COILS, image.shape), 0, -1)
+    reader = HammernikKnee(keep_coils=keep_coils)
+    write_classic(folder / "espirit1.mat", {"sensitivities": np.roll(maps, 12, 0)})
+    entry, _ = write(reader, tmp_path / "in", tmp_path / "out")
+    assert any("its sensitivities explain less than 97% of the centre" in n for n in entry.notes)
+    write_classic(folder / "espirit1.mat", {"sensitivities": maps.conj()})
+    with pytest.raises(DataError, match=r"rawdata1\.mat: .* \(conjugated they would explain it\)"):
+        write(reader, tmp_path / "in", tmp_path / "out")
+    write_classic(folder / "espirit1.mat", {"sensitivities": maps})
+    assert write(reader, tmp_path / "in", tmp_path / "out")[0].notes == []
+
+
 def test_file_that_would_be_read_in_place_is_copied_to_be_compressed(
     tmp_path: Path, anatomy: np.ndarray
 ) -> None:
