@@ -36,9 +36,7 @@ def scan(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 33])
 @pytest.mark.parametrize("snr", [1000.0, 5.0, 1.5])
-def test_right_sensitivities_are_never_doubted(
-    anatomy: np.ndarray, count: int, snr: float
-) -> None:
+def test_right_sensitivities_are_never_doubted(anatomy: np.ndarray, count: int, snr: float) -> None:
     kspace, maps = scan(anatomy, count, snr)
     object_ = np.abs(phased(anatomy, slice(15, 16))[0])
     for given in (maps, maps * (object_ > 0.02), maps * np.exp(3j * np.arange(40))):

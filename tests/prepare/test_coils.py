@@ -16,6 +16,7 @@ from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.hammernik import HammernikKnee
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.readers.numpy_files import NumpyFiles
+from kdmri.data.readers.slices import checked, volumes_of
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.prepare.manifest import Entry
@@ -192,6 +193,19 @@ def test_nan_in_one_line_of_one_coil_is_refused(tmp_path: Path, anatomy: np.ndar
     for options in ({}, {"keep_coils": True}):
         with pytest.raises(DataError, match=r"a\.npy: slice 1 holds NaN"):
             write(NumpyFiles(0, True, True, **options), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("keep_coils", [False, True])
+def test_no_way_out_is_named_that_helps_images_alone(
+    tmp_path: Path, anatomy: np.ndarray, keep_coils: bool
+) -> None:
+    """NaN of k-space is no background, whatever format.nan says."""
+    kspace = centred_fft2(coils_of(anatomy))
+    kspace[1, 3, 20] = np.nan
+    np.save(tmp_path / "a.npy", kspace)
+    (volume,) = volumes_of(NumpyFiles(0, True, True, keep_coils=keep_coils), tmp_path)
+    with pytest.raises(DataError, match=r"a\.npy: slice 1 holds NaN or infinite values$"):
+        list(checked(volume))
 
 
 def test_what_has_no_coils_is_not_compressed(tmp_path: Path, anatomy: np.ndarray) -> None:
