@@ -1,5 +1,6 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and what tells them apart."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,6 +8,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdmri.errors import KdmriError
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read in pieces: it may be large."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,13 +1,15 @@
-"""What is measured on k-space of several coils, beside other programs and a plain network."""
+"""What is measured on k-space of several coils, beside other programs and a plain network.
+
+Steps, which load Lightning, are imported where they are built: what an arm loads counts in its
+memory, and inference needs none of it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from kdmri.benchmark.coil_steps import FilesStep, MemoryStep, PlainStep, SuiteCoilStep
 from kdmri.benchmark.peers import BartImage, BartMaps, FastmriVarNet, no_bart, no_fastmri
 from kdmri.benchmark.scan import Size, kspace_of
 from kdmri.benchmark.setting import Setting
@@ -101,6 +103,36 @@ def _placed(kind: Callable[[Size, Path], Work], size: Size) -> Callable[[Setting
     return lambda setting, folder: kind(size, folder)
 
 
+def _student(taught: bool) -> Callable[[Setting, Path], Work]:
+    def build(setting: Setting, folder: Path) -> Work:
+        from kdmri.benchmark.coil_steps import SuiteCoilStep
+
+        return SuiteCoilStep(setting, folder, taught)
+
+    return build
+
+
+def _plain(taught: bool) -> Callable[[Setting, Path], Work]:
+    def build(setting: Setting, folder: Path) -> Work:
+        from kdmri.benchmark.coil_steps import PlainStep
+
+        return PlainStep(setting, folder, taught)
+
+    return build
+
+
+def _files(setting: Setting, folder: Path) -> Work:
+    from kdmri.benchmark.coil_steps import FilesStep
+
+    return FilesStep(setting, folder)
+
+
+def _memory(setting: Setting, folder: Path) -> Work:
+    from kdmri.benchmark.coil_steps import MemoryStep
+
+    return MemoryStep(setting, folder)
+
+
 ROWS = {
     "coils to image / bart": Row(_sized(SuiteImage, BRAIN), _placed(BartImage, BRAIN), no_bart),
     "coils to image / fastmri": Row(
@@ -118,13 +150,9 @@ ROWS = {
     "varnet, 15 coils / fastmri": Row(
         _sized(SuiteVarNet, FASTMRI), _sized(FastmriVarNet, FASTMRI), no_fastmri
     ),
-    "coil student step / plain": Row(
-        partial(SuiteCoilStep, taught=False), partial(PlainStep, taught=False)
-    ),
-    "coil kd step / plain": Row(
-        partial(SuiteCoilStep, taught=True), partial(PlainStep, taught=True)
-    ),
-    "coil student step, files / memory": Row(FilesStep, MemoryStep),
+    "coil student step / plain": Row(_student(taught=False), _plain(taught=False)),
+    "coil kd step / plain": Row(_student(taught=True), _plain(taught=True)),
+    "coil student step, files / memory": Row(_files, _memory),
 }
 """What is compared with what, by the names of works; sizes are in the docs (performance.md)."""
 

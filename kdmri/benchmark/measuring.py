@@ -1,7 +1,6 @@
 """Interleaves the arms of a work, each in a process of its own, and collects their figures."""
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,8 +12,9 @@ import numpy as np
 import torch
 
 from kdmri.benchmark import coils
-from kdmri.benchmark.arms import build
+from kdmri.benchmark.peak import own_peak
 from kdmri.benchmark.setting import Setting
+from kdmri.benchmark.works import Work
 from kdmri.errors import KdmriError
 from kdmri.hardware import keep_freed_memory
 
@@ -101,8 +101,7 @@ def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
         torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.setting.seed)
     with tempfile.TemporaryDirectory() as folder:
-        make = coils.build if work in coils.ROWS else build
-        built = make(plan.setting, arm, work, Path(folder))
+        built = _built(plan.setting, arm, work, Path(folder))
         while _asked(end):
             built.prepare()
             began = _now(plan.setting.device)
@@ -111,6 +110,14 @@ def _serve(end: Connection, plan: Plan, work: str, arm: str) -> None:
             peak = _peak(plan.setting.device, built.outside) / 2**20
             end.send((seconds, built.slices, peak))
         built.close()
+
+
+def _built(setting: Setting, arm: str, work: str, folder: Path) -> Work:
+    if work in coils.ROWS:
+        return coils.build(setting, arm, work, folder)
+    from kdmri.benchmark import arms  # which would count in the memory of the others
+
+    return arms.build(setting, arm, work, folder)
 
 
 def _now(device: str) -> float:
@@ -124,7 +131,7 @@ def _peak(device: str, outside: bool) -> int:
         return torch.cuda.max_memory_allocated()
     if outside:  # what the system tells of a child begins with the memory of this process
         return 0
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return own_peak()
 
 
 def _asked(end: Connection) -> bool:

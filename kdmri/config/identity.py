@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from kdmri.data.masks import mask_path
+from kdmri.files import sha256
 
 EXPERIMENT = (
     "seed",
@@ -171,7 +172,7 @@ def mask_file_digest(config: DictConfig) -> str | None:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, shortened to 16 digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256(path)[:16]
 
 
 def comparison_name(directory: str, name: str, stage: str) -> str:

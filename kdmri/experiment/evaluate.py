@@ -272,7 +272,7 @@ def reconstruct_and_measure(
     slices: list[np.ndarray] = []
     open_volume = 0
     for batch in batches:
-        output = network(*batch.inputs)
+        output = torch.cat([network(*part.inputs) for part in batch.parts()])
         _update(metrics, output, batch)
         for volume, image in zip(
             batch.volume.tolist(), _stored_form(batch.shown(output)), strict=True

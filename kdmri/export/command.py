@@ -35,12 +35,12 @@ from kdmri.export.runners import (
     torch_runner,
 )
 from kdmri.export.slices import as_inputs, head_slices, read_slices
-from kdmri.files import write_text
+from kdmri.files import sha256, write_text
 from kdmri.models.cost import latencies
 from kdmri.models.shipped import is_shipped
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.reconstruct.command import find_reader
-from kdmri.reconstruct.runtime import Note, digest, line_axis
+from kdmri.reconstruct.runtime import Note, line_axis
 
 
 def export(config: DictConfig) -> None:
@@ -197,7 +197,7 @@ def _export(
     console().print(f"{names[chosen]}: {last.describe()}", highlight=False)
     text = card(trained, network, path.name, chosen, checked[0], last, len(checked), table)
     write_text(folder / "README.md", text)
-    Note(path.name, kind, chosen, digest(trained.path), network.inputs, axis).write(folder)
+    Note(path.name, kind, chosen, sha256(trained.path), network.inputs, axis).write(folder)
 
 
 def _size(path: Path) -> int:

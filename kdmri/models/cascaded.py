@@ -120,10 +120,14 @@ class CascadedNetwork(nn.Module):
     def folded(self) -> Self:
         """Copy the network as it is used, without parameters that only training needs."""
         copied = copy.deepcopy(self)
-        for module in copied.modules():
+        copied.fold()
+        return copied
+
+    def fold(self) -> None:
+        """Become as `folded` copies it."""
+        for module in self.modules():
             if isinstance(module, Convolution):
                 module.fold()
-        return copied
 
     @property
     def smallest_size(self) -> int:

@@ -2,11 +2,12 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models.cascaded import CascadedNetwork
@@ -79,21 +80,80 @@ def load_network(
     Raises:
         CheckpointError: the file is missing, damaged, or holds another network.
     """
-    stored = read_checkpoint(path)
+    return rebuild_network(path, read_checkpoint(path), expected, folded)
+
+
+def rebuild_network(
+    path: str | Path,
+    stored: Mapping[str, Any],
+    expected: Mapping[str, Any] | None = None,
+    folded: bool = True,
+) -> CascadedNetwork:
+    """Rebuild a network from what `read_checkpoint` found at a path, see `load_network`.
+
+    Its weights are the stored tensors themselves, so that they are in memory once; change neither
+    while both are in use.
+    """
     settings, weights = stored["network"], stored["weights"]
     if expected is not None and dict(expected) != dict(settings):
         raise CheckpointError(
             f"{path}: holds another network: {_difference(settings, expected)}; choose the "
             "architecture it was trained with, or train again under another name=..."
         )
-    network = build_network(settings)
+    network = _build_empty(settings)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(_fitting(weights, network.state_dict()), assign=True)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: weights do not fit {settings}: {error}") from error
     if not all(value.isfinite().all() for value in network.state_dict().values()):
         raise CheckpointError(f"{path}: weights are NaN or infinite; train it again")
-    return network.folded() if folded else network
+    if folded:
+        network.fold()
+    return network
+
+
+def _build_empty(settings: Mapping[str, Any]) -> CascadedNetwork:
+    """Build a network for stored weights, whose own take neither memory nor random numbers.
+
+    One that computes with tensors as it is built, or has some that are not stored, is built as any.
+    """
+    try:
+        with torch.device("meta"):
+            network = build_network(settings)
+    except ConfigurationError:
+        return build_network(settings)
+    stored = {id(value) for value in network.state_dict(keep_vars=True).values()}
+    found = (value for module in network.modules() for value in _tensors(vars(module)))
+    return network if all(id(value) in stored for value in found) else build_network(settings)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in attributes of a module, those of the modules in it excepted."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _tensors(inner)
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            yield from _tensors(inner)
+
+
+def _fitting(weights: Mapping[str, Any], own: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Give stored tensors the type and the layout that a network's own ones have.
+
+    Those that are part of a larger memory get their own.
+    """
+
+    def fitting(value: Any, like: Tensor | None) -> Any:
+        if not isinstance(value, Tensor) or like is None or value.shape != like.shape:
+            return value  # which is refused
+        same = value.dtype == like.dtype and value.stride() == like.stride()
+        if same and value.untyped_storage().nbytes() == value.nbytes:
+            return value
+        return torch.empty_like(like, device="cpu").copy_(value)
+
+    return {name: fitting(value, own.get(name)) for name, value in weights.items()}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 from kdmri.data.companions import Estimate
 from kdmri.data.masks import MaskFile
 from kdmri.errors import CheckpointError, ConfigurationError
-from kdmri.models import CascadedNetwork, load_network
+from kdmri.models import CascadedNetwork
 from kdmri.models.shipped import checkpoint_path
-from kdmri.models.stored import FORMAT, read_checkpoint
+from kdmri.models.stored import FORMAT, read_checkpoint, rebuild_network
 from kdmri.physics import CartesianUndersampling, CentralKspace, DataConsistency, Task
 from kdmri.physics.stored import build_estimate, build_task
 
@@ -115,7 +115,7 @@ def open_checkpoint(
             "mask (mask=FILE.npy) or, for super-resolution, its scale (sr_scale=4), or train it "
             "again"
         )
-    network = load_network(path)
+    network = rebuild_network(path, facts)
     network.eval()
     description = {k: v for k, v in facts.items() if k not in ("weights", "network")}
     description["network"] = facts["network"]

@@ -7,6 +7,11 @@ eigenvalue 1, of a coils x coils matrix W(x) for each pixel (equations 8 to 12 t
 W is a trigonometric polynomial of few terms: 2k - 1 along each axis with kernels of k samples. So
 it is computed at that many points, its eigenvectors on a grid of `GRID` points, and they are
 interpolated to the pixels.
+
+Of many coils, sensitivities lie close to a space U of few dimensions. Eigenvectors are sought
+there, of the matrices U^H W(x) U, and brought back by a step of the power iteration with W(x)
+itself, U c -> (W U) c. So no coils x coils matrix is computed for a pixel, and time grows with the
+number of coils, not with its cube.
 """
 
 from dataclasses import dataclass
@@ -16,6 +21,7 @@ from torch import Tensor
 
 from kdmri.data.interpolation import cubic_matrix
 from kdmri.errors import ConfigurationError
+from kdmri.physics.eigenvectors import strongest_eigenvectors
 
 Size = tuple[int, int]
 
@@ -25,11 +31,8 @@ GRID = 64
 SMALLEST = 3
 """Samples along each axis of a patch: of 2, sensitivities of two coils are left undetermined."""
 
-SQUARINGS, ITERATIONS = 3, 12
-"""Of the power iteration: W to the power of 8, applied 12 times, so powers of up to 104."""
-
-NOTHING = 1e-4
-"""Trace of W, the sum of eigenvalues up to 1, below which a point has no signal."""
+DIMENSIONS = 16
+"""Of the space of coils in which eigenvectors are sought at most: of all coils, where no more."""
 
 
 def calibration_size(mask: Tensor) -> Size:
@@ -146,12 +149,21 @@ def estimate_sensitivities(
             f"{centre[0]}x{centre[1]} of {size[0]}x{size[1]} samples, and {least}x{least} are "
             "the least"
         )
+    if len(kspace) > 1 and kspace.device.type == "cpu":  # no slower, and the memory of one
+        each = (
+            estimate_sensitivities(one, centre, kernel, threshold, crop) for one in kspace.split(1)
+        )
+        return torch.cat(list(each))
     region = _normalised(centre_of(kspace, centre))
     space = _signal_space(_patches(region, kernel), threshold)
-    samples = _operator(space, kspace.shape[1], kernel)
+    seen = _kernel_images(space, kspace.shape[1], kernel)
     grid = min(size[0], GRID), min(size[1], GRID)
-    vectors, values = _eigenvectors(_on_grid(samples, grid), _principal(region))
-    return _interpolated(vectors, values, grid, size, crop)
+    if kspace.shape[1] <= DIMENSIONS:
+        vectors, values = strongest_eigenvectors(_on_grid(_products(seen, seen), grid))
+    else:
+        vectors, values = _eigenvectors_in(_dominant(space, kspace.shape[1]), seen, grid)
+    along = vectors.mH @ _principal(region)[:, None, None, :, None]
+    return _interpolated((vectors * along)[..., 0], values, grid, size, crop)
 
 
 def centre_of(kspace: Tensor, centre: Size) -> Tensor:
@@ -197,17 +209,35 @@ def _signal_space(patches: Tensor, threshold: float) -> Tensor:
     return (patches @ vectors) * torch.where(kept, values, torch.inf).rsqrt()[:, None]
 
 
-def _operator(space: Tensor, coils: int, kernel: int) -> Tensor:
-    """Compute W at 2k x 2k points, enough for 2k - 1 terms; complex64 (B, 2k, 2k, coils, coils)."""
+def _kernel_images(space: Tensor, coils: int, kernel: int) -> Tensor:
+    """Compute G, where W = G G^H / k^2, at 2k x 2k points, enough for the 2k - 1 terms of W.
+
+    Returns:
+        complex64 (B, 2k, 2k, coils, kernels).
+    """
     kernels = space.transpose(1, 2).unflatten(2, (coils, kernel, kernel))
     count = 2 * kernel
     # sum over a of v(a) exp(+2 pi i a x): the inverse transform without its factor
-    seen = torch.fft.ifft2(kernels, s=(count, count), norm="forward").permute(0, 3, 4, 2, 1)
-    return seen @ seen.mH / kernel**2
+    return torch.fft.ifft2(kernels, s=(count, count), norm="forward").permute(0, 3, 4, 2, 1)
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Return left right^H / k^2, complex64 (B, 2k, 2k, m, n), of (B, 2k, 2k, m or n, kernels)."""
+    return left @ right.mH / (left.shape[1] // 2) ** 2
+
+
+def _dominant(space: Tensor, coils: int) -> Tensor:
+    """Return an orthonormal basis of what coils receive most, complex64 (B, coils, DIMENSIONS).
+
+    It is of the mean of W over all pixels, which is the sum over the kernels' samples: each pixel
+    with signal counts as much as any other, however bright it is.
+    """
+    samples = space.unflatten(1, (coils, -1)).flatten(2)
+    return torch.linalg.eigh(samples @ samples.mH).eigenvectors[..., -DIMENSIONS:]
 
 
 def _on_grid(samples: Tensor, grid: Size) -> Tensor:
-    """Evaluate W on a grid (h, w), complex64 (B, h, w, coils, coils)."""
+    """Evaluate matrices as W, known at 2k x 2k points, on a grid; complex64 (B, h, w, m, n)."""
     count = samples.shape[1]
     terms = torch.fft.fft2(samples, dim=(1, 2), norm="forward")
     frequency = torch.fft.fftfreq(count, 1 / count, device=samples.device)
@@ -231,37 +261,36 @@ def _principal(region: Tensor) -> Tensor:
     return strongest * (largest.conj() / largest.abs())
 
 
-def _eigenvectors(operator: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the strongest eigenvector of each point, and its eigenvalue.
+def _eigenvectors_in(basis: Tensor, seen: Tensor, grid: Size) -> tuple[Tensor, Tensor]:
+    """Find eigenvectors of W near a space U of few dimensions, as of all coils.
+
+    Where c is the strongest eigenvector of U^H W U, W U c is what a step of the power iteration
+    makes of U c: what U lacks of an eigenvector is there again, times its eigenvalue, which is
+    about 1. Its norm lies between the eigenvalue of c and that of W.
 
     Args:
-        operator: Hermitian, complex64 (B, h, w, coils, coils).
-        reference: that tells the phase, complex64 (B, coils).
-
-    Returns:
-        v (v^H r) with the reference r, complex64 (B, h, w, coils), which is smooth wherever the
-        eigenvalue is simple, also where v^H r is 0; eigenvalues, float32 (B, h, w).
+        basis: U, orthonormal columns, complex64 (B, coils, n).
+        seen: G of `_kernel_images`, complex64 (B, 2k, 2k, coils, kernels).
+        grid: points (h, w).
     """
-    tiny = torch.finfo(torch.float32).tiny
-    trace = operator.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)
-    # Where there is no signal, rounding alone makes the trace, which may be below 0.
-    power = operator * torch.where(trace > NOTHING, trace.reciprocal(), 0)[..., None, None]
-    for _ in range(SQUARINGS):  # of unit trace its entries neither vanish nor grow
-        power = power @ power
-        trace = power.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)
-        power = power * trace.clamp_min(tiny).reciprocal()[..., None, None]
-    strongest = power.diagonal(dim1=-2, dim2=-1).real.argmax(dim=-1)
-    vector = power.gather(-1, strongest[..., None, None].expand(*power.shape[:-1], 1))
-    for _ in range(ITERATIONS):
-        vector = power @ vector
-    vector = vector / torch.linalg.vector_norm(vector, dim=-2, keepdim=True).clamp_min(tiny)
-    values = (vector.mH @ operator @ vector).real[..., 0, 0]
-    along = vector.mH @ reference[:, None, None, :, None]
-    return (vector * along)[..., 0], values
+    inside = basis.mH[:, None, None] @ seen
+    vector, _ = strongest_eigenvectors(_on_grid(_products(inside, inside), grid))
+    vector = _on_grid(_products(seen, inside), grid) @ vector
+    values = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
+    return vector / values.clamp_min(torch.finfo(values.dtype).tiny), values[..., 0, 0]
 
 
 def _interpolated(vectors: Tensor, values: Tensor, grid: Size, size: Size, crop: float) -> Tensor:
-    """Interpolate to pixels, and bring to unit norm where the eigenvalue is not below `crop`."""
+    """Interpolate to pixels, and bring to unit norm where the eigenvalue is not below `crop`.
+
+    Args:
+        vectors: v (v^H r) with one reference r, complex64 (B, h, w, coils), which is smooth
+            wherever the eigenvalue is simple, also where v^H r is 0.
+        values: float32 (B, h, w).
+        grid: (h, w).
+        size: (H, W) of the image.
+        crop: of eigenvalues.
+    """
     parts = torch.cat((torch.view_as_real(vectors).flatten(3), values[..., None]), dim=-1)
     parts = parts.permute(3, 0, 1, 2)
     for axis in range(2):

@@ -1,6 +1,5 @@
 """What `kdmri reconstruct` does once its words were read."""
 
-import hashlib
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from kdmri.console import console, print_notes
 from kdmri.data.readers.base import Reader
 from kdmri.data.readers.detect import detect, find_volumes
 from kdmri.errors import ConfigurationError, DataError
-from kdmri.files import write_text
+from kdmri.files import sha256, write_text
 from kdmri.metrics import FORMATS, MAIN_METRICS
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.reconstruct.pipeline import Done, reconstruct_volumes
@@ -116,7 +115,7 @@ def check_page(path: Path, found: list[Target], overwrite: bool) -> None:
 
 def page_of(page: ScanPage, trained: Trained, done: Done) -> str:
     """Return the page of the volumes that were written."""
-    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()[:16]
+    digest = sha256(trained.path)[:16]
     summary = f"{trained.label()} \u00b7 {trained.path.name}, SHA-256 {digest}"
     notes = [f"{count} volume(s): {note}" for note, count in done.notes.items()]
     return page.render(summary, notes, _table(trained, done) if done.metrics else None)

@@ -1,6 +1,5 @@
 """Reconstructs volumes: two passes over each, one batch of slices in memory."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from torch import Tensor
 from kdmri.data.batch import Batch
 from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.errors import DataError
+from kdmri.files import sha256
 from kdmri.hardware import all_digits
 from kdmri.models.trained import Trained
 from kdmri.physics import magnitude, to_complex
@@ -74,7 +74,7 @@ def reconstruct_volumes(
     """
     trained.network.to(device)
     done = Done({}, 0, {}, {}, [])
-    digest = hashlib.sha256(trained.path.read_bytes()).hexdigest()
+    digest = sha256(trained.path)
     facts = {
         "checkpoint": trained.path.name,
         "checkpoint_sha256": digest,
@@ -169,7 +169,7 @@ def reconstruct_volume(
     progress(name, 0, count)
     written = 0
     for batch in one.batches(batch_size, device):
-        output = one.trained.network(*batch.inputs)
+        output = torch.cat([one.trained.network(*part.inputs) for part in batch.parts()])
         if not output.isfinite().all():
             raise DataError(
                 f"{one.volume.files[0]}: the network ({one.trained.path}) makes NaN or infinite "

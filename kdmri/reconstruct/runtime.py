@@ -3,7 +3,6 @@
 `kdmri export` notes beside a file which checkpoint it was made of and what it takes.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from kdmri.config.words import needs
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.files import sha256
 from kdmri.models import CascadedNetwork
 from kdmri.models.trained import Trained
 from kdmri.physics.sense import noise_variance
@@ -48,11 +48,6 @@ class Note:
     def write(self, folder: Path) -> None:
         """Write it beside the file."""
         (folder / NOTE).write_text(json.dumps(asdict(self), indent=2) + "\n")
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def line_axis(mask: Tensor) -> int | None:
@@ -168,7 +163,7 @@ def deployed(trained: Trained, runtime: str, exported: str | None, device: str) 
         raise ConfigurationError(
             f"exported={folder}: holds {note.format}, not {runtime}; name another folder"
         )
-    if note.checkpoint_sha256 != digest(trained.path):
+    if note.checkpoint_sha256 != sha256(trained.path):
         raise ConfigurationError(
             f"exported={folder}: was made of another checkpoint than {trained.path}; export again "
             f"with kdmri export checkpoint={trained.path} format={runtime} overwrite=true"

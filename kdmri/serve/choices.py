@@ -1,6 +1,5 @@
 """The checkpoints that clients may choose among, by name; nothing else is ever opened for them."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from types import MappingProxyType
 import torch
 
 from kdmri.errors import CheckpointError, ConfigurationError
+from kdmri.files import sha256
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.serve.protocol import RefusedError, printable
 
@@ -134,5 +134,5 @@ def _open(
 ) -> Choice:
     trained = open_checkpoint(path, mask, scale)
     trained.network.to(device)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(path)
     return Choice(name, replace(trained, path=Path(name)), digest)

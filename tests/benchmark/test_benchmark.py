@@ -1,10 +1,13 @@
 """The benchmark measures what it says, and its command prints and writes it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -194,3 +197,11 @@ def test_evaluation_leaves_a_volume(setting: Setting, tmp_path: Path) -> None:
 def test_median_and_quartiles() -> None:
     measured = Repetitions([4.0, 1.0, 2.0, 3.0, 100.0], slices=4)
     assert (measured.median, measured.quartiles, measured.a_slice) == (3.0, (2.0, 4.0), 0.75)
+
+
+def test_a_peak_is_that_of_the_process_itself() -> None:
+    held = np.ones(2**26)  # 512 MiB, which the figure of getrusage would begin with
+    code = "from kdmri.benchmark.peak import own_peak; print(own_peak())"
+    words = [sys.executable, "-c", code]
+    found = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert 2**21 < found < held.nbytes

@@ -14,9 +14,10 @@ import torch
 
 from kdmri.data.masks import GaussianLines
 from kdmri.errors import ConfigurationError, DataError
+from kdmri.files import sha256
 from kdmri.models import load_network
 from kdmri.models.trained import open_checkpoint
-from kdmri.reconstruct.runtime import Deployed, Note, deployed, digest
+from kdmri.reconstruct.runtime import Deployed, Note, deployed
 from tests.conftest import ROOT, Result
 from tests.export.test_export import D5C5, QUICK, Run, checkpoint, run_card
 
@@ -111,7 +112,7 @@ def test_packages_that_are_missing_are_named(
 def noted(path: Path, folder: str, **changed: object) -> Path:
     """Write a folder as an export leaves it, without a network."""
     (path.parent / folder).mkdir()
-    note = Note("model.onnx", "onnx", "float32", digest(path), ["image", "kspace", "lines"], 0)
+    note = Note("model.onnx", "onnx", "float32", sha256(path), ["image", "kspace", "lines"], 0)
     facts = note.__dict__ | changed
     (path.parent / folder / "export.json").write_text(json.dumps(facts))
     return path.parent / folder

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kdmri import models
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models import DCCNN, Cascade, CascadedNetwork, Tap, build_network, load_network
+from kdmri.models.stored import rebuild_network
 from kdmri.physics import Measurement, fft2, to_complex
 from kdmri.physics.stored import build_estimate, build_task
 
@@ -196,3 +198,50 @@ def test_shapes_of_activations_are_seen_on_the_device_of_the_network() -> None:
     (activation,) = network.tiny_features([Tap(0, 1)])
     assert activation.is_meta
     assert tuple(activation.shape) == (1, 4, 32, 32)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_stored_weights_are_in_memory_once_and_in_the_type_of_the_network(
+    other: bool, tmp_path: Path
+) -> None:
+    network = DCCNN(cascades=2, depth=3, width=8)
+    weights = network.state_dict()
+    name = "cascades.0.layers.1.weight"
+    stored = {"network": {"_target_": "kdmri.models.DCCNN", "cascades": 2, "depth": 3, "width": 8}}
+    if other:  # of another type, and a part of a larger memory
+        weights[name] = torch.cat((weights[name], weights[name])).double()[: len(weights[name])]
+    before = torch.get_rng_state()
+    rebuilt = rebuild_network(tmp_path / "best_model.pt", stored | {"weights": weights})
+    assert torch.equal(torch.get_rng_state(), before)
+    own = dict(rebuilt.state_dict())
+    for key, value in network.state_dict().items():
+        assert torch.equal(own[key], value)
+        assert own[key].dtype == torch.float32
+        assert own[key].stride() == value.stride()
+    assert (own[name].data_ptr() != weights[name].data_ptr()) == other
+    assert own[name].untyped_storage().nbytes() == own[name].nbytes
+
+
+def test_networks_with_tensors_that_are_not_stored_are_rebuilt_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Windowed(DCCNN):
+        def __init__(self, depth: int) -> None:
+            super().__init__(cascades=1, depth=depth)
+            self.windows = [torch.hann_window(8)]
+
+    class Computing(DCCNN):
+        def __init__(self, depth: int) -> None:
+            super().__init__(cascades=1, depth=depth)
+            self.largest = torch.hann_window(8).max().item()
+
+    for kind in (Windowed, Computing):
+        monkeypatch.setattr(models, kind.__name__, kind, raising=False)
+        monkeypatch.setattr(models, "__all__", [*models.__all__, kind.__name__])
+        settings = {"_target_": f"kdmri.models.{kind.__name__}", "depth": 3}
+        stored = {"network": settings, "weights": kind(3).state_dict()}
+        rebuilt = rebuild_network(tmp_path / "best_model.pt", stored)
+        assert isinstance(rebuilt, kind)
+        assert not any(value.is_meta for value in rebuilt.state_dict().values())
+        if isinstance(rebuilt, Windowed):
+            assert torch.equal(rebuilt.windows[0], torch.hann_window(8))

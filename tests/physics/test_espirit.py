@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import zoom
+from torch.utils.flop_counter import FlopCounterMode
 
 from kdmri.data.embedded import find_mni
 from kdmri.data.simulated_coils import draw_phase, draw_sensitivities
@@ -32,10 +33,12 @@ def head() -> torch.Tensor:
     return torch.from_numpy(np.pad(zoom(image / image.max(), 0.9), 12).astype(np.float32))
 
 
-def scanned(image: torch.Tensor, items: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """K-space of 8 coils with phase and noise, and the true sensitivities."""
+def scanned(
+    image: torch.Tensor, items: int = 1, coils: int = 8
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """K-space of coils with phase and noise, and the true sensitivities."""
     size = image.shape[0], image.shape[1]
-    sensitivities = draw_sensitivities(size, 8, range(items))
+    sensitivities = draw_sensitivities(size, coils, range(items))
     seen = expand(
         torch.polar(image.expand(items, 1, *size), draw_phase(size, range(items))), sensitivities
     )
@@ -103,6 +106,33 @@ def test_interpolated_eigenvectors_are_those_of_each_pixel(monkeypatch: pytest.M
     monkeypatch.setattr(espirit, "GRID", 1000)
     exact = estimate_sensitivities(kspace)
     assert (quick - exact)[..., image > 0].abs().max() < 1e-3
+
+
+def test_many_coils_have_the_maps_that_all_of_them_together_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = ellipse((96, 80))
+    kspace, sensitivities = scanned(image, items=2, coils=32)
+    kspace[1, 3] = 0
+    found = estimate_sensitivities(kspace)
+    monkeypatch.setattr(espirit, "DIMENSIONS", 32)
+    exact = estimate_sensitivities(kspace)
+    inside = (image > 0).expand(2, -1, -1)
+    assert overlap(found, exact)[inside].min() > 0.99999
+    assert ((found != 0).any(dim=1) != (exact != 0).any(dim=1)).float().mean() < 3e-3
+    assert not found[1, 3].any()
+    assert overlap(found[:1], sensitivities[:1])[inside[:1]].min() > 0.98
+
+
+def test_work_grows_with_the_coils_not_with_their_square() -> None:
+    operations = []
+    for coils in (64, 128):
+        kspace, _ = scanned(ellipse((64, 64)), coils=coils)
+        kspace = kspace[..., :32, :32]
+        with FlopCounterMode(display=False) as counter:
+            estimate_sensitivities(kspace)
+        operations.append(counter.get_total_flops())
+    assert 1 < operations[1] / operations[0] < 2.2
 
 
 def test_nothing_comes_of_an_empty_slice_or_a_dead_coil() -> None:
@@ -181,8 +211,8 @@ def test_centre_of_masks() -> None:
 
 
 @bart.needed
-@pytest.mark.parametrize("of", ["phantom", "head"])
-def test_sensitivities_are_those_of_bart(tmp_path: Path, of: str) -> None:
+@pytest.mark.parametrize(("of", "coils"), [("phantom", 8), ("head", 8), ("head", 20)])
+def test_sensitivities_are_those_of_bart(tmp_path: Path, of: str, coils: int) -> None:
     if of == "phantom":
         bart.run("phantom", "-x128", "-k", "-s8", tmp_path / "kspace")
         bart.run("phantom", "-x128", tmp_path / "object")
@@ -191,7 +221,7 @@ def test_sensitivities_are_those_of_bart(tmp_path: Path, of: str) -> None:
         inside &= bart.to_corner(torch.nn.functional.pad(torch.ones(104, 104), (12,) * 4)) > 0
     else:
         image = head()
-        bart.write(tmp_path / "kspace", bart.to_middle(scanned(image)[0][0]))
+        bart.write(tmp_path / "kspace", bart.to_middle(scanned(image, coils=coils)[0][0]))
         inside = image > 0.1
     bart.run("ecalib", "-m1", "-c0", "-r24", tmp_path / "kspace", tmp_path / "maps")
     kspace = bart.to_corner(bart.read(tmp_path / "kspace"))[None]

@@ -1,6 +1,5 @@
 """One head, cut into slabs."""
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from kdmri.data.attributes import Attribute, geometry_attributes
 from kdmri.data.geometry import Geometry
 from kdmri.data.layout import write_volume
 from kdmri.errors import ConfigurationError, DataError
-from kdmri.files import write_text
+from kdmri.files import sha256, write_text
 
 ORIENTATIONS = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 """Axes of a right-anterior-superior image: across slices, down a slice (flipped), along it."""
@@ -192,6 +191,6 @@ def refuse(folder: Path, description: list[str]) -> None:
 def _digest(path: Path) -> str:
     """SHA-256 of a source file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256(path)
     except OSError as error:
         raise DataError(f"dataset.source={path}: cannot be read ({error})") from error
