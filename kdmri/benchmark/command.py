@@ -81,8 +81,8 @@ def _print(config: DictConfig, plan: Plan, results: dict[str, Arms], machine: st
         return
     size = "x".join(map(str, plan.setting.size))
     title = (
-        f"{machine}\n{size}, steps of {config.batch_size} slices, {config.precision}; "
-        f"median (quartiles) of {config.rounds}"
+        f"{machine}\n{size}, steps of {config.batch_size} slices; suite in {config.precision}, "
+        f"reference in 32-true; median (quartiles) of {config.rounds}"
     )
     console().print(_table(title, plan.setting, results))
     console().print(_networks(plan.setting), highlight=False)

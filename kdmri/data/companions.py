@@ -31,7 +31,7 @@ from kdmri.files import written_aside
 FOLDER = "sensitivities"
 AT_ONCE = 2**28
 """Bytes of k-space for which sensitivities are estimated at once."""
-RULES = 3
+RULES = 4
 """Of what is computed: a higher number makes all of it anew, as an earlier version made it."""
 
 

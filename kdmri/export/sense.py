@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from kdmri.export.pairs import Pair, SharedSamples, projected, transform
-from kdmri.models.dc_cnn import START_PENALTY, closing_weight
-from kdmri.physics.sense import conjugate_gradients
+from kdmri.models.dc_cnn import closing_weight
+from kdmri.physics.sense import START_PENALTY, conjugate_gradients
 
 
 class RealSense:

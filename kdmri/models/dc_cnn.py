@@ -11,10 +11,12 @@ from kdmri.models import stack
 from kdmri.models.cascaded import Cascade, CascadedNetwork
 from kdmri.models.convolution import Convolution
 from kdmri.physics import DataConsistency, Measurement, to_channels, to_complex
-from kdmri.physics.sense import conjugate_gradient_sense, noise_variance, weighted_consistency
-
-START_PENALTY = 0.002
-"""Weight of the squared image in the CG-SENSE that cascades may go on from."""
+from kdmri.physics.sense import (
+    START_PENALTY,
+    conjugate_gradient_sense,
+    noise_variance,
+    weighted_consistency,
+)
 
 FAINTEST = 1e-5
 """Magnitude below which a pixel is as good as 0."""

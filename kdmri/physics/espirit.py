@@ -66,7 +66,8 @@ class Espirit:
 
     Attributes:
         calibration: samples along each axis of the fully sampled centre that are used at most.
-        kernel: samples along each axis of a patch.
+        kernel: samples along each axis of a patch; half of the lines where the centre has fewer
+            than two patches side by side.
         threshold: singular values of the calibration matrix below this share of the largest are
             taken for noise.
         crop: eigenvalue, 0 to 1, below which a pixel is taken to be without signal, and gets 0.
@@ -99,10 +100,16 @@ class Espirit:
         return f"espirit_k{self.kernel}_t{self.threshold:g}_c{self.crop:g}"
 
     def __call__(self, kspace: Tensor, centre: Size) -> Tensor:
-        """Estimate sensitivities; see `estimate_sensitivities`."""
-        return estimate_sensitivities(
-            kspace, self.used(centre), self.kernel, self.threshold, self.crop
-        )
+        """Estimate sensitivities; see `estimate_sensitivities`.
+
+        Patches wider than half of the centre repeat too seldom to tell their subspace: from 8 lines
+        of 96 those of 6 samples leave 11 to 13 % of the centre unexplained, those of 4 1 %.
+        """
+        used = self.used(centre)
+        kernel = self.kernel
+        if min(used) >= kernel:  # else it is refused
+            kernel = max(1, min(kernel, min(used) // 2))
+        return estimate_sensitivities(kspace, used, kernel, self.threshold, self.crop)
 
 
 @torch.no_grad()

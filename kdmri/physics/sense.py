@@ -11,6 +11,9 @@ from kdmri.physics.coils import combine, expand
 from kdmri.physics.consistency import Measurement
 from kdmri.physics.fourier import ifft2
 
+START_PENALTY = 0.002
+"""Weight of the squared image in the CG-SENSE that networks may go on from."""
+
 CORNER = 0.3
 """Frequency along both axes, in cycles a pixel, beyond which k-space is taken to be noise alone."""
 

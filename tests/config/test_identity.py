@@ -231,10 +231,13 @@ def test_every_choice_composes_and_passes_the_checks(choice: str) -> None:
 def test_experiments_have_names_of_their_own_and_keep_the_networks(path: Path) -> None:
     config, default = compose("config", [f"experiment={path.stem}"]), compose("config")
     sense = {"channels", "residual", "start", "closing"}
+    varnet = {"_target_", "name", "cascades", "width", "levels", "channels", "start"}
+    varnet |= {"sensitivity_width", "sensitivity_levels"}
     free = {
         "best": {"residual"},
         "demo_multicoil": {"channels"},
         "best_multicoil": sense,
+        "best_varnet": varnet,
         "scanner": sense | {"name", "cascades", "depth", "noise_floor"},
     }.get(path.stem, set())
     for role in ("teacher", "student"):

@@ -1,8 +1,16 @@
-"""Networks are timed in turns."""
+"""Operations are counted whichever way they are done, and networks are timed in turns."""
 
 import pytest
 
-from kdmri.models import cost
+from kdmri.models import DCCNN, cost
+from kdmri.models.cascaded import CascadedNetwork
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_products_of_all_convolutions_are_counted(channels: int) -> None:
+    network: CascadedNetwork = DCCNN(2, 3, channels=channels)
+    kernels = sum(p.numel() for p in network.parameters() if p.ndim == 4)
+    assert cost.flops(network, (48, 40)) == 2 * kernels * 48 * 40
 
 
 def test_what_is_timed_takes_turns_and_its_median_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from kdmri.errors import ConfigurationError
 from kdmri.models import Tap, VarNet, build_network
 from kdmri.models.normalised import NormalisedUNet
 from kdmri.models.varnet import calibration, with_phase
-from kdmri.physics import fft2, ifft2, magnitude, to_channels
+from kdmri.physics import Measurement, fft2, ifft2, magnitude, to_channels
 from kdmri.physics.coils import combine, expand, root_sum_of_squares
+from kdmri.physics.sense import START_PENALTY, conjugate_gradient_sense
 from tests.conftest import ROOT
 from tests.models.fastmri_names import fastmri_weights
 
@@ -193,6 +194,25 @@ def test_cascade_is_the_published_step() -> None:
     torch.testing.assert_close(norm, torch.ones_like(norm))
 
 
+def test_network_goes_on_from_cg_sense_and_the_given_sensitivities() -> None:
+    image, kspace, mask, maps = inputs((40, 36), 6, items=2)
+    solved = to_channels(conjugate_gradient_sense(kspace, mask, maps, 16, START_PENALTY), 2)
+    begun, published = VarNet(**SMALL, start=16), VarNet(**SMALL)
+    with torch.no_grad():
+        state, measurement = begun.begin(image, Measurement(kspace, mask, maps))
+        images = torch.fft.ifftn(state, dim=measurement.axes, norm="ortho")
+        image_of_state = to_channels(combine(images, maps), 2)
+        torch.testing.assert_close(image_of_state, solved, rtol=0, atol=0.05)  # samples have noise
+        found, far = begun(image, kspace, mask, maps), published(image, kspace, mask, maps)
+    assert (found - solved).abs().mean() < 0.3 * (far - solved).abs().mean()
+    learnt = measurement.sensitivities
+    assert learnt is not None
+    assert 0 < (learnt - maps).abs().mean() < 0.2
+    published.load_state_dict(begun.state_dict())
+    with torch.no_grad():  # without any it has nothing else to go on from
+        torch.testing.assert_close(begun(image, kspace, mask), published(image, kspace, mask))
+
+
 def test_mask_without_whole_lines_is_transformed_along_both_axes() -> None:
     """One sample more or less cannot change much; the ways to it differ."""
     network, (image, kspace, mask, maps) = VarNet(**SMALL), inputs((24, 20), 4)
@@ -315,6 +335,7 @@ def test_images_of_another_size_than_kspace_are_refused() -> None:
     [
         ({"cascades": 0}, "needs cascades >= 1"),
         ({"channels": 1}, "complex images, dataset.channels=2"),
+        ({"start": -1}, "start >= 0"),
         ({"levels": 5}, "1 to 4 levels"),
         ({"sensitivity_width": 0}, "width 0 and"),
     ],
