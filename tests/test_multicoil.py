@@ -216,6 +216,39 @@ def shown_target(path: Path, size: tuple[int, int]) -> np.ndarray:
     return image[:, rows : rows + size[0], columns : columns + size[1]]
 
 
+def test_sensitivities_of_others_are_told_before_anything_is_trained(
+    run: Run, tmp_path: Path, coils: Path
+) -> None:
+    """Shifted ones are a line for each stage and one for evaluation; conjugated ones end it.
+
+    The file of fastMRI is as wide as its field of view, which is told too.
+    """
+    stored = []
+    for name in ("train/a.h5", "test/d.h5"):
+        with h5py.File(coils / name, "r+") as file:
+            count, *size, slices = file[KSPACE].shape
+            maps = np.repeat(sensitivities(count, tuple(size))[..., None], slices, axis=-1)
+            file.pop(SENSITIVITIES, None)
+            file[SENSITIVITIES] = np.roll(maps, 12, axis=1)
+        stored.append((coils / name, maps))
+    result = run("train.py", *OWN, "stage=teacher")
+    assert result.code == 0, result.err
+    told = "sensitivities of 1 of 3 volumes explain less than 97% of the centre"
+    lines = [line for line in result.out.splitlines() if line.startswith("note: ")]
+    assert len(lines) == 2, "one of training, one of evaluation"
+    assert f"datasets/coils: {told}" in lines[0]
+    assert "(worst train/a.h5, " in lines[0]
+    assert "(worst test/d.h5, " in lines[1]
+    path, maps = stored[0]
+    with h5py.File(path, "r+") as file:
+        file[SENSITIVITIES][...] = maps.conj()
+    result = run("train.py", *OWN, "stage=teacher", "overwrite=true")
+    assert result.code == 2
+    assert "train/a.h5: its sensitivities explain only" in result.err
+    assert "(conjugated they would explain it); correct them, or delete them" in result.err
+    assert "Traceback" not in result.err
+
+
 def test_embedded_head_with_a_privileged_teacher_and_other_stages(run: Run, tmp_path: Path) -> None:
     slabs = "dataset.build.slabs=[[train,1],[test,1],[validation,1]]"
     small = (*HEAD, "dataset.mask.centre_fraction=0.3", slabs)

@@ -86,6 +86,11 @@ class CoilDataset(Dataset[Slice]):
         return [volume.shown.size for volume in self.volumes]
 
     @property
+    def unexplained(self) -> list[float]:
+        """Share of its k-space that the sensitivities of each volume do not explain."""
+        return [companion.unexplained for companion in self._companions]
+
+    @property
     def groups(self) -> list[int]:
         """Number of a group for each slice; those of one group fit into one batch."""
         kinds = [(v.shape[:2], v.coils, v.shown, bool(v.against)) for v in self.volumes]

@@ -22,6 +22,7 @@ from kdmri.data.coils import (
     read_sensitivities,
     read_truth,
 )
+from kdmri.data.explained import Explained, explained
 from kdmri.data.layout import open_volume, reading
 from kdmri.data.mask_convention import is_centred
 from kdmri.data.sampling_pattern import fault, measured
@@ -31,7 +32,7 @@ from kdmri.files import written_aside
 FOLDER = "sensitivities"
 AT_ONCE = 2**28
 """Bytes of k-space for which sensitivities are estimated at once."""
-RULES = 4
+RULES = 5
 """Of what is computed: a higher number makes all of it anew, as an earlier version made it."""
 
 
@@ -67,12 +68,15 @@ class Companion:
             squares of coil images that the fully sampled centre alone gives.
         largest: largest magnitude of what is measured against, in the units of k-space.
         acquired: 1 where any coil of any slice was measured, uint8 (H, W).
+        unexplained: share of the centre of k-space that sensitivities do not explain, 0 to 1, see
+            `kdmri.data.explained`.
     """
 
     path: Path
     scale: float
     largest: float
     acquired: np.ndarray
+    unexplained: float = 0.0
 
 
 def companion(volume: CoilVolume, folder: Path, centre: Size, estimate: Estimate) -> Companion:
@@ -85,7 +89,8 @@ def companion(volume: CoilVolume, folder: Path, centre: Size, estimate: Estimate
         estimate: see `Estimate`.
 
     Raises:
-        DataError: k-space is damaged, zero everywhere, or has no signal in its centre.
+        DataError: k-space is damaged, zero everywhere, or has no signal in its centre, or
+            sensitivities are not those of its coils.
     """
     below = volume.path.relative_to(folder)
     path = folder / FOLDER / f"{estimate}_{centre[0]}x{centre[1]}" / below
@@ -93,13 +98,19 @@ def companion(volume: CoilVolume, folder: Path, centre: Size, estimate: Estimate
     if path.is_file():
         with reading(path) as file:
             if file.attrs.get("made_of") == made_of:
-                scale, largest = float(file.attrs["scale"]), float(file.attrs["largest"])
-                return Companion(path, scale, largest, file["acquired"][...])
+                return _read(file, path)
     with written_aside(path) as aside, h5py.File(aside, "w") as file:
-        scale, largest, acquired = _compute(file, volume, centre, estimate)
-        file["acquired"] = acquired
-        file.attrs.update({"made_of": made_of, "scale": scale, "largest": largest})
-    return Companion(path, scale, largest, acquired)
+        told = _compute(file, volume, centre, estimate)
+        file.attrs.update({"made_of": made_of, **told})
+        return _read(file, path)
+
+
+def _read(file: h5py.File, path: Path) -> Companion:
+    """Describe a companion, open, that lies at a path in the end."""
+    scale, largest, unexplained = (
+        float(file.attrs[key]) for key in ("scale", "largest", "unexplained")
+    )
+    return Companion(path, scale, largest, file["acquired"][...], unexplained)
 
 
 def _fingerprint(path: Path) -> list[str | int]:
@@ -109,8 +120,8 @@ def _fingerprint(path: Path) -> list[str | int]:
 
 def _compute(
     file: h5py.File, volume: CoilVolume, centre: Size, estimate: Estimate
-) -> tuple[float, float, np.ndarray]:
-    """Fill a companion's arrays; gives its scale, largest magnitude and what was acquired."""
+) -> dict[str, float]:
+    """Fill a companion's arrays; gives its attributes."""
     height, width, slices = volume.shape
     shape = (slices, volume.coils, height, width)
     target = file.create_dataset("target", (slices, height, width), "c8", chunks=(1, height, width))
@@ -120,6 +131,7 @@ def _compute(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     step = max(1, AT_ONCE // (8 * int(np.prod(shape[1:]))))
     scale, largest, acquired = 0.0, 0.0, np.zeros((height, width), np.uint8)
+    found = Explained()
     with open_volume(volume.kspace_path) as source, open_volume(volume.path) as own:
         for first in range(0, slices, step):
             last = min(slices, first + step)
@@ -130,11 +142,12 @@ def _compute(
             kspace = torch.from_numpy(stored).to(device)
             scale = float(np.maximum(scale, centre_scale(kspace, centre)))
             if kept is None:
-                given = [read_sensitivities(own, volume, n) for n in range(first, last)]
-                sensitivities = torch.from_numpy(np.stack(given)).to(device)
+                maps = np.stack([read_sensitivities(own, volume, n) for n in range(first, last)])
+                sensitivities = torch.from_numpy(maps).to(device)
             else:
                 sensitivities = _estimated(volume, kspace, centre, estimate)
-                kept[first:last] = sensitivities.cpu().numpy()
+                kept[first:last] = maps = sensitivities.cpu().numpy()
+            found = sum(map(explained, stored, maps), found)
             images = torch.fft.ifft2(kspace, norm="ortho")
             combined = (sensitivities.conj() * images).sum(dim=1).cpu().numpy()
             target[first:last] = combined
@@ -142,11 +155,13 @@ def _compute(
             if volume.against:
                 seen = np.stack([read_truth(own, volume, n) for n in range(first, last)])
             largest = float(np.maximum(largest, seen.max()))  # which keeps NaN, as max does not
+    check_explained(found, volume)
     if not (0 < scale < np.inf and 0 < largest < np.inf):
         raise DataError(
             f"{volume.kspace_path}: its k-space is zero, or has no signal at its centre"
         )
-    return scale, largest, acquired
+    file["acquired"] = acquired
+    return {"scale": scale, "largest": largest, "unexplained": found.unexplained}
 
 
 def _check_sampling(volume: CoilVolume, kspace: np.ndarray, number: int) -> None:
@@ -173,6 +188,30 @@ def _estimated(volume: CoilVolume, kspace: Tensor, centre: Size, estimate: Estim
         raise DataError(f"{volume.kspace_path}: {error}") from error
 
 
+def check_explained(found: Explained, volume: CoilVolume) -> None:
+    """See that sensitivities, stored or estimated, are those of a volume.
+
+    Args:
+        found: how much they explain, of all slices.
+        volume: what `inspect_coils` gave.
+
+    Raises:
+        DataError: they cannot be.
+    """
+    if not found.is_wrong:
+        return
+    if volume.has_sensitivities:
+        raise DataError(
+            f"{volume.path}: its {SENSITIVITIES} {found.described()}; correct them, or delete them "
+            "from the file, and they are estimated"
+        )
+    raise DataError(
+        f"{volume.kspace_path}: the sensitivities that are estimated {found.described()}; the "
+        "mask's fully sampled centre may be too small (dataset.mask), or there is hardly anything "
+        "but noise; leave the file out then"
+    )
+
+
 def centre_scale(kspace: Tensor, centre: Size) -> float:
     """Find the scale of k-space from its fully sampled centre.
 
@@ -188,28 +227,6 @@ def centre_scale(kspace: Tensor, centre: Size) -> float:
     images = torch.fft.ifft2(kept, norm="ortho")
     # torch.linalg.vector_norm takes ten times as long over such an axis of complex numbers.
     return float((images.real.square() + images.imag.square()).sum(dim=1).max().sqrt())
-
-
-def unexplained(kspace: Tensor, centre: Size, sensitivities: Tensor) -> Tensor:
-    """Find how much of the fully sampled centre of k-space sensitivities leave unexplained.
-
-    Sensitivities of another scan explain little of it, and no one set of them explains an object
-    that is larger than the field of view.
-
-    Args:
-        kspace: complex64 (B, coils, H, W), zero frequency at the corner.
-        centre: (h, w) of what is fully sampled around the zero frequency.
-        sensitivities: complex64 (B, coils, H, W), of unit norm over the coils or 0.
-
-    Returns:
-        Share of the energy, noise and all, float32 (B,): 0 to 1.
-    """
-    images = torch.fft.ifft2(central(kspace, centre), norm="ortho")
-    combined = (sensitivities.conj() * images).sum(dim=1)
-    whole = images.abs().square().sum(dim=(1, 2, 3))
-    # Where sensitivities are 0 or of unit norm, what they explain is orthogonal to the rest.
-    explained = combined.abs().square().sum(dim=(1, 2))
-    return 1 - explained / whole.clamp(min=torch.finfo(whole.dtype).tiny)
 
 
 def central(kspace: Tensor, centre: Size) -> Tensor:

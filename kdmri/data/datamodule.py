@@ -18,7 +18,7 @@ from kdmri.data.companions import Estimate, companion
 from kdmri.data.dataset import SliceDataset
 from kdmri.data.layout import Volume
 from kdmri.data.sampler import SliceBatches
-from kdmri.data.scans import check_readout, compared_with
+from kdmri.data.scans import check_readout, compared_with, doubted
 from kdmri.data.splits import Splits, find_splits
 from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
@@ -121,6 +121,13 @@ class MRIDataModule(pl.LightningDataModule):
         coils = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         sampled = self.task.describe(dataset.slice_size, dataset.scans)
         return f"{sampled}; {coils} coils, compared with {compared_with(dataset.volumes)}"
+
+    def doubts(self, *splits: str) -> list[str]:
+        """Say in a sentence which volumes of splits have sensitivities that are to be doubted."""
+        found = [d for d in map(self.dataset, splits) if isinstance(d, CoilDataset)]
+        volumes = [volume for dataset in found for volume in dataset.volumes]
+        unexplained = [share for dataset in found for share in dataset.unexplained]
+        return doubted(volumes, unexplained, self.folder)
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)

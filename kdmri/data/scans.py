@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdmri.data.coils import OF_COILS, OF_FILE, CoilVolume
+from kdmri.data.explained import DOUBTFUL
 from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
 
@@ -51,3 +52,26 @@ def compared_with(volumes: Sequence[CoilVolume]) -> str:
     if len(found) == 1:
         return TRUTHS[next(iter(found))]
     return ", ".join(f"{TRUTHS[key]} ({count} volume(s))" for key, count in found.items())
+
+
+def doubted(volumes: Sequence[CoilVolume], unexplained: Sequence[float], folder: Path) -> list[str]:
+    """Say in a sentence which volumes of a data set have sensitivities that are to be doubted.
+
+    Args:
+        volumes: of several coils.
+        unexplained: see `kdmri.data.companions.Companion`, of each.
+        folder: of the data set.
+
+    Returns:
+        None or one.
+    """
+    pairs = [(v, u) for v, u in zip(volumes, unexplained, strict=True) if u > DOUBTFUL]
+    if not pairs:
+        return []
+    worst, most = max(pairs, key=lambda pair: pair[1])
+    return [
+        f"{folder}: sensitivities of {len(pairs)} of {len(volumes)} volumes explain less than "
+        f"{1 - DOUBTFUL:.0%} of the centre of their k-space, where 99 % is usual (worst "
+        f"{worst.path.relative_to(folder)}, {1 - most:.1%}): the object may be larger than the "
+        "field of view, or they may be those of another scan; such volumes teach wrong images"
+    ]

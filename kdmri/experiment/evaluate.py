@@ -14,7 +14,7 @@ from kdmri.analysis.comparison import Comparison, MeasuredMethod, find_slices, r
 from kdmri.analysis.records import Measurements
 from kdmri.classical import METHODS, Chosen, choose
 from kdmri.config.identity import comparison_name
-from kdmri.console import console
+from kdmri.console import console, print_notes
 from kdmri.data import layout
 from kdmri.data.batch import Batch, collate
 from kdmri.data.build import build_datamodule
@@ -88,6 +88,7 @@ def measure_stages(plan: Plan) -> Comparison | None:
         config.evaluation.batch_size,
         config.evaluation.detailed,
     )
+    print_notes(slices.data.doubts("evaluation"))
     classical = _classical(slices, config)
     measured = _measure_baselines(slices, classical)
     networks = {}

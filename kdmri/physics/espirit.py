@@ -22,6 +22,9 @@ Size = tuple[int, int]
 GRID = 64
 """Points along each axis at which eigenvectors are computed at most."""
 
+SMALLEST = 3
+"""Samples along each axis of a patch: of 2, sensitivities of two coils are left undetermined."""
+
 SQUARINGS, ITERATIONS = 3, 12
 """Of the power iteration: W to the power of 8, applied 12 times, so powers of up to 104."""
 
@@ -66,8 +69,7 @@ class Espirit:
 
     Attributes:
         calibration: samples along each axis of the fully sampled centre that are used at most.
-        kernel: samples along each axis of a patch; half of the lines where the centre has fewer
-            than two patches side by side.
+        kernel: samples along each axis of a patch, fewer where the centre is narrow.
         threshold: singular values of the calibration matrix below this share of the largest are
             taken for noise.
         crop: eigenvalue, 0 to 1, below which a pixel is taken to be without signal, and gets 0.
@@ -100,16 +102,10 @@ class Espirit:
         return f"espirit_k{self.kernel}_t{self.threshold:g}_c{self.crop:g}"
 
     def __call__(self, kspace: Tensor, centre: Size) -> Tensor:
-        """Estimate sensitivities; see `estimate_sensitivities`.
-
-        Patches wider than half of the centre repeat too seldom to tell their subspace: from 8 lines
-        of 96 those of 6 samples leave 11 to 13 % of the centre unexplained, those of 4 1 %.
-        """
-        used = self.used(centre)
-        kernel = self.kernel
-        if min(used) >= kernel:  # else it is refused
-            kernel = max(1, min(kernel, min(used) // 2))
-        return estimate_sensitivities(kspace, used, kernel, self.threshold, self.crop)
+        """Estimate sensitivities; see `estimate_sensitivities`."""
+        return estimate_sensitivities(
+            kspace, self.used(centre), self.kernel, self.threshold, self.crop
+        )
 
 
 @torch.no_grad()
@@ -128,7 +124,9 @@ def estimate_sensitivities(
     Args:
         kspace: complex64 (B, coils, H, W), zero frequency at the corner; only its centre is read.
         centre: (h, w) of what is fully sampled and used; see `calibration_size`.
-        kernel: samples along each axis of a patch.
+        kernel: samples along each axis of a patch; no more than half of the centre's shorter side,
+            but `SMALLEST` at least: fewer patches than a patch has samples give zeros alone. From 8
+            lines of 96, patches of 6 left 11 to 13 % of the centre unexplained, those of 4 1 %.
         threshold: of singular values, a share of the largest.
         crop: of eigenvalues, 0 to 1.
 
@@ -137,13 +135,15 @@ def estimate_sensitivities(
         all pixels of a slice without any, and of a coil without any.
 
     Raises:
-        ValueError: the centre is smaller than a patch or larger than k-space.
+        ValueError: the centre is hardly larger than the smallest patch, or larger than k-space.
     """
     size = kspace.shape[-2], kspace.shape[-1]
-    if min(centre) < kernel or centre[0] > size[0] or centre[1] > size[1]:
+    kernel = min(kernel, max(SMALLEST, min(centre) // 2))
+    least = kernel + (kernel > 1)  # a single patch along an axis tells nothing
+    if min(centre) < least or centre[0] > size[0] or centre[1] > size[1]:
         raise ValueError(
             f"sensitivities cannot be estimated: the fully sampled centre of k-space is "
-            f"{centre[0]}x{centre[1]} of {size[0]}x{size[1]} samples, and {kernel}x{kernel} are "
+            f"{centre[0]}x{centre[1]} of {size[0]}x{size[1]} samples, and {least}x{least} are "
             "the least"
         )
     region = _normalised(centre_of(kspace, centre))

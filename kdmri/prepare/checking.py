@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from kdmri.data.coils import holds_coils, inspect_coils, read_kspace, read_sensitivities
-from kdmri.data.companions import FOLDER
+from kdmri.data.companions import FOLDER, check_explained
+from kdmri.data.explained import Explained, explained
 from kdmri.data.layout import (
     COMPLEX_TARGET,
     FULL,
@@ -85,13 +86,14 @@ def _check_file(path: Path) -> tuple[int, int, int]:
 
 
 def _check_coils(path: Path) -> None:
-    """Read the k-space of several coils, and the sensitivities beside it."""
-    volume = inspect_coils(path)
+    """Read the k-space of several coils, and the sensitivities beside it, which must be theirs."""
+    volume, found = inspect_coils(path), Explained()
     with reading(volume.kspace_path) as source, reading(path) as own:
         for index in range(volume.shape[2]):
-            read_kspace(source, volume, index)
+            kspace = read_kspace(source, volume, index)
             if volume.has_sensitivities:
-                read_sensitivities(own, volume, index)
+                found += explained(kspace, read_sensitivities(own, volume, index))
+    check_explained(found, volume)
 
 
 def _check_sampling(path: Path, image: np.ndarray, index: int) -> None:

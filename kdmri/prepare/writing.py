@@ -19,6 +19,7 @@ from kdmri.data.coils import (
     SENSITIVITIES,
 )
 from kdmri.data.cropping import fit_centre
+from kdmri.data.explained import DOUBTFUL, Explained
 from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, pseudonym
@@ -185,7 +186,7 @@ def _of_coils(volume: SourceVolume, surveyed: _Surveyed) -> dict[str, Attribute]
 def _survey(volume: SourceVolume) -> _Surveyed:
     """Find largest magnitude and size and check every slice."""
     extent, held_bytes, nan, total = Extent(), 0, 0, 0
-    coils = CoilEnergy()
+    coils, told = CoilEnergy(), Explained()
     size: Size = (0, 0)
     notes: dict[str, None] = {}
     by_kspace = by_source = True
@@ -201,6 +202,7 @@ def _survey(volume: SourceVolume) -> _Surveyed:
         if item.kspace_coils is not None:
             has_coils = True
             coils.add(item.kspace_coils)
+        told += item.explained or Explained()
         by_source &= item.is_reconstruction
         is_complex |= np.iscomplexobj(item.image)
         size = item.image.shape
@@ -210,8 +212,8 @@ def _survey(volume: SourceVolume) -> _Surveyed:
             held.append(item)
             held = held if held_bytes <= HELD_BYTES else None
     extent.check(volume.files[0])
-    if coils.note():
-        notes[coils.note()] = None
+    doubt = _check_explained(told, volume)
+    notes.update(dict.fromkeys(note for note in (doubt, coils.note()) if note))
     return _Surveyed(
         extent.largest,
         size,
@@ -223,6 +225,26 @@ def _survey(volume: SourceVolume) -> _Surveyed:
         has_coils,
         by_source,
         is_complex,
+    )
+
+
+def _check_explained(told: Explained, volume: SourceVolume) -> str:
+    """See that a source's sensitivities are those of its coils; gives doubts, a sentence, or "".
+
+    Raises:
+        DataError: they cannot be.
+    """
+    if told.is_wrong:
+        raise DataError(
+            f"{volume.files[0]}: the sensitivities beside it {told.described()}; correct them, or "
+            "give the scan without them"
+        )
+    if told.unexplained <= DOUBTFUL:
+        return ""
+    return (
+        f"its sensitivities explain less than {1 - DOUBTFUL:.0%} of the centre of its k-space, "
+        "where 99 % is usual: the object may be larger than the field of view, or they may be "
+        "those of another scan"
     )
 
 

@@ -2,12 +2,8 @@
 
 from torch import Tensor
 
-from kdmri.data.companions import central, unexplained
+from kdmri.data.explained import explained, limit
 from kdmri.physics.sense import noise_variance
-
-DOUBTFUL = 0.03
-"""Share of a centre's energy that is no noise and that sensitivities leave unexplained: 1 % at most
-in scans that were looked at, 6 % where a head is larger than the field of view."""
 
 
 def doubts(
@@ -16,7 +12,8 @@ def doubts(
     """Say in sentences why images that sensitivities combine are not to be trusted.
 
     Args:
-        kspace: of one slice, complex64 (1, coils, H, W), zero frequency at the corner.
+        kspace: of one slice, complex64 (1, coils, H, W), zero frequency at the corner, 0 where
+            nothing was measured.
         mask: 1 where measured, float32 (1, 1, H, W).
         centre: (h, w) of what is fully sampled around the zero frequency.
         sensitivities: complex64 (1, coils, H, W), of unit norm over the coils or 0.
@@ -24,15 +21,18 @@ def doubts(
     Returns:
         None or one.
     """
-    share = signal = float(unexplained(kspace, centre, sensitivities))
-    if share > DOUBTFUL:  # to tell the noise takes longer; it comes out low, so 1.5 times it
-        coils, samples = kspace.shape[1], centre[0] * centre[1]
-        noise = 3 * float(noise_variance(kspace, mask)) * samples * (coils - 1)
-        signal -= noise / float(central(kspace, centre).abs().square().sum())
-    if signal <= DOUBTFUL:
+    arrays = kspace[0].numpy(force=True), sensitivities[0].numpy(force=True), centre
+    found = explained(*arrays, noise=0.0)
+    if found.unexplained > limit(centre):  # to tell the noise takes longer; it comes out low
+        found = explained(*arrays, noise=1.5 * 2 * float(noise_variance(kspace, mask)))
+    if found.unexplained <= limit(centre):
         return []
+    why = (
+        f"{found.better} they would explain it"
+        if found.better
+        else "the object may be larger than the field of view, or they may be those of another scan"
+    )
     return [
-        f"its sensitivities explain only {1 - share:.1%} of the fully sampled centre (99 % is "
-        "usual): the object may be larger than the field of view, or they may be those of another "
-        "scan; do not trust these images where the object may fold"
+        f"its sensitivities explain only {1 - found.unexplained:.1%} of the fully sampled centre "
+        f"(99 % is usual): {why}; do not trust these images where the object may fold"
     ]

@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from kdmri.console import console
+from kdmri.console import console, print_notes
 from kdmri.data.build import build_datamodule
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
@@ -132,6 +132,7 @@ def train(job: Job) -> None:
     parameters = sum(p.numel() for p in network.folded().parameters())
     record = job.record | {"parameters": parameters}
     if trainer.is_global_zero:
+        print_notes(data.doubts("train", "selection"))
         write_text(job.directory / "stage.json", json.dumps(record, indent=2))
         write_text(job.directory / "config.yaml", OmegaConf.to_yaml(config))
     last = job.directory / LAST

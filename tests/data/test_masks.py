@@ -59,6 +59,15 @@ def test_uniform_rule_reproduces_the_published_knee_masks() -> None:
     assert masks[2][0, np.abs(frequency) <= 14].all(), "the central 29 columns"
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.04, 0.99])
+@pytest.mark.parametrize("lines", [1, 7, 40])
+def test_uniform_rule_measures_the_zero_frequency_in_any_case(lines: int, fraction: float) -> None:
+    """It measured nothing of few lines, and ended in a division by zero where all are central."""
+    mask = UniformLines(acceleration=100, centre_fraction=fraction)((3, lines))
+    assert mask[:, 0].all()
+    assert mask.sum(axis=1).tolist() == [max(1, round(lines * fraction))] * 3
+
+
 @pytest.mark.parametrize("lines", [150, 240, 368])
 @pytest.mark.parametrize(("acceleration", "fraction"), [(2, 0.08), (4, 0.08), (8, 0.04)])
 def test_equispaced_rule_has_even_distances_beside_its_centre(

@@ -139,7 +139,19 @@ def test_slices_with_hardly_any_signal_give_numbers(coils: int, pixels: int) -> 
         torch.testing.assert_close(norm, (norm > 0).float(), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("centre", [(5, 24), (24, 0), (24, 49)])
+@pytest.mark.parametrize("coils", [2, 8, 16])
+@pytest.mark.parametrize("centre", [(24, 8), (24, 7), (24, 6), (10, 10)])
+def test_few_lines_are_enough(coils: int, centre: tuple[int, int]) -> None:
+    """Patches of six samples gave zeros in half of the object from 24x7, in all of it from 24x6."""
+    image = ellipse((96, 80))
+    sensitivities = draw_sensitivities((96, 80), coils, [3])
+    kspace = fft2(sensitivities * torch.polar(image, draw_phase((96, 80), [3])[0, 0]))
+    found = overlap(estimate_sensitivities(kspace, centre), sensitivities)[0, image > 0]
+    assert (found > 0).float().mean() > 0.99
+    assert found.mean() > 0.99
+
+
+@pytest.mark.parametrize("centre", [(3, 24), (24, 0), (24, 49)])
 def test_centre_that_is_too_small_is_refused(centre: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"centre of k-space is {centre[0]}x{centre[1]} of 64x48"):
         estimate_sensitivities(torch.zeros(1, 2, 64, 48, dtype=torch.complex64), centre)

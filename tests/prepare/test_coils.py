@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from kdmri.data.coils import inspect_coils, read_kspace
 from kdmri.data.companions import companion
@@ -17,11 +16,13 @@ from kdmri.data.readers.fastmri import FastMRI
 from kdmri.data.readers.hammernik import HammernikKnee
 from kdmri.data.readers.ismrmrd import Ismrmrd
 from kdmri.data.readers.numpy_files import NumpyFiles
+from kdmri.data.readers.slices import checked, volumes_of
 from kdmri.data.simulation import Simulation
 from kdmri.errors import DataError
 from kdmri.prepare.manifest import Entry
 from kdmri.prepare.writing import Form, write_prepared
 from kdmri.reconstruct.coil_survey import survey_coils
+from tests.data.coil_volumes import Combining
 from tests.data.readers import test_fastmri
 from tests.data.readers.coils import centred_fft2, phased, sensitivities
 from tests.data.readers.test_hammernik import COILS, write_classic, write_slice
@@ -127,6 +128,27 @@ def test_sensitivities_are_compressed_with_their_coils(tmp_path: Path, anatomy: 
     assert error < 0.1, "of images whose largest magnitude is 1: little energy is lost"
 
 
+@pytest.mark.parametrize("keep_coils", [False, True])
+def test_images_are_not_combined_with_sensitivities_of_others(
+    tmp_path: Path, anatomy: np.ndarray, keep_coils: bool
+) -> None:
+    """A shift that leaves much unexplained is a note, conjugated ones are refused."""
+    image = phased(anatomy, slice(20, 21))[0]
+    folder = tmp_path / "in" / "1"
+    folder.mkdir(parents=True)
+    write_slice(folder, 1, image, write_classic)
+    maps = np.moveaxis(sensitivities(COILS, image.shape), 0, -1)
+    reader = HammernikKnee(keep_coils=keep_coils)
+    write_classic(folder / "espirit1.mat", {"sensitivities": np.roll(maps, 12, 0)})
+    entry, _ = write(reader, tmp_path / "in", tmp_path / "out")
+    assert any("its sensitivities explain less than 97% of the centre" in n for n in entry.notes)
+    write_classic(folder / "espirit1.mat", {"sensitivities": maps.conj()})
+    with pytest.raises(DataError, match=r"rawdata1\.mat: .* \(conjugated they would explain it\)"):
+        write(reader, tmp_path / "in", tmp_path / "out")
+    write_classic(folder / "espirit1.mat", {"sensitivities": maps})
+    assert write(reader, tmp_path / "in", tmp_path / "out")[0].notes == []
+
+
 def test_file_that_would_be_read_in_place_is_copied_to_be_compressed(
     tmp_path: Path, anatomy: np.ndarray
 ) -> None:
@@ -173,6 +195,19 @@ def test_nan_in_one_line_of_one_coil_is_refused(tmp_path: Path, anatomy: np.ndar
             write(NumpyFiles(0, True, True, **options), tmp_path, tmp_path / "out")
 
 
+@pytest.mark.parametrize("keep_coils", [False, True])
+def test_no_way_out_is_named_that_helps_images_alone(
+    tmp_path: Path, anatomy: np.ndarray, keep_coils: bool
+) -> None:
+    """NaN of k-space is no background, whatever format.nan says."""
+    kspace = centred_fft2(coils_of(anatomy))
+    kspace[1, 3, 20] = np.nan
+    np.save(tmp_path / "a.npy", kspace)
+    (volume,) = volumes_of(NumpyFiles(0, True, True, keep_coils=keep_coils), tmp_path)
+    with pytest.raises(DataError, match=r"a\.npy: slice 1 holds NaN or infinite values$"):
+        list(checked(volume))
+
+
 def test_what_has_no_coils_is_not_compressed(tmp_path: Path, anatomy: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", centred_fft2(coils_of(anatomy)))
     with pytest.raises(DataError, match=r"a\.npy: coils=2 compresses .* format\.keep_coils=true"):
@@ -203,19 +238,6 @@ def test_command_tells_the_energy_that_is_kept(
     assert "coils was 3, now None" in again.err
 
 
-class Even:
-    """Gives all coils the same share; enough to see what else is found out of k-space."""
-
-    def __str__(self) -> str:
-        return "even"
-
-    def used(self, centre: tuple[int, int]) -> tuple[int, int]:
-        return centre
-
-    def __call__(self, kspace: torch.Tensor, centre: tuple[int, int]) -> torch.Tensor:
-        return torch.ones_like(kspace) / kspace.shape[1] ** 0.5
-
-
 @pytest.mark.parametrize("coils", [None, 2])
 def test_what_was_not_measured_is_told_of_prepared_volumes(
     tmp_path: Path, anatomy: np.ndarray, coils: int | None
@@ -229,7 +251,7 @@ def test_what_was_not_measured_is_told_of_prepared_volumes(
         for row in range(10, 48):
             scan.line(kspace[:, row], row=row)
     _, path = write(Ismrmrd(keep_coils=True), tmp_path / "in", tmp_path / "out", coils)
-    found = companion(inspect_coils(path), tmp_path / "out", (8, 8), Even())
+    found = companion(inspect_coils(path), tmp_path / "out", (8, 8), Combining())
     rows = np.fft.fftshift(found.acquired, 0)
     assert not rows[:10].any()
     assert rows[10:].all()

@@ -81,8 +81,8 @@ class UniformLines(Drawn):
     def __call__(self, size: tuple[int, int]) -> np.ndarray:
         """Draw the mask of a size (H, W)."""
         lines = size[self.axis]
-        centre = round(lines * self.centre_fraction)
-        probability = (lines / self.acceleration - centre) / (lines - centre)
+        centre = min(lines, max(1, round(lines * self.centre_fraction)))
+        probability = (lines / self.acceleration - centre) / max(1, lines - centre)
         # The published masks came from this legacy generator; a newer one would not reproduce them.
         draws = np.random.RandomState(self.seed).uniform(size=lines)
         measured = draws < probability

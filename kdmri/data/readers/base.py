@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from kdmri.data.cropping import Window
+from kdmri.data.explained import Explained
 from kdmri.data.geometry import Geometry, Spacing
 from kdmri.errors import DataError
 
@@ -43,6 +44,8 @@ class SourceSlice(NamedTuple):
         is_reconstruction: whether `image` is a reconstruction that the source has of its coils.
         note: what the user should know of it, a sentence about the volume, or nothing: what
             `sampling_pattern.check_target` gave; None where the reader has not judged k-space.
+        explained: how much of k-space the source's sensitivities explain, where it has some and
+            `image` is made with them; None where undersampled k-space is asked for.
     """
 
     image: np.ndarray
@@ -55,6 +58,7 @@ class SourceSlice(NamedTuple):
     declared: bool = False
     is_reconstruction: bool = False
     note: str | None = None
+    explained: Explained | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdmri.data.coils import from_middle, unit_norm
+from kdmri.data.explained import explained
 from kdmri.data.readers.base import SourceSlice
 from kdmri.data.readers.kspace import centred_ifft2, crop_images, root_sum_of_squares
 from kdmri.data.sampling_pattern import corner_mask, judge, measured
@@ -45,8 +46,11 @@ def coil_slice(
     found = measured(kspace)
     note = judge(found, number, wanted.undersampled)
     images = centred_ifft2(kspace)
+    cornered = maps = told = None
     if sensitivities is not None:
+        cornered, maps = _cornered(kspace), unit_norm(sensitivities)
         image = (sensitivities.conj() * images).sum(axis=0)
+        told = None if wanted.undersampled else explained(cornered, maps)
     else:
         image = images[0] if len(images) == 1 else root_sum_of_squares(images)
     if wanted.shown is not None and not wanted.undersampled:
@@ -54,13 +58,19 @@ def coil_slice(
     mask = corner_mask(found) if wanted.undersampled else None
     if len(images) == 1:
         # Judged by its mask later, as k-space of one coil of every format.
-        return SourceSlice(image, mask=mask, note=None if wanted.undersampled else note)
+        note = None if wanted.undersampled else note
+        return SourceSlice(image, mask=mask, note=note, explained=told)
     if not (wanted.coils or wanted.undersampled):
-        return SourceSlice(image, note=note)
+        return SourceSlice(image, note=note, explained=told)
     return SourceSlice(
         image,
-        kspace_coils=from_middle(kspace.astype(np.complex64, copy=False)),
-        sensitivities=None if sensitivities is None else unit_norm(sensitivities),
+        kspace_coils=_cornered(kspace) if cornered is None else cornered,
+        sensitivities=maps,
         mask=mask,
         note=note,
+        explained=told,
     )
+
+
+def _cornered(kspace: np.ndarray) -> np.ndarray:
+    return from_middle(kspace.astype(np.complex64, copy=False))

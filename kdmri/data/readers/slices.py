@@ -66,7 +66,9 @@ def checked(volume: SourceVolume) -> Iterator[SourceSlice]:
         _check_coils(given, first, number, file)
         item = _without_nan(given) if volume.nan == "zero" else given
         if not all(np.isfinite(array).all() for array in _arrays(item)):
-            raise DataError(f"{file}: slice {number} holds NaN or infinite values{_hint(volume)}")
+            raise DataError(
+                f"{file}: slice {number} holds NaN or infinite values{_hint(volume, item)}"
+            )
         total, nan = total + item.image.size, nan + item.nan
         yield item
     if nan > MOST_NAN * total:
@@ -135,8 +137,10 @@ def _without_nan(item: SourceSlice) -> SourceSlice:
     return item._replace(image=image, nan=int(missing.sum()))
 
 
-def _hint(volume: SourceVolume) -> str:
-    if volume.nan != "refuse":
+def _hint(volume: SourceVolume, item: SourceSlice) -> str:
+    """Say how NaN of images may be replaced; of k-space it never is."""
+    made_of_kspace = item.mask is not None or item.note is not None or len(_arrays(item)) > 1
+    if volume.nan != "refuse" or made_of_kspace or np.isinf(item.image).any():
         return ""
     return "; where NaN is the background of images, format.nan=zero (beside format=...) makes it 0"
 
