@@ -103,34 +103,16 @@ def _placed(kind: Callable[[Size, Path], Work], size: Size) -> Callable[[Setting
     return lambda setting, folder: kind(size, folder)
 
 
-def _student(taught: bool) -> Callable[[Setting, Path], Work]:
-    def build(setting: Setting, folder: Path) -> Work:
-        from kdmri.benchmark.coil_steps import SuiteCoilStep
+def _step(name: str, **given: bool) -> Callable[[Setting, Path], Work]:
+    """Build a class of `coil_steps`, by its name."""
 
-        return SuiteCoilStep(setting, folder, taught)
+    def build(setting: Setting, folder: Path) -> Work:
+        from kdmri.benchmark import coil_steps
+
+        made: Work = getattr(coil_steps, name)(setting, folder, **given)
+        return made
 
     return build
-
-
-def _plain(taught: bool) -> Callable[[Setting, Path], Work]:
-    def build(setting: Setting, folder: Path) -> Work:
-        from kdmri.benchmark.coil_steps import PlainStep
-
-        return PlainStep(setting, folder, taught)
-
-    return build
-
-
-def _files(setting: Setting, folder: Path) -> Work:
-    from kdmri.benchmark.coil_steps import FilesStep
-
-    return FilesStep(setting, folder)
-
-
-def _memory(setting: Setting, folder: Path) -> Work:
-    from kdmri.benchmark.coil_steps import MemoryStep
-
-    return MemoryStep(setting, folder)
 
 
 ROWS = {
@@ -150,9 +132,13 @@ ROWS = {
     "varnet, 15 coils / fastmri": Row(
         _sized(SuiteVarNet, FASTMRI), _sized(FastmriVarNet, FASTMRI), no_fastmri
     ),
-    "coil student step / plain": Row(_student(taught=False), _plain(taught=False)),
-    "coil kd step / plain": Row(_student(taught=True), _plain(taught=True)),
-    "coil student step, files / memory": Row(_files, _memory),
+    "coil student step / plain": Row(
+        _step("SuiteCoilStep", taught=False), _step("PlainStep", taught=False)
+    ),
+    "coil kd step / plain": Row(
+        _step("SuiteCoilStep", taught=True), _step("PlainStep", taught=True)
+    ),
+    "coil student step, files / memory": Row(_step("FilesStep"), _step("MemoryStep")),
 }
 """What is compared with what, by the names of works; sizes are in the docs (performance.md)."""
 
