@@ -76,7 +76,7 @@ class Companion:
     scale: float
     largest: float
     acquired: np.ndarray
-    unexplained: float = 0.0
+    unexplained: float
 
 
 def companion(volume: CoilVolume, folder: Path, centre: Size, estimate: Estimate) -> Companion:

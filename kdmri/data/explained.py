@@ -22,13 +22,16 @@ many: enough for squares of images of so small a centre."""
 
 DOUBTFUL = 0.03
 """Share left unexplained above which something is wrong. Sensitivities that were right left 0.4 %
-at most in heads with 2 to 32 simulated coils down to an SNR of 1, 2 % where they were set to zero
+at most in heads with 2 to 32 simulated coils down to an SNR of 5, 2 % where they were set to zero
 outside the head (12x12 samples), 1 % in real scans that were looked at, 6 % where a head is larger
 than the field of view."""
 
 WRONG = 0.5
 """Share above which they cannot be those of the scan: 65 to 89 % conjugated with 8 and 32 coils, 78
 to 99 % with the coils in another order, 85 to 99 % shifted by half the field of view."""
+
+REASONS = "the object may be larger than the field of view, or they may be those of another scan"
+"""Why some may be left unexplained, of sensitivities."""
 
 NARROW = 10
 """Samples of a centre's shorter side from which on it tells as much; the error of a narrower one
@@ -40,7 +43,6 @@ SAMPLES = 4096
 WEAKEST = 0.05
 """Share of the samples that are the weakest; below -log(1 - WEAKEST) of its mean is the power of so
 many of complex white noise."""
-
 
 SURE = 1.1
 """Factor of the noise that is found, so that its error is taken for no signal."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdmri.data.coils import OF_COILS, OF_FILE, CoilVolume
-from kdmri.data.explained import DOUBTFUL
+from kdmri.data.explained import DOUBTFUL, REASONS
 from kdmri.data.task import Scan, Task
 from kdmri.errors import DataError
 
@@ -72,6 +72,6 @@ def doubted(volumes: Sequence[CoilVolume], unexplained: Sequence[float], folder:
     return [
         f"{folder}: sensitivities of {len(pairs)} of {len(volumes)} volumes explain less than "
         f"{1 - DOUBTFUL:.0%} of the centre of their k-space, where 99 % is usual (worst "
-        f"{worst.path.relative_to(folder)}, {1 - most:.1%}): the object may be larger than the "
-        "field of view, or they may be those of another scan; such volumes teach wrong images"
+        f"{worst.path.relative_to(folder)}, {1 - most:.1%}): {REASONS}; such volumes teach wrong "
+        "images"
     ]

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from kdmri.data.explained import explained, limit
+from kdmri.data.explained import REASONS, explained, limit
 from kdmri.physics.sense import noise_variance
 
 
@@ -27,11 +27,7 @@ def doubts(
         found = explained(*arrays, noise=1.5 * 2 * float(noise_variance(kspace, mask)))
     if found.unexplained <= limit(centre):
         return []
-    why = (
-        f"{found.better} they would explain it"
-        if found.better
-        else "the object may be larger than the field of view, or they may be those of another scan"
-    )
+    why = f"{found.better} they would explain it" if found.better else REASONS
     return [
         f"its sensitivities explain only {1 - found.unexplained:.1%} of the fully sampled centre "
         f"(99 % is usual): {why}; do not trust these images where the object may fold"
