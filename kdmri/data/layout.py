@@ -121,23 +121,31 @@ def inspect(path: Path, channels: int, acceleration: str | None = None) -> Volum
         DataError: a key is missing, or of a wrong shape or type, or the stored k-space does not
             belong to the stored image.
     """
-    target_key = TARGET if channels == 1 else COMPLEX_TARGET
+    keys = TARGET, COMPLEX_TARGET
+    target_key = keys[channels - 1]
     with reading(path) as file:
         target = _dataset(file, path, target_key, "fc"[channels - 1])
+        _check_shapes(path, target, [file[key] for key in keys if key in file])
         volume = Volume(path, _volume_shape(target, path), target_key, readout=read_readout(file))
         if acceleration is None:
             return volume
         image = _dataset(file, path, f"img_volus_{acceleration}", "f")
         kspace_key = f"kspace_volus_{acceleration}"
         kspace = _dataset(file, path, kspace_key, "c")
-        for dataset in (image, kspace):
-            if dataset.shape != target.shape:
-                raise DataError(
-                    f"{path}: {dataset.name[1:]} has shape {dataset.shape}, "
-                    f"{target_key} {target.shape}; they must be equal"
-                )
+        _check_shapes(path, target, [image, kspace])
         factor = kspace_factor(path, image, kspace)
     return Volume(path, volume.shape, target_key, kspace_key, factor)
+
+
+def _check_shapes(path: Path, target: h5py.Dataset, others: Iterable[h5py.HLObject]) -> None:
+    """See that what a file has beside its target is of the same slices."""
+    for other in others:
+        shape = getattr(other, "shape", None)  # a group has none
+        if shape != target.shape:
+            raise DataError(
+                f"{path}: {other.name[1:]} has shape {shape}, {target.name[1:]} {target.shape}; "
+                "they must be equal"
+            )
 
 
 def told_subject(path: Path) -> str | None:

@@ -1,6 +1,6 @@
 """One volume from its source to its h5 file, slice by slice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from kdmri.data.coils import (
     SENSITIVITIES,
 )
 from kdmri.data.cropping import fit_centre
-from kdmri.data.explained import DOUBTFUL, Explained
+from kdmri.data.explained import DOUBTFUL, REASONS, Explained
 from kdmri.data.layout import FULL, SAMPLING, SUBJECT, TARGET, target_keys, write_slices
 from kdmri.data.readers.base import Extent, SourceSlice, SourceVolume
 from kdmri.data.readers.naming import blaming, pseudonym
@@ -85,7 +85,7 @@ def write_prepared(
     slices = held if held is not None else checked(volume)
     combined = slices if compression is None else (_compressed(s, compression) for s in slices)
     shaped = (_shape(item, scale, volume.name, n, form, peak) for n, item in enumerate(combined))
-    shape = write_slices(folder / relative, shaped, attributes)
+    shape = write_slices(folder / relative, _left(shaped, volume, form), attributes)
     return Entry(
         file=relative,
         sources=[fingerprint(path, source) for path in volume.files],
@@ -243,8 +243,7 @@ def _check_explained(told: Explained, volume: SourceVolume) -> str:
         return ""
     return (
         f"its sensitivities explain less than {1 - DOUBTFUL:.0%} of the centre of its k-space, "
-        "where 99 % is usual: the object may be larger than the field of view, or they may be "
-        "those of another scan"
+        f"where 99 % is usual: {REASONS}"
     )
 
 
@@ -264,6 +263,26 @@ def _compressed(item: SourceSlice, compression: Compression) -> SourceSlice:
     if item.sensitivities is not None:
         item = item._replace(sensitivities=compression.of_sensitivities(item.sensitivities))
     return item
+
+
+def _left(
+    shaped: Iterable[Mapping[str, np.ndarray]], volume: SourceVolume, form: Form
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Pass slices on, and see that something is left of a volume that is cropped.
+
+    Raises:
+        DataError: nothing is.
+    """
+    largest = 0.0
+    for values in shaped:
+        largest = max(largest, float(values[TARGET].max()))
+        yield values
+    if form.image_size is not None and not largest > 0:
+        height, width = form.image_size
+        raise DataError(
+            f"{volume.files[0]}: image_size=[{height},{width}] crops all of it that is not zero; "
+            "give a larger one, or null"
+        )
 
 
 def _shape(

@@ -87,6 +87,14 @@ def replace(key: str, change_values: Callable[[np.ndarray], np.ndarray]) -> Call
     return change
 
 
+def add(key: str, make: Callable[[h5py.File], np.ndarray]) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with h5py.File(path, "a") as file:
+            file[key] = make(file)
+
+    return change
+
+
 def with_nan(values: np.ndarray) -> np.ndarray:
     values[3, 4] = np.nan
     return values
@@ -99,6 +107,10 @@ DAMAGES = {
     "four axes": (replace("volfs", lambda v: v[None]), r"volfs has shape \(1, 48, 40, 36\)"),
     "integers": (replace("volfs", lambda v: v.astype(int)), "volfs has type int64"),
     "other slices": (replace("img_volus_4x", lambda v: v[:, :, 1:]), "they must be equal"),
+    "other complex slices": (
+        add("volfc", lambda file: file["volfs"][:, 1:] + 0j),
+        r"volfc has shape \(48, 39, 36\), volfs \(48, 40, 36\); they must be equal",
+    ),
     "scale": (replace("kspace_volus_4x", lambda v: 3 * v), "neither orthonormal nor scaled"),
     "other order": (replace("kspace_volus_4x", lambda v: v[:, :, ::-1]), "is the k-space shifted"),
     "centred": (

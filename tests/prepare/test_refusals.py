@@ -111,6 +111,19 @@ def test_other_settings_are_not_mixed_in(prepare: Run, folder: Path) -> None:
     assert state(folder) == before
 
 
+def test_volume_of_which_cropping_leaves_nothing_is_refused(
+    prepare: Run, folder: Path, source: Path
+) -> None:
+    path = source / "ann" / "ann_one.npy"
+    values = np.zeros_like(np.load(path))
+    values[:, 0] = 1
+    np.save(path, values)
+    result = prepare(*NUMPY, "image_size=[4,4]")
+    assert result.code == 2
+    assert "ann_one.npy: image_size=[4,4] crops all of it that is not zero" in result.out
+    assert not [name for name in state(folder) if "ann_one" in str(name)]
+
+
 def test_what_a_reader_of_ones_own_fails_with_names_the_file(tmp_path: Path) -> None:
     def slices() -> Iterator[SourceSlice]:
         yield SourceSlice(np.ones((4, 4), np.float32))
