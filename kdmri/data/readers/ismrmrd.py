@@ -1,9 +1,10 @@
 """ISMRMRD raw data: Cartesian scans of any vendor, one file each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
+from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import ClassVar
 
@@ -76,8 +77,14 @@ class Ismrmrd(Reader):
                 continue
             several = [key for key in raw_flags.COUNTERS if encoding.counts.get(key, 1) > 1]
             scan = self._heads(path, encoding)
+            count = prod(encoding.counts[key] for key in several)
+            if scan is not None and count > len(scan.heads) > 0:
+                broken = unreadable(path, _fewer(count, len(scan.heads), several))
+                yield replace(broken, name=name, split=split)
+                continue
             notes = (*self._noise_notes(path, encoding), *self._calibration_notes(scan, path))
-            for values in product(*(range(encoding.counts[key]) for key in several)):
+            every = product(*(range(encoding.counts[key]) for key in several))
+            for values in every if scan is not None else islice(every, 1):  # which tells why
                 chosen = dict(zip(several, values, strict=True))
                 found = None if scan is None else scan.stack(chosen, str(path))
                 volume = SourceVolume(
@@ -159,3 +166,11 @@ class Ismrmrd(Reader):
         with blaming(path), open_hdf5(path) as file:
             wanted = Wanted(self.keep_coils, self.undersampled)
             yield from self._scan(file, encoding).slices(chosen, wanted)
+
+
+def _fewer(volumes: int, acquisitions: int, several: Sequence[str]) -> str:
+    """Say that a header declares more volumes than there can be."""
+    return (
+        f"its header declares {volumes} volumes ({', '.join(several)}), and the file has "
+        f"{acquisitions} acquisitions; correct its encodingLimits"
+    )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -132,12 +131,12 @@ def _size(twix: Twix) -> tuple[int, int]:
 def _images(twix: Twix) -> Iterator[dict[str, int]]:
     """Yield the values of counters of each image that there is."""
     counters = twix.image.heads["idx"]
-    several = {key: np.unique(counters[key]).tolist() for key in COUNTERS.values()}
-    several = {key: values for key, values in several.items() if len(values) > 1}
-    for values in product(*several.values()):
-        chosen = dict(zip(several, values, strict=True))
-        if _of(twix.image.heads, chosen).any():
-            yield chosen
+    several = [key for key in COUNTERS.values() if len(np.unique(counters[key])) > 1]
+    if not several:
+        yield from [{}] if len(counters) else []
+        return
+    found = np.unique(np.stack([counters[key] for key in several], axis=1), axis=0)
+    yield from (dict(zip(several, values, strict=True)) for values in found.tolist())
 
 
 def _of(heads: np.ndarray, chosen: Mapping[str, int]) -> np.ndarray:

@@ -209,6 +209,16 @@ def test_acquisitions_that_are_not_there_are_no_zeros(tmp_path: Path, anatomy: n
         stacked(only(tmp_path))
 
 
+def test_more_volumes_than_acquisitions_are_one_error(tmp_path: Path, anatomy: np.ndarray) -> None:
+    with Scan(tmp_path / "scan.h5", header(repetitions=32768)) as scan:
+        scan.image(centred_fft2(oversampled(anatomy, 1)))
+    message = (
+        r"scan\.h5: its header declares 32768 volumes \(repetition\), and the file has \d+ acq"
+    )
+    with pytest.raises(DataError, match=message):
+        stacked(only(tmp_path))
+
+
 @pytest.mark.parametrize("number", [0, 30])
 def test_a_line_that_is_longer_than_its_file_takes_no_memory(
     tmp_path: Path, anatomy: np.ndarray, number: int
