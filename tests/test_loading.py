@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 COUNT = """
 import gc
 import sys
@@ -29,6 +31,23 @@ except ImportError:
     print(gc.isenabled())
 """
 
+SIGNAL = """
+import sys
+from kdmri.loading import loading
+
+with loading():
+    import pytorch_lightning
+    early = "scipy.signal._signaltools" in sys.modules
+    if ASKED:
+        from scipy.signal import convolve
+        import scipy.signal.windows
+absent = "scipy.signal" not in sys.modules
+import scipy
+import scipy.signal
+same = scipy.signal is sys.modules["scipy.signal"]
+print(early, absent, *scipy.signal.convolve([1, 1], [1, 1]), same)
+"""
+
 WRONG = """
 import sys
 from kdmri.train import main
@@ -50,6 +69,12 @@ def test_collector_is_off_once_and_sees_nothing_of_what_was_loaded() -> None:
 
 def test_collector_is_on_again_after_an_import_that_fails() -> None:
     assert _printed(FAILING) == "True"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_scipy_signal_is_loaded_when_something_of_it_is_asked_for(asked: bool) -> None:
+    printed = _printed(SIGNAL.replace("ASKED", str(asked)))
+    assert printed == f"False {not asked} 1 2 1 True"
 
 
 def test_wrong_value_is_told_before_lightning_is_loaded() -> None:
