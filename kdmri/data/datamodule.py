@@ -123,11 +123,14 @@ class MRIDataModule(pl.LightningDataModule):
         return f"{sampled}; {coils} coils, compared with {compared_with(dataset.volumes)}"
 
     def doubts(self, *splits: str) -> list[str]:
-        """Say in a sentence which volumes of splits have sensitivities that are to be doubted."""
-        found = [d for d in map(self.dataset, splits) if isinstance(d, CoilDataset)]
+        """Say in sentences what is odd in the sampling of splits, and in sensitivities of coils."""
+        every = [self.dataset(split) for split in splits]
+        found = [dataset for dataset in every if isinstance(dataset, CoilDataset)]
         volumes = [volume for dataset in found for volume in dataset.volumes]
         unexplained = [share for dataset in found for share in dataset.unexplained]
-        return doubted(volumes, unexplained, self.folder)
+        scans = [scan for dataset in found for scan in dataset.scans]
+        sampled = self.task.doubts(every[0].slice_size, scans)
+        return [*sampled, *doubted(volumes, unexplained, self.folder)]
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)
