@@ -21,6 +21,7 @@ from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.files import written_aside
 from kdmri.metrics import FORMATS
+from kdmri.models.stored import write_checkpoint
 from kdmri.physics import seen, truth
 from kdmri.training.base import TrainingMethod
 
@@ -152,8 +153,7 @@ class StageCheckpoint(Checkpoint):
         start = f"{network}."
         weights = {k.removeprefix(start): v.cpu() for k, v in state.items() if k.startswith(start)}
         kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
-        with written_aside(path) as aside:
-            torch.save(kept, aside)
+        write_checkpoint(path, kept)
 
 
 def is_time_over(trainer: pl.Trainer) -> bool:
