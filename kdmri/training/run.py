@@ -161,7 +161,7 @@ def train(job: Job) -> None:
         raise KdmriError(
             f"stage {job.stage}: {definition.monitor} was NaN or infinite after every epoch, so no "
             "weights are best; give optimizer.lr smaller and overwrite=true"
-            if definition.monitor in trainer.callback_metrics
+            if checkpoint.measured
             else f"stage {job.stage}: ended before its first epoch did, so no weights were "
             "measured; give more trainer.max_steps or trainer.limit_train_batches, and "
             "overwrite=true"
