@@ -16,6 +16,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from rich import get_console
 from rich.progress import BarColumn, ProgressColumn
 
+from kdmri.config.identity import BEST, companion_file
 from kdmri.console import console
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
@@ -25,15 +26,9 @@ from kdmri.models.stored import write_checkpoint
 from kdmri.physics import seen, truth
 from kdmri.training.base import TrainingMethod
 
-BEST = "best_model.pt"
 LAST = "model.pt"
 ROOMY = 130
 """Columns of a terminal from which on a progress bar has room for speed and all figures."""
-
-
-def companion_file(name: str) -> str:
-    """Name the file of a network that was trained beside a stage's own."""
-    return f"best_{name}.pt"
 
 
 class StageCheckpoint(Checkpoint):
