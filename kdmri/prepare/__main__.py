@@ -48,10 +48,7 @@ def main(config: DictConfig) -> None:
     """Prepare a data set, or check one; the exit code is 2 where a file cannot be used."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
     with loading():
-        from kdmri.hardware import keep_freed_memory
         from kdmri.prepare.command import report_check, run
-
-    keep_freed_memory()
     failed = run(config) if config.check is None else report_check(Path(config.check))
     if failed:
         sys.exit(2)
