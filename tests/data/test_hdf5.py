@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kdmri.data.hdf5 import hdf5_written_aside, open_hdf5, read_text
+from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.layout import inspect, subject, told_subject, write_volume
 from kdmri.errors import DataError
 from tests.conftest import ROOT
