@@ -5,7 +5,10 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig
 
-from kdmri.analysis.collection import Summary, read_summaries, tabulate, to_csv
+from kdmri.analysis.collection import summarise, tabulate, to_csv
+from kdmri.analysis.experiments import find_records
+from kdmri.analysis.provenance import doubts
+from kdmri.analysis.records import Record
 from kdmri.analysis.sweeps import SweepSummary
 from kdmri.config.entry import entry_point
 from kdmri.config.values import TEXT
@@ -18,7 +21,7 @@ from kdmri.files import write_text
 def main(config: DictConfig) -> None:
     """Print the table and write it below the directory, as Markdown, LaTeX and CSV."""
     root = Path(config.experiments)
-    found = read_summaries(root)
+    found = find_records(root)
     if not found:
         raise CheckpointError(f"{root}: nothing was measured there; run train.py or evaluate.py")
     _show(found, root)
@@ -47,13 +50,14 @@ class SweepTable(SweepSummary):
 
     def show(self) -> None:
         """Print and write the table, where any job ended well."""
-        found = read_summaries(self.root, since=self.began)
+        found = find_records(self.root, since=self.began)
         if found:
             _show(found, self.root)
 
 
-def _show(found: list[Summary], root: Path) -> None:
-    table = tabulate(found)
+def _show(records: list[Record], root: Path) -> None:
+    found = summarise(records)
+    table = tabulate(found, doubts(records))
     write_text(root / "table.md", table.to_markdown())
     write_text(root / "table.tex", table.to_latex())
     write_text(root / "table.csv", to_csv(found))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from kdmri.errors import KdmriError
 
@@ -68,6 +69,24 @@ def folder_written_aside(path: Path) -> Iterator[Path]:
     finally:
         for leftover in (aside, before):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Take the room of a file that is to be mapped into memory.
+
+    Where a map finds no room for what is written to it, the system ends the process (SIGBUS).
+
+    Args:
+        file: open for writing.
+        size: bytes from its start.
+
+    Raises:
+        OSError: there is not as much room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, max(size, 1))
+    else:  # such as macOS
+        file.truncate(size)
 
 
 def write_text(path: Path, text: str) -> None:

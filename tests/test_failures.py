@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from kdmri.data.layout import write_volume
 from tests.conftest import Result
 from tests.killing import as_user, finish, kill_after_first_save, weights_of
 
@@ -54,16 +56,18 @@ def test_full_disk_is_told_and_the_last_state_goes_on(
         assert torch.equal(value, expected[name]), name
 
 
-def test_training_file_that_vanished_is_named(
-    train: Callable[..., Result], tmp_path: Path, own: Path, cut: Path
+def test_training_file_that_vanished_or_is_another_is_named(
+    train: Callable[..., Result], tmp_path: Path, own: Path, cut: Path, anatomy: np.ndarray
 ) -> None:
     (own / "train" / "2.h5").rename(tmp_path / "aside.h5")
-    failed = train(*LENGTH, "name=cut")
-    assert failed.code == 2
-    message = " ".join(failed.err.split())
-    assert "Traceback" not in message
-    assert "2.h5" in message
-    assert "overwrite=true" in message
+    for told in ("train/2.h5: vanished", "train/2.h5: holds other images than when"):
+        failed = train(*LENGTH, "name=cut")
+        assert failed.code == 2
+        message = " ".join(failed.err.split())
+        assert "Traceback" not in message
+        assert told in message
+        assert "overwrite=true" in message
+        write_volume(own / "train" / "2.h5", anatomy[:, :, 7:14], {})
     (tmp_path / "aside.h5").rename(own / "train" / "2.h5")
     assert train(*LENGTH, "name=cut").code == 0
 

@@ -302,8 +302,11 @@ def test_stage_without_finite_figures_is_not_finished(train: Run, runs: Path) ->
         result = train("stage=teacher", "optimizer.lr=1e30", "skip_nonfinite=100")
         assert result.code == 2
         assert "val/l1 was NaN or infinite after every epoch, so no weights are best" in result.err
-    (record,) = runs.glob("tiny_teacher_*/stage.json")
-    assert not json.loads(record.read_text())["finished"]
+    result = train("stage=teacher", "name=short", "+trainer.max_steps=1")
+    assert result.code == 2
+    assert "ended before its first epoch did, so no weights were measured" in result.err
+    records = [*runs.glob("tiny_teacher_*/stage.json"), *runs.glob("short_teacher/stage.json")]
+    assert [json.loads(record.read_text())["finished"] for record in records] == [False, False]
 
 
 def test_figures_are_of_single_precision_on_a_gpu_as_well(

@@ -7,10 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
-from kdmri.analysis.experiments import find_records
 from kdmri.analysis.naming import distinct_label, without_seed
+from kdmri.analysis.records import Record
 from kdmri.analysis.tables import Table, with_deviation
 from kdmri.metrics import FORMATS, MAIN_METRICS
 
@@ -40,22 +39,15 @@ class Summary:
     weight: float | None = None
 
 
-def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
-    """Read what evaluation left below a directory, each baseline once for its data set and task.
+def summarise(records: Iterable[Record]) -> list[Summary]:
+    """Sum up what evaluation left, each baseline once for its data set and task.
 
     A baseline that has several figures there, as of other masks, has the directory of its stage for
     a variant.
-
-    Args:
-        root: such as "experiments".
-        since: leaves out files that were written before, in seconds since the epoch.
-
-    Raises:
-        CheckpointError: a file is damaged.
     """
     found: list[Summary] = []
     baselines: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
-    for directory, measured in ((r.directory, r.measured) for r in find_records(root, since)):
+    for directory, measured in ((r.directory, r.measured) for r in records):
         cell = measured.dataset, measured.task
         for label, figures in measured.baselines.items():
             known = baselines[*cell, label]
@@ -82,10 +74,14 @@ def _alike(one: dict[str, float], other: dict[str, float]) -> bool:
     return all(math.isclose(one[metric], other[metric], rel_tol=1e-4) for metric in MAIN_METRICS)
 
 
-def tabulate(summaries: Iterable[Summary]) -> Table:
+def tabulate(summaries: Iterable[Summary], doubts: Iterable[str] = ()) -> Table:
     """Lay out one row for each data set, task, method and variant; seeds are averaged.
 
     Where a method has several variants, each row names what its directory's name has of its own.
+
+    Args:
+        summaries: what `summarise` gave.
+        doubts: sentences for below the table, see `kdmri.analysis.provenance`.
 
     Returns:
         A table whose figures are means over seeds, with one standard deviation where there are
@@ -125,7 +121,7 @@ def tabulate(summaries: Iterable[Summary]) -> Table:
         *(FORMATS[m].label for m in MAIN_METRICS),
         "seeds",
     ]
-    notes = ["Means over volumes, then over seeds ± one standard deviation between seeds."]
+    notes = ["Means over volumes, then over seeds ± one standard deviation between seeds.", *doubts]
     return Table("All stages that were measured", header, rows, notes)
 
 

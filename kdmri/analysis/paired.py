@@ -8,6 +8,7 @@ import numpy as np
 
 from kdmri.analysis.methods import Method, by_method
 from kdmri.analysis.naming import without_seed
+from kdmri.analysis.provenance import doubts
 from kdmri.analysis.records import Record
 from kdmri.analysis.statistics import GapBootstrap, Resampling, interval, subject_notes
 from kdmri.analysis.tables import Table, with_deviation
@@ -225,7 +226,8 @@ class PairedComparison:
             f"Training min: of the student in all its stages + of its teacher, {trained}; ms: "
             f"median of a slice, {timed}.",
         ]
-        return notes + subject_notes(measured.one_subject, self._resampling.by_block)
+        notes += subject_notes(measured.one_subject, self._resampling.by_block)
+        return notes + doubts(self._by_directory.values())
 
 
 class ComparisonTables(NamedTuple):

@@ -20,11 +20,11 @@ from rich.progress import Progress
 from kdmri.analysis.records import RECORD as MEASURED
 from kdmri.analysis.tables import Table
 from kdmri.benchmark.chains import TRAIN, environment
+from kdmri.config.identity import BEST
 from kdmri.console import console
 from kdmri.errors import KdmriError
 from kdmri.experiment.stages import RECORD
 from kdmri.models.stored import read_checkpoint
-from kdmri.training.callbacks import BEST
 
 POLL_SECONDS = 0.02
 

@@ -91,6 +91,14 @@ CHECKS: Kinds = {
         lambda v: v is False or v is None or v == 0,
         "false; for a trial give +trainer.limit_train_batches=2 trainer.max_epochs=1 name=trial",
     ),
+    "trainer.barebones": Kind(
+        lambda v: v is False or v is None, "false; nothing would be logged, shown or kept"
+    ),
+    "trainer.val_check_interval": Kind(
+        lambda v: v is None or (isinstance(v, float) and v == 1),
+        "1.0 or null: weights are measured at the ends of epochs, where they are kept; "
+        "+trainer.check_val_every_n_epoch=2 leaves every other one out",
+    ),
     "trainer.limit_val_batches": Kind(
         number(above=0).accepts,
         "a number above 0; the best weights are chosen on selection slices",

@@ -17,6 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from kdmri.data.masks import mask_path
 from kdmri.files import sha256
 
+BEST = "best_model.pt"
+"""The network of a stage, in its directory."""
+
 EXPERIMENT = (
     "seed",
     "batch_size",
@@ -159,6 +162,11 @@ def own_settings(definition: DictConfig) -> dict[str, Any]:
             found = resolved[key] if key in description else resolved["method"][key]
             own.update(_flatten(f"stage.{key}", found, []))
     return own
+
+
+def companion_file(name: str) -> str:
+    """Name the file of a network that was trained beside a stage's own."""
+    return f"best_{name}.pt"
 
 
 def mask_file_digest(config: DictConfig) -> str | None:

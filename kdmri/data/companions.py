@@ -23,11 +23,11 @@ from kdmri.data.coils import (
     read_truth,
 )
 from kdmri.data.explained import Explained, explained
+from kdmri.data.hdf5 import hdf5_written_aside
 from kdmri.data.layout import open_volume, reading
 from kdmri.data.mask_convention import is_centred
 from kdmri.data.sampling_pattern import fault, measured
 from kdmri.errors import DataError
-from kdmri.files import written_aside
 
 FOLDER = "sensitivities"
 AT_ONCE = 2**28
@@ -99,7 +99,7 @@ def companion(volume: CoilVolume, folder: Path, centre: Size, estimate: Estimate
         with reading(path) as file:
             if file.attrs.get("made_of") == made_of:
                 return _read(file, path)
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with hdf5_written_aside(path) as file:
         told = _compute(file, volume, centre, estimate)
         file.attrs.update({"made_of": made_of, **told})
         return _read(file, path)

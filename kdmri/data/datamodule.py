@@ -21,6 +21,7 @@ from kdmri.data.sampler import SliceBatches
 from kdmri.data.scans import check_readout, compared_with, doubted
 from kdmri.data.splits import Splits, find_splits
 from kdmri.data.task import Scan, Task
+from kdmri.data.training_files import check_known, known_by, middle_items
 from kdmri.errors import DataError
 
 
@@ -83,6 +84,7 @@ class MRIDataModule(pl.LightningDataModule):
         self._build, self._estimate = build, sensitivities
         self._datasets: dict[str, SliceDataset | CoilDataset] = {}
         self._position = (0, 0)
+        self._known: dict[str, Any] | None = None
         self._splits: Splits | None = None
 
     @property
@@ -123,11 +125,14 @@ class MRIDataModule(pl.LightningDataModule):
         return f"{sampled}; {coils} coils, compared with {compared_with(dataset.volumes)}"
 
     def doubts(self, *splits: str) -> list[str]:
-        """Say in a sentence which volumes of splits have sensitivities that are to be doubted."""
-        found = [d for d in map(self.dataset, splits) if isinstance(d, CoilDataset)]
+        """Say in sentences what is odd in the sampling of splits, and in sensitivities of coils."""
+        every = [self.dataset(split) for split in splits]
+        found = [dataset for dataset in every if isinstance(dataset, CoilDataset)]
         volumes = [volume for dataset in found for volume in dataset.volumes]
         unexplained = [share for dataset in found for share in dataset.unexplained]
-        return doubted(volumes, unexplained, self.folder)
+        scans = [scan for dataset in found for scan in dataset.scans]
+        sampled = self.task.doubts(every[0].slice_size, scans)
+        return [*sampled, *doubted(volumes, unexplained, self.folder)]
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)
@@ -161,32 +166,26 @@ class MRIDataModule(pl.LightningDataModule):
             self.trainer.current_epoch,
             self.trainer.fit_loop.epoch_loop.batch_progress,
         )
-        files = self._files()
+        data = self._known_by()
         if progress.is_last_batch:
-            return {"epoch": epoch + 1, "batches": 0, "files": files}
+            return {"epoch": epoch + 1, "batches": 0, **data}
         done: Any = progress.current
-        return {"epoch": epoch, "batches": done.processed, "files": files}
+        return {"epoch": epoch, "batches": done.processed, **data}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there.
 
         Raises:
-            DataError: there are other training files than before.
+            DataError: there are other training files than before, or others of their names.
         """
         self._position = (state_dict["epoch"], state_dict["batches"])
-        before, now = state_dict.get("files", self._files()), self._files()
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if changed:
-            raise DataError(
-                f"{self.folder}: {', '.join(changed)}: vanished, appeared or changed its number "
-                "of slices since this training began; bring it back, or train again with "
-                "overwrite=true"
-            )
+        check_known(state_dict, self._known_by(), self.folder)
 
-    def _files(self) -> dict[str, int]:
-        """Numbers of slices of the files that training reads, by path below the data set."""
-        volumes = (*self.dataset("train").volumes, *self.dataset("selection").volumes)
-        return {str(v.path.relative_to(self.folder)): v.shape[2] for v in volumes}
+    def _known_by(self) -> dict[str, Any]:
+        if self._known is None:
+            datasets = [self.dataset("train"), self.dataset("selection")]
+            self._known = known_by(datasets, self.folder)
+        return self._known
 
     def prepare_data(self) -> None:
         """Build what is computed once, in one process alone."""
@@ -269,9 +268,8 @@ class MRIDataModule(pl.LightningDataModule):
         mask = self.task(collate([first])).mask[0]
         if first.kspace is None:
             return
-        ends = np.cumsum([volume.shape[2] for volume in volumes])
-        for volume, end in zip(volumes, ends, strict=True):
-            kspace = dataset[int(end) - (volume.shape[2] + 1) // 2].kspace
+        for volume, middle in zip(volumes, middle_items(volumes), strict=True):
+            kspace = dataset[middle].kspace
             assert kspace is not None
             outside = torch.linalg.vector_norm(kspace * (1 - mask))
             if outside > 1e-3 * torch.linalg.vector_norm(kspace):

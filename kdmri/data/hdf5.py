@@ -1,11 +1,15 @@
 """HDF5 files that may come from others: they are read, and nothing but they is read."""
 
+import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 
 from kdmri.data.hdf5_heaps import check_heaps, check_lengths
+from kdmri.files import written_aside
 
 LARGE = 2**26
 """Bytes of an array from which on it is compared with what the file stores of it."""
@@ -52,6 +56,59 @@ def open_hdf5(path: Path) -> h5py.File:
         file.close()
         raise
     return file
+
+
+class _Remembering(io.FileIO):
+    """A file whose errors are told at the end.
+
+    HDF5 keeps what is written in memory, finds no room for it when it closes an array, tells nobody
+    of that, and ends the process (SIGSEGV) when it ends. So it must not see that a disk is full.
+
+    Attributes:
+        error: the first one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+b")
+        self.error: OSError | None = None
+
+    def write(self, block: Any) -> int:
+        """Write all of a block, or forget it."""
+        rest = memoryview(block).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the size, or leave it."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+        return size or 0
+
+
+@contextmanager
+def hdf5_written_aside(path: Path) -> Iterator[h5py.File]:
+    """Yield a new file that takes its place when the block ends well; see `written_aside`.
+
+    Args:
+        path: of the file; its directory is made.
+
+    Raises:
+        KdmriError: it cannot be written.
+    """
+    with written_aside(path) as aside, _Remembering(aside) as kept:
+        try:
+            with h5py.File(kept, "w") as file:
+                yield file
+        finally:
+            if kept.error is not None:
+                raise kept.error
 
 
 def read_text(file: h5py.File, key: str) -> bytes | str:

@@ -31,10 +31,9 @@ import numpy as np
 
 from kdmri.data.attributes import Attribute, read_readout
 from kdmri.data.cropping import fit_centre
-from kdmri.data.hdf5 import DAMAGED, open_hdf5
+from kdmri.data.hdf5 import DAMAGED, hdf5_written_aside, open_hdf5
 from kdmri.data.stored_kspace import kspace_factor
 from kdmri.errors import DataError
-from kdmri.files import written_aside
 
 TARGET = "volfs"
 COMPLEX_TARGET = "volfc"
@@ -268,7 +267,7 @@ def write_slices(
         KdmriError: the file cannot be written.
     """
     largest, count = 0.0, 0
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with hdf5_written_aside(path) as file:
         for values in slices:
             for key, value in values.items():
                 if key not in file:

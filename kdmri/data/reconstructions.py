@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from kdmri.data.hdf5 import hdf5_written_aside
 from kdmri.data.layout import reading
-from kdmri.files import written_aside
 
 
 def write_reconstruction(path: Path, reconstruction: np.ndarray) -> None:
@@ -14,7 +13,7 @@ def write_reconstruction(path: Path, reconstruction: np.ndarray) -> None:
 
     Not compressed: what a network computes has no two values alike.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with hdf5_written_aside(path) as file:
         chunks = (1, *reconstruction.shape[1:])
         file.create_dataset("reconstruction", data=reconstruction, chunks=chunks)
 

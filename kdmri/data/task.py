@@ -85,6 +85,10 @@ class Task(nn.Module):
                 was acquired.
         """
 
+    def doubts(self, size: tuple[int, int], scans: Sequence[Scan] = ()) -> list[str]:
+        """Say in sentences what is odd in how slices are sampled; see `describe`. Here nothing."""
+        return []
+
     def undersampled_readout(self, scan: Scan) -> str | None:
         """Return words for `train` that sample a scan well, where samples of its readout lack."""
         return None

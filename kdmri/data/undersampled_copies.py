@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from kdmri.data.attributes import Attribute
+from kdmri.data.hdf5 import hdf5_written_aside
 from kdmri.data.layout import TARGET
-from kdmri.files import written_aside
 
 
 def write_undersampled(
@@ -31,7 +30,7 @@ def write_undersampled(
     spread = mask if volume.ndim == 2 else mask[:, :, None]
     kspace = spread * np.fft.fft2(volume, axes=(0, 1), norm="ortho")
     image = np.abs(np.fft.ifft2(kspace, axes=(0, 1), norm="ortho"))
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with hdf5_written_aside(path) as file:
         file[TARGET] = volume
         file[f"img_volus_{acceleration}"] = image
         file[f"kspace_volus_{acceleration}"] = kspace

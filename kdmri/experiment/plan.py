@@ -12,7 +12,6 @@ from kdmri.config import identity
 from kdmri.config.checks import check, shipped
 from kdmri.errors import ConfigurationError
 from kdmri.experiment.stages import ROLES, Need, Stage
-from kdmri.training.callbacks import companion_file
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _need(stages: Mapping[str, Stage], words: str) -> Need:
     """Find "stage", its best weights, or "stage/network", a network trained beside it."""
     name, _, companion = words.partition("/")
     stage = stages[name]
-    path = stage.directory / companion_file(companion) if companion else stage.checkpoint
+    path = stage.directory / identity.companion_file(companion) if companion else stage.checkpoint
     return Need(stage, path)
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from kdmri.config import identity
 from kdmri.errors import CheckpointError, StageConflictError
-from kdmri.training.callbacks import BEST, LAST
+from kdmri.training.callbacks import LAST
 
 RECORD = "stage.json"
 ROLES = ("teacher", "start")
@@ -49,7 +49,7 @@ class Stage:
     @property
     def checkpoint(self) -> Path:
         """The best weights."""
-        return self.directory / BEST
+        return self.directory / identity.BEST
 
     @property
     def record(self) -> dict[str, Any]:

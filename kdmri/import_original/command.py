@@ -4,7 +4,6 @@ import json
 import shlex
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,11 +13,11 @@ from kdmri.errors import CheckpointError, ConfigurationError, DataError, StageCo
 from kdmri.experiment.claims import claim
 from kdmri.experiment.plan import Plan, make_plan
 from kdmri.experiment.stages import RECORD, Stage
-from kdmri.files import write_text, written_aside
+from kdmri.files import write_text
 from kdmri.launch.command import command_line
 from kdmri.models.fastmri_weights import read_fastmri
 from kdmri.models.original import Original, read_original
-from kdmri.models.stored import network_settings
+from kdmri.models.stored import network_settings, write_checkpoint
 from kdmri.training.facts import checkpoint_facts
 
 READERS = {"original": read_original, "fastmri": read_fastmri}
@@ -114,8 +113,7 @@ def _write(config: DictConfig, stage: Stage, original: Original, size: tuple[int
         "weights": original.weights,
         **best,
     }
-    with written_aside(stage.checkpoint) as aside:
-        torch.save(kept, aside)
+    write_checkpoint(stage.checkpoint, kept)
     write_text(stage.directory / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     record = {
         "stage": stage.name,

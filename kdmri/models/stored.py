@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from kdmri.errors import CheckpointError, ConfigurationError
+from kdmri.files import written_aside
 from kdmri.models.cascaded import CascadedNetwork
 
 PREFIX = "kdmri.models."
@@ -28,6 +30,21 @@ SCALING_OF_COILS = (
     "volume's k-space gives is 1"
 )
 """The same of several coils."""
+
+
+def write_checkpoint(path: Path, kept: Mapping[str, Any]) -> None:
+    """Write tensors and plain values that `torch.load(..., weights_only=True)` opens.
+
+    They go through memory, since PyTorch's own writer answers a full disk with a RuntimeError about
+    its positions.
+
+    Raises:
+        KdmriError: it cannot be written; what was there stays.
+    """
+    whole = io.BytesIO()
+    torch.save(dict(kept), whole)
+    with written_aside(path) as aside:
+        aside.write_bytes(whole.getbuffer())
 
 
 def network_settings(architecture: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from kdmri.physics.noise import SimulatedKspace
 KEPT_MASKS = 512
 """So many are kept for use again; each may be a MiB."""
 
+FAR_FROM_ASKED = 0.5
+"""Below this share of the acceleration that is asked for, the effective one is told at once."""
+
 COMPARED = 32
 """Masks of a rule that tell what all of its masks share."""
 
@@ -239,10 +242,26 @@ class CartesianUndersampling(Task):
             f"Mask: {self._mask}{more}{anew}; effective acceleration {effective}x{self._simulated}"
         )
 
+    def doubts(self, size: tuple[int, int], scans: Sequence[Scan] = ()) -> list[str]:
+        """Say where far more is measured than a rule is asked for, as with a large full centre."""
+        if not isinstance(self._mask, DrawnLines):
+            return []
+        every = scans or [Scan(torch.ones(1, *size), ())]
+        effective = min(_thinned(self._of_scan(scan), scan) for scan in every)
+        asked = self._mask.acceleration
+        if effective >= FAR_FROM_ASKED * asked:
+            return []
+        centre = [f"dataset.mask.{key}" for key in vars(self._mask) if key.startswith("centre")]
+        way_out = " or ".join(["acceleration.factor", *centre])
+        return [
+            f"acceleration {asked:g}x is {effective:.3g}x in effect, since the full centre and the "
+            f"size of slices allow no more ({self._mask}); directories and tables are named "
+            f"{asked:g}x all the same. Give a smaller {way_out}"
+        ]
+
     def _acceleration(self, scan: Scan) -> float:
         """Return the number of acquired samples of a scan over that of measured ones."""
-        mask = self._all_of(self._of_scan(scan), scan.size) * scan.acquired
-        return float(scan.acquired.sum() / mask.sum())
+        return _thinned(self._all_of(self._of_scan(scan), scan.size), scan)
 
     def _of_scan(self, scan: Scan) -> Tensor:
         """Return the mask that a scan is evaluated with, float32 (1, 1, H, W)."""
@@ -260,6 +279,11 @@ class CartesianUndersampling(Task):
             return None
         rule = "" if hasattr(self._mask, "axis") else "mask_rule@dataset.mask=equispaced_lines "
         return f"{rule}dataset.mask.axis={1 - axis}"
+
+
+def _thinned(mask: Tensor, scan: Scan) -> float:
+    """Return the number of acquired samples of a scan over that of those in a mask."""
+    return float(scan.acquired.sum() / (mask * scan.acquired).sum())
 
 
 def _zero_filled(kspace: Tensor, channels: int) -> Tensor:

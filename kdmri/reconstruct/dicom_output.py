@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from pydicom.uid import generate_uid
 from kdmri.data.readers.base import Reader, SourceVolume
 from kdmri.data.readers.dicom_headers import quiet
 from kdmri.errors import DataError
-from kdmri.files import folder_written_aside
+from kdmri.files import folder_written_aside, reserve
 from kdmri.reconstruct.dicom_derived import (
     Scaling,
     date,
@@ -69,6 +70,7 @@ def dicom_output(
         def begin(result: Result) -> Write:
             shape = (result.count, *result.size)
             with tempfile.TemporaryFile(dir=aside) as file:
+                reserve(file, 4 * prod(shape))
                 values = np.memmap(file, np.float32, "w+", shape=shape)
             spooled.append(Spooled(result, values))
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from kdmri.data.attributes import Attribute, geometry_attributes
-from kdmri.files import written_aside
+from kdmri.data.hdf5 import hdf5_written_aside
 from kdmri.reconstruct.output import Begin, Result, Write, magnitudes
 
 
@@ -22,7 +21,7 @@ def h5_output(path: Path, facts: Mapping[str, str]) -> Iterator[Begin]:
         path: of the file.
         facts: kept as attributes.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with hdf5_written_aside(path) as file:
 
         def begin(result: Result) -> Write:
             attributes: dict[str, Attribute] = {**facts, "scale": result.scale}
@@ -54,7 +53,7 @@ def submission(path: Path, facts: Mapping[str, str]) -> Iterator[Begin]:
         path: of the file.
         facts: kept as attributes.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with hdf5_written_aside(path) as file:
 
         def begin(result: Result) -> Write:
             file.attrs.update({**facts, **geometry_attributes(result.volume.geometry)})

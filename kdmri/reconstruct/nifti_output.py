@@ -16,7 +16,7 @@ from kdmri.data.readers.naming import blaming
 from kdmri.data.readers.nifti import DAMAGED, Nifti, as_slices, turn_of
 from kdmri.data.readers.nifti_header import array_shape, open_image
 from kdmri.errors import DataError
-from kdmri.files import written_aside
+from kdmri.files import reserve, written_aside
 from kdmri.reconstruct.output import Begin, Result, Write, magnitudes
 
 SCANNER, ALIGNED = 1, 2
@@ -131,7 +131,7 @@ def _mapped(path: Path, header: nibabel.Nifti1Header) -> Iterator[np.memmap]:
             with plain.open("wb") as file:
                 header.write_to(file)
                 offset = file.tell()
-                file.truncate(offset + 4 * int(np.prod(shape)))
+                reserve(file, offset + 4 * int(np.prod(shape)))
             kind = np.dtype(np.float32).newbyteorder(header.endianness)
             values = np.memmap(plain, kind, "r+", offset=offset, shape=shape, order="F")
             yield values

@@ -5,11 +5,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from math import prod
 
 import numpy as np
 
 from kdmri.analysis.tables import Table
 from kdmri.data.geometry import Spacing
+from kdmri.errors import KdmriError
+from kdmri.files import reserve
 from kdmri.viewer.html import assemble, colours, cost, viewer_values
 from kdmri.viewer.strips import Place, Strip, ViewerContent, error_limit, make_strip, spread
 
@@ -41,9 +44,7 @@ class Recorder:
         self._labels = list(images)
         block = np.stack(list(images.values()), axis=1).astype(np.float32)
         if self._values is None:
-            with tempfile.TemporaryFile() as file:
-                shape = (self.count, *block.shape[1:])
-                self._values = np.memmap(file, np.float32, "w+", shape=shape)
+            self._values = _spooled((self.count, *block.shape[1:]))
         self._values[self._written : self._written + len(block)] = block
         self._written += len(block)
 
@@ -65,6 +66,19 @@ class Recorder:
                 errors.append(np.abs(panes["Reconstruction"] - target) / largest)
         size = self._values.shape[-2:]
         return Recorded(tuple(self._labels), size, strips, error_limit(errors), self._aspect)
+
+
+def _spooled(shape: tuple[int, ...]) -> np.ndarray:
+    """Return float32 zeros that lie in a file without a name, not in memory."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            reserve(file, 4 * prod(shape))
+            return np.memmap(file, np.float32, "w+", shape=shape)
+    except OSError as error:
+        raise KdmriError(
+            f"page: its slices need {4 * prod(shape) / 2**20:.1f} MiB in {tempfile.gettempdir()} "
+            f"({error.strerror}); TMPDIR=FOLDER names another place"
+        ) from error
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 
 from kdmri.analysis.experiments import Figures, Run, find_comparisons, find_runs
 from kdmri.analysis.plain import mapping, number, select, text
+from kdmri.analysis.provenance import doubts
 from kdmri.analysis.records import Record
 from kdmri.analysis.statistics import ENDS, GapShare, Resampling, gap_note, subject_notes
 from kdmri.errors import CheckpointError, DataError, KdmriError
@@ -59,7 +60,8 @@ def collect(experiments: Path, datasets: Path | None, block: int, resamples: int
     """
     runs, notes = find_runs(experiments)
     comparisons, more = find_comparisons(experiments)
-    found = Collection(notes=notes + more)
+    odd = doubts(run.evaluation for run in runs if run.evaluation is not None)
+    found = Collection(notes=notes + more + odd)
     numbers: dict[Any, int] = {}
     stages = {key: set(figures) for key, figures in comparisons.items()}
     for experiment in experiments_of(runs, stages):

@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 import torch
 
+from kdmri.config.identity import BEST
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.files import sha256
 from kdmri.models.trained import Trained, open_checkpoint
 from kdmri.serve.protocol import RefusedError, printable
 
-BEST, STATE = "best_model.pt", "model.pt"
-"""What training leaves in the directory of a stage: the network, and what it goes on from."""
+STATE = "model.pt"
+"""What training goes on from, beside the network in the directory of a stage."""
 
 LISTED = 20
 """Names that a refusal lists."""

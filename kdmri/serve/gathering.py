@@ -126,6 +126,8 @@ class Gathering:
             return
         if raw_flags.calibrates_elsewhere(head):
             self.noticed.append(raw_flags.ELSEWHERE)
+        elif raw_flags.images_elsewhere(head):
+            self.noticed.append(raw_flags.OTHERS)
         calibrates = raw_flags.calibrates(head)
         images = raw_flags.of_any_image(head, self._encoding.shares_calibration)
         if not calibrates and not images:

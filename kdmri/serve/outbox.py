@@ -34,19 +34,22 @@ class Outbox:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def put(self, item: ismrmrd.Image | str) -> None:
+    def put(self, item: ismrmrd.Image | str) -> bool:
         """Send an image or a text; nothing after `close`.
+
+        Returns:
+            Whether it was taken.
 
         Raises:
             LostError: the client does not read what was sent before.
         """
         with self._lock:
             if self._closed or self.failed:
-                return
+                return False
             self._waiting += _size(item)
             if self._waiting <= self._most:
                 self._queue.put(item)
-                return
+                return True
         self._fail()
         raise LostError("it does not read its images")
 

@@ -68,7 +68,7 @@ def reconstruct(
 
         done = Done({}, 0, {}, {}, [])
         reconstruct_volume(one, write, batch_size, device, lambda *_: None, done)
-        for doubt in one.doubts():
+        for doubt in [*scan.doubts(unit.chosen), *one.doubts()]:
             sinks.note(doubt, True)
 
 

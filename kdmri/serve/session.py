@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader, RawIOBase
 
+import ismrmrd
 import torch
 
 from kdmri.data.readers.naming import UNREADABLE
@@ -97,6 +98,7 @@ class Session:
         self._answers: Answers | None = None
         self._told: set[str] = set()
         self._reason: str | None = None
+        self._lines = self._units = self._images = 0
         self._pending, self._bytes = 0, 0
         self._answered = float("-inf")
         self._changed = threading.Condition()
@@ -133,9 +135,18 @@ class Session:
             for message in messages(stream, self._claim):
                 if self._reason is None:  # else it is read and let go
                     self._take(message)
-        if self._gathering is not None and self._reason is None:
-            for unit in self._gathering.rest():
-                self._submit(unit)
+        if self._reason is not None or self._encoding is None:
+            return
+        for unit in () if self._gathering is None else self._gathering.rest():
+            self._submit(unit)
+        if not self._units:
+            raise RefusedError(
+                "holds no imaging data: "
+                f"none of its {self._lines} acquisitions is a line of an image on the header's "
+                "first encoding space"
+                if self._lines
+                else "no acquisition came before the end"
+            )
 
     def _is_busy(self) -> bool:
         """Tell whether images of the client are made, or were until now."""
@@ -156,13 +167,24 @@ class Session:
             self.began = True
             self._encoding = encoding
         elif message.kind in (Kind.CONFIG_FILE, Kind.CONFIG_TEXT):
-            self._config = message.text
-        elif self._answers is None:  # FIRE names a network in a text behind the header, too
-            self._config = named(message.text) or self._config
+            self._configure(message.text)
+        elif name := named(message.text):  # FIRE names a network in a text behind the header, too
+            self._configure(name)
+
+    def _configure(self, config: str) -> None:
+        """Remember what network the client chooses; with the first line the choice is made."""
+        self._config = config
+        used = None if self._answers is None else self._answers.choice.name
+        if used is not None and self._choices.choose(config).name != used:
+            raise RefusedError(
+                f"config {printable(config, 100)!r} came after lines of the scan, which "
+                f"{used!r} reconstructs; send it before them, or on a connection of its own"
+            )
 
     def _line(self, line: Line) -> None:
         if self._encoding is None:
             raise RefusedError("an acquisition came before the header of the scan")
+        self._lines += 1
         check_size(line.head, self._encoding, self._settings.most_bytes)
         if self._answers is None or self._gathering is None:
             self._answers, self._gathering = self._chosen(self._encoding)
@@ -202,6 +224,7 @@ class Session:
             while self._pending >= PENDING:
                 self._changed.wait()
             self._pending += 1
+            self._units += 1
             self._bytes += unit.size
         self._worker.put(partial(self._reconstruct, unit))
 
@@ -211,7 +234,7 @@ class Session:
         try:
             if self._reason is None and not self._outbox.failed:
                 assert self._answers is not None
-                sinks = Sinks(self._outbox.put, self._note)
+                sinks = Sinks(self._send, self._note)
                 reconstruct(unit, self._answers, settings.batch_size, settings.device, sinks)
                 if self._answers.clipped:
                     self._note("values beyond int16 were cut; use values=float32", warns=True)
@@ -233,6 +256,9 @@ class Session:
             while self._pending:
                 self._changed.wait()
 
+    def _send(self, image: ismrmrd.Image) -> None:
+        self._images += self._outbox.put(image)
+
     def _note(self, text: str, warns: bool) -> None:
         """Tell the client something about its scan, once."""
         if text not in self._told:
@@ -248,10 +274,19 @@ class Session:
             self._outbox.close()
 
     def _lose(self, error: Exception) -> None:
-        """Give up a client that is gone; nothing more is computed for it."""
+        """Give up a client that is gone; nothing more is computed for it.
+
+        One that only sends nothing more is told so, if it has begun a scan.
+        """
         silent = isinstance(error, TimeoutError)
         reason = f"silent for {self._settings.timeout:g} s" if silent else str(error)
-        self._reason = self._reason or f"lost: {printable(reason)}"
+        if self._reason is None:
+            self._reason = f"lost: {printable(reason)}"
+            if self.began:
+                with suppress(LostError):
+                    self._outbox.put(f"ERR kdmri: {printable(reason)}")
+                self._outbox.close()
+                return
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -268,9 +303,10 @@ class Session:
                 pass
 
     def _log(self, seconds: float) -> None:
-        count = 0 if self._answers is None else self._answers.count
         network = "no network" if self._answers is None else self._answers.choice.name
         outcome = self._reason or "done"
         if self._answers is None and self._reason is None:
             outcome = "closed without a scan"
-        LOG.info("%s: %s, %d images in %.2f s: %s", self._name, network, count, seconds, outcome)
+        LOG.info(
+            "%s: %s, %d images in %.2f s: %s", self._name, network, self._images, seconds, outcome
+        )

@@ -16,23 +16,19 @@ from pytorch_lightning.strategies import FSDPStrategy
 from rich import get_console
 from rich.progress import BarColumn, ProgressColumn
 
+from kdmri.config.identity import BEST, companion_file
 from kdmri.console import console
 from kdmri.data.batch import collate
 from kdmri.data.datamodule import MRIDataModule
 from kdmri.files import written_aside
 from kdmri.metrics import FORMATS
+from kdmri.models.stored import write_checkpoint
 from kdmri.physics import seen, truth
 from kdmri.training.base import TrainingMethod
 
-BEST = "best_model.pt"
 LAST = "model.pt"
 ROOMY = 130
 """Columns of a terminal from which on a progress bar has room for speed and all figures."""
-
-
-def companion_file(name: str) -> str:
-    """Name the file of a network that was trained beside a stage's own."""
-    return f"best_{name}.pt"
 
 
 class StageCheckpoint(Checkpoint):
@@ -45,6 +41,7 @@ class StageCheckpoint(Checkpoint):
     Attributes:
         best: epoch, score and metrics of the best weights.
         began: whether whatever was to be resumed has been.
+        measured: whether the figure that marks the best weights was ever there.
         is_cut_off: whether the trainer's time ended within an epoch, which then does not count.
     """
 
@@ -73,7 +70,7 @@ class StageCheckpoint(Checkpoint):
         self._directory, self._monitor, self._facts = directory, monitor, dict(facts)
         self._network, self._companions = dict(network), companions
         self.best: dict[str, Any] = {"score": float("inf")}
-        self.began = self.is_cut_off = False
+        self.began = self.measured = self.is_cut_off = False
 
     @property
     def seconds(self) -> float:
@@ -86,12 +83,17 @@ class StageCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the best figures and the time over a resume."""
-        return {"best": json.dumps(self.best), "seconds": self.seconds}
+        return {
+            "best": json.dumps(self.best),
+            "seconds": self.seconds,
+            "measured": self.measured,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best figures and the time."""
         self.best = json.loads(state_dict["best"])
         self._earlier = state_dict.get("seconds", 0.0)  # earlier versions did not keep it
+        self.measured = state_dict.get("measured", True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare with the best, then save; an epoch that was cut off is left to a resume."""
@@ -100,6 +102,7 @@ class StageCheckpoint(Checkpoint):
         if self.is_cut_off:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.measured |= self._monitor in figures
         score = figures.get(self._monitor, math.inf)  # no measures yet, where epochs go without
         if score < self.best["score"]:
             self.best = {"score": score, "epoch": trainer.current_epoch + 1, "metrics": figures}
@@ -152,8 +155,7 @@ class StageCheckpoint(Checkpoint):
         start = f"{network}."
         weights = {k.removeprefix(start): v.cpu() for k, v in state.items() if k.startswith(start)}
         kept = {**self._facts, "network": dict(settings), "weights": weights, **self.best}
-        with written_aside(path) as aside:
-            torch.save(kept, aside)
+        write_checkpoint(path, kept)
 
 
 def is_time_over(trainer: pl.Trainer) -> bool:

@@ -126,7 +126,7 @@ def train(job: Job) -> None:
     )
     try:
         trainer = _build_trainer(job, checkpoint)
-    except (MisconfigurationException, TypeError) as error:
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise ConfigurationError(f"trainer: {error}") from error
     method.capture = chosen(config.capture, trainer, method)
     parameters = sum(p.numel() for p in network.folded().parameters())
@@ -161,6 +161,10 @@ def train(job: Job) -> None:
         raise KdmriError(
             f"stage {job.stage}: {definition.monitor} was NaN or infinite after every epoch, so no "
             "weights are best; give optimizer.lr smaller and overwrite=true"
+            if checkpoint.measured
+            else f"stage {job.stage}: ended before its first epoch did, so no weights were "
+            "measured; give more trainer.max_steps or trainer.limit_train_batches, and "
+            "overwrite=true"
         )
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kdmri.analysis.collection import read_summaries, tabulate, to_csv
+from kdmri.analysis.collection import Summary, summarise, tabulate, to_csv
 from kdmri.analysis.experiments import find_records
 from kdmri.analysis.records import RECORD
 from kdmri.data.masks import GaussianLines
@@ -16,6 +16,10 @@ from kdmri.errors import CheckpointError
 from kdmri.metrics import SliceTable
 from kdmri.physics import CartesianUndersampling
 from tests.analysis.measured import measurements
+
+
+def read_summaries(root: Path, since: float = 0.0) -> list[Summary]:
+    return summarise(find_records(root, since))
 
 
 def leave(folder: Path, label: str, psnr: float, seed: int = 42, task: str = "4x") -> Path:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.data.masks import GaussianLines
+from kdmri.data.masks import EquispacedLines, GaussianLines, MaskRule, PoissonDisc
 from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, fft2, to_complex
 from tests.conftest import write_original
@@ -72,3 +72,25 @@ def test_slices_that_a_transform_changed_never_come_again(own: Path) -> None:
     slices = next(iter(data.train_dataloader()))
     assert slices.variant is not None
     assert data.on_after_batch_transfer(slices, 0).variant is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "effective", "centre"),
+    [
+        (EquispacedLines(100, centre_fraction=0.25), "4x", "centre_fraction"),  # 10 of 40
+        (EquispacedLines(7, centre_fraction=0.25), None, ""),
+        (GaussianLines(100, axis=1, centre_lines=10), "40x", "centre_lines"),  # a line at least
+        (GaussianLines(8, axis=1, centre_lines=10), None, ""),
+        (PoissonDisc(64, centre_radius=6), "17x", "centre_radius"),  # 113 of 1920 samples
+    ],
+)
+def test_far_less_acceleration_than_is_asked_for_is_said(
+    own: Path, rule: MaskRule, effective: str | None, centre: str
+) -> None:
+    """Else 4x would stand in a directory and in tables as 100x, and only one figure tells."""
+    task = CartesianUndersampling(rule)
+    found = MRIDataModule(task, own, "4x", batch_size=4, seed=0).doubts("train", "selection")
+    assert len(found) == (effective is not None)
+    for text in found:
+        assert f"acceleration {rule.acceleration:g}x is {effective} in effect" in text
+        assert text.endswith(f"acceleration.factor or dataset.mask.{centre}")

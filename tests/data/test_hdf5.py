@@ -1,5 +1,8 @@
 """Files from others show their own content and nothing else."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from kdmri.data.hdf5 import open_hdf5, read_text
 from kdmri.data.layout import inspect, subject, told_subject, write_volume
 from kdmri.errors import DataError
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -134,3 +138,36 @@ def test_bytes_that_look_like_a_heap_are_none(tmp_path: Path) -> None:
             file[f"stored{number}"] = values
     with open_hdf5(path) as file:
         assert set(file) == {"stored0", "stored1", "stored2"}
+
+
+@pytest.mark.parametrize("room", [100, 3000, 20_000, 64_000])
+def test_file_without_room_is_told_and_ends_no_process(tmp_path: Path, room: int) -> None:
+    """HDF5 itself tells nobody where an array's last blocks find no room, and dies at its exit."""
+    program = f"""
+import resource
+from pathlib import Path
+import numpy as np
+from kdmri.data.hdf5 import hdf5_written_aside
+from kdmri.errors import KdmriError
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+try:
+    with hdf5_written_aside(Path("volume.h5")) as file:
+        file.create_dataset("slices", shape=(16, 32, 32), dtype="f4", chunks=(1, 32, 32))
+        for number in range(16):
+            file["slices"][number] = np.ones((32, 32))
+except KdmriError as error:
+    print(error)
+"""
+    (tmp_path / "volume.h5").write_text("before")
+    call = [sys.executable, "-c", program]
+    done = subprocess.run(
+        call,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "volume.h5: cannot be written (File too large)" in done.stdout
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

@@ -59,6 +59,9 @@ def test_acceleration_is_that_of_all_measured_volumes(tmp_path: Path, anatomy: n
     assert max(told) - min(told) > 0.1
     text = data.describe_sampling("evaluation")
     assert f"effective acceleration {min(told):.2f}x to {max(told):.2f}x; 4 coils" in text
+    assert data.doubts("evaluation") == []
+    far = data_of(tmp_path, CartesianUndersampling(UniformLines(50.0, centre_fraction=0.3)))
+    assert "acceleration 50x is 3x in effect" in far.doubts("evaluation")[0], "36 of 12 at worst"
     one = data_of(tmp_path, CartesianUndersampling(rule)).describe_sampling("selection")
     assert re.search(r"effective acceleration [\d.]+x;", one), "one volume, one number"
 

@@ -38,12 +38,14 @@ class Raw:
         row: int = 0,
         place: tuple[float, float, float] = (0, 0, 0),
         directions: np.ndarray = DIRECTIONS,
+        encoding_space_ref: int = 0,
         **idx: int,
     ) -> None:
         """Append (coils, samples); `idx` has the names of the format."""
         line = ismrmrd.Acquisition.from_array(np.ascontiguousarray(data, np.complex64))
         line.center_sample = data.shape[1] // 2
         line.position[:] = place
+        line.encoding_space_ref = encoding_space_ref
         for name, vector in zip(("read", "phase", "slice"), directions, strict=True):
             getattr(line, f"{name}_dir")[:] = vector
         for flag in flags:

@@ -118,3 +118,18 @@ def test_what_is_no_checkpoint_is_said_at_the_start(tmp_path: Path) -> None:
         open_choices(str(tmp_path), CPU)
     with pytest.raises(CheckpointError, match="there is no such checkpoint"):
         open_choices(str(tmp_path / "a.pt"), CPU)
+
+
+@pytest.mark.parametrize("wrap", ["single", '{"parameters": {"config": "single"}}'])
+def test_network_that_is_named_after_lines_is_never_passed_over(
+    serve: Serve, folder: Path, scan: Raw, wrap: str
+) -> None:
+    """Else images would be of another network than the client asked for last."""
+    address = serve(folder).address
+    with connected(address) as client:
+        client.begin(scan, "acc_4x/kd")
+        client.send(*scan.lines[:9], ConfigText("acc_4x/kd"), "a note", ConfigText(wrap))
+        client.close()
+        (error,) = client.rest().errors
+    assert "came after lines of the scan, which 'acc_4x/kd' reconstructs" in error
+    assert len(scanned(address, scan, "acc_4x/kd").images) == 1

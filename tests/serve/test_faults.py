@@ -89,12 +89,28 @@ def test_clients_that_vanish_or_stall_cost_nobody_else_anything(
         vanished.vanish()
         assert len(scanned(server.address, scan).images) == 2
         assert mute.socket.recv(1) == b""  # nothing was ever sent, and it is closed
-        with pytest.raises((EOFError, ConnectionError)):
-            stalled.rest()
+        assert stalled.rest().errors == ["ERR kdmri: silent for 0.5 s"]
     server.stop(), server.join()
     outcomes = " ".join(record.getMessage() for record in caplog.records)
     assert "lost: it closed the connection in the middle of a scan" in outcomes
     assert outcomes.count("lost: silent for 0.5 s") == 2
+
+
+def test_client_that_only_stops_sending_is_told(
+    serve: Serve, of_one_coil: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It still reads, and would wait for images of a scan that it never closed."""
+    caplog.set_level("INFO", "kdmri.serve")
+    server, scan = serve(of_one_coil), tiny(1.0)
+    with connected(server.address) as client:
+        client.begin(scan)
+        client.send(*scan.lines[:5])
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest().errors == [
+            "ERR kdmri: it closed the connection in the middle of a scan"
+        ]
+    server.stop(), server.join()
+    assert "0 images" in caplog.text
 
 
 def test_client_that_waits_for_its_images_is_not_silent(

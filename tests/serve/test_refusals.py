@@ -76,9 +76,24 @@ def without_calibration(scan: Raw) -> Raw:
     return Raw(scan.xml, [line for line in scan.lines if line not in middle[1:4:2]])
 
 
+def no_image(scan: Raw) -> Raw:
+    return Raw(scan.xml, scan.lines[:1])
+
+
+def nothing(scan: Raw) -> Raw:
+    return Raw(scan.xml)
+
+
+def no_count(scan: Raw) -> Raw:
+    return Raw(scan.xml.replace("<maximum>47<", "<maximum>inf<"), scan.lines)
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
+        (no_image, "holds no imaging data: none of its 1 acquisitions is a line of an image"),
+        (nothing, "no acquisition came before the end"),
+        (no_count, "kspace_encoding_step_1/maximum 'inf', which is no count"),
         (trajectory, "its trajectory is radial; only cartesian is read"),
         (backwards, "lines are read out in both directions (EPI), which is not supported"),
         (smaller, "lies outside a matrix of 40"),
@@ -221,6 +236,22 @@ def test_waveforms_texts_and_trajectories_are_passed_over(
         answer = client.rest()
     assert not answer.errors
     np.testing.assert_array_equal(answer.images[0].data, expected.images[0].data)
+
+
+def test_lines_that_may_not_be_what_the_header_says_are_told(
+    serve: Serve, student: Path, scan: Raw
+) -> None:
+    """Oversampling that was removed, a patient that moved, lines of another encoding space."""
+    xml = scan.xml.replace("<x>40</x>", "<x>80</x>", 1).replace("<x>200</x>", "<x>400</x>", 1)
+    scan.lines[9].position[:] = (1, 2, 3)
+    scan.line(scan.lines[9].data, encoding_space_ref=1)
+    scan.lines.insert(9, scan.lines.pop())
+    answer = scanned(serve(student).address, Raw(xml, scan.lines))
+    warnings = " ".join(text for text in answer.texts if text.startswith("WRN kdmri: "))
+    assert len(answer.images) == 1
+    assert "its lines hold 40 samples in the middle of an encoded matrix of 80" in warnings
+    assert "the lines of a slice have several positions or directions" in warnings
+    assert "its lines on other encoding spaces than the first" in warnings
 
 
 def test_noise_and_calibration_that_come_too_late_are_said(

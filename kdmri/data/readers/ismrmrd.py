@@ -83,11 +83,12 @@ class Ismrmrd(Reader):
                 broken = unreadable(path, _fewer(count, len(scan.heads), several))
                 yield replace(broken, name=name, split=split)
                 continue
-            notes = (*self._noise_notes(path, encoding), *self._calibration_notes(scan, path))
+            notes = (*self._noise_notes(path, encoding), *self._notes_elsewhere(scan, path))
             every = product(*(range(encoding.counts[key]) for key in several))
             for values in every if scan is not None else islice(every, 1):  # which tells why
                 chosen = dict(zip(several, values, strict=True))
                 found = None if scan is None else scan.stack(chosen, str(path))
+                odd = () if scan is None else (f"{path}: {d}" for d in scan.doubts(chosen))
                 volume = SourceVolume(
                     name="_".join([name, *(f"{key}{value}" for key, value in chosen.items())]),
                     subject="",
@@ -96,7 +97,7 @@ class Ismrmrd(Reader):
                     geometry=None if found is None else found.geometry,
                     split=split,
                     shown=image_size(encoding) if self.undersampled else None,
-                    notes=(*(() if found is None else found.notes), *notes),
+                    notes=(*(() if found is None else found.notes), *odd, *notes),
                     readout=READOUT,
                 )
                 across = self.undersampled and scan is not None and scan.is_across(chosen)
@@ -132,12 +133,15 @@ class Ismrmrd(Reader):
         heads = facing(stored.fields("head")[()], encoding)
         return RawScan(heads, partial(records, stored), encoding)
 
-    def _calibration_notes(self, scan: RawScan | None, path: Path) -> tuple[str, ...]:
-        """Say where calibration lines cannot be used, where k-space of coils is given."""
-        gives_coils = self.keep_coils or self.undersampled
-        if scan is None or not gives_coils or not raw_flags.calibrates_elsewhere(scan.heads):
+    def _notes_elsewhere(self, scan: RawScan | None, path: Path) -> tuple[str, ...]:
+        """Say which lines are left out, of calibration where k-space of coils is given."""
+        if scan is None:
             return ()
-        return (f"{path}: {raw_flags.ELSEWHERE}",)
+        found = [raw_flags.OTHERS] if raw_flags.images_elsewhere(scan.heads) else []
+        gives_coils = self.keep_coils or self.undersampled
+        if gives_coils and raw_flags.calibrates_elsewhere(scan.heads):
+            found.append(raw_flags.ELSEWHERE)
+        return tuple(f"{path}: {note}" for note in found)
 
     def _acquisitions(self, file: h5py.File) -> h5py.Dataset:
         stored = file.get(f"{self.group}/data")

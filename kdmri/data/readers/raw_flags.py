@@ -32,6 +32,12 @@ ELSEWHERE = (
 )
 """What is said where `calibrates_elsewhere`."""
 
+OTHERS = (
+    "its lines on other encoding spaces than the first of its header are left out, and only what "
+    "the first describes becomes images"
+)
+"""What is said where `images_elsewhere`."""
+
 CALIBRATION, BOTH = "ACQ_IS_PARALLEL_CALIBRATION", "ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING"
 
 
@@ -125,6 +131,12 @@ def calibration(heads: np.ndarray, chosen: Mapping[str, int], image: np.ndarray)
 def calibrates_elsewhere(heads: Heads) -> bool:
     """Tell whether lines calibrate on another encoding space than the image's, its first."""
     found = flagged(heads, CALIBRATION) & (heads["encoding_space_ref"] != 0)
+    return bool(np.any(found))
+
+
+def images_elsewhere(heads: Heads) -> bool:
+    """Tell whether lines of images are on another encoding space than the first."""
+    found = (heads["encoding_space_ref"] != 0) & ~flagged(heads, CALIBRATION, BOTH, *NO_IMAGE)
     return bool(np.any(found))
 
 

@@ -1,5 +1,6 @@
 """The XML header of ISMRMRD raw data, which fastMRI ships too."""
 
+from math import isfinite
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -139,15 +140,25 @@ def voxel_size(header: Encoding, axis: int, samples: int | None = None) -> float
 
 def _space(encoding: ElementTree.Element, name: str) -> Space:
     matrix = _triple(encoding, f"{name}/matrixSize")
-    if min(matrix) < 0.5:
+    if not 0.5 <= min(matrix) <= max(matrix) < float("inf"):
         raise ValueError(f"its XML header has {name}/matrixSize {matrix}")
     x, y, z = (round(samples) for samples in matrix)
-    return Space((x, y, z), _triple(encoding, f"{name}/fieldOfView_mm"))
+    sides = _triple(encoding, f"{name}/fieldOfView_mm")
+    fx, fy, fz = (side if isfinite(side) else 0.0 for side in sides)  # as unknown as 0
+    return Space((x, y, z), (fx, fy, fz))
 
 
 def _triple(encoding: ElementTree.Element, place: str) -> Triple:
-    x, y, z = (float(_text(encoding, f"{place}/{axis}")) for axis in "xyz")
+    places = [f"{place}/{axis}" for axis in "xyz"]
+    x, y, z = (_number(_text(encoding, each), f"encoding/{each}") for each in places)
     return x, y, z
+
+
+def _number(text: str, place: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"its XML header has {place} {text[:40]!r}, which is no number") from None
 
 
 def _text(encoding: ElementTree.Element, place: str) -> str:
@@ -159,10 +170,15 @@ def _text(encoding: ElementTree.Element, place: str) -> str:
 
 def _noise_bandwidth(root: ElementTree.Element) -> float:
     text = root.findtext("{*}acquisitionSystemInformation/{*}relativeReceiverNoiseBandwidth")
-    value = float(text) if text else 1.0
+    value = _number(text, "relativeReceiverNoiseBandwidth") if text else 1.0
     return value if 0 < value <= 1 else 1.0
 
 
 def _limit(limit: ElementTree.Element | None, name: str) -> int | None:
-    text = None if limit is None else limit.findtext(f"{{*}}{name}")
-    return None if text is None else round(float(text))
+    if limit is None or (text := limit.findtext(f"{{*}}{name}")) is None:
+        return None
+    place = f"encodingLimits/{limit.tag.rpartition('}')[2]}/{name}"
+    value = _number(text, place)
+    if not isfinite(value):
+        raise ValueError(f"its XML header has {place} {text[:40]!r}, which is no count")
+    return round(value)

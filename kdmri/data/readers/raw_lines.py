@@ -100,11 +100,13 @@ def fill(
         images along the readout, cropped to what is shown; and what of it was acquired.
 
     Raises:
-        ValueError: a line lies outside the encoded matrix.
+        ValueError: a line lies outside the encoded matrix, or lines cover several parts of the
+            readout: what some lack would count as measured zeros.
     """
     samples, rows, slabs = encoding.encoded.matrix
     slabs = slabs if partitions else 1
     filled, counts = None, np.zeros((slabs, rows), int)
+    covered: tuple[int, int] | None = None
     columns = np.zeros(samples, bool)
     first = samples // 2 - shown // 2
     for head, line, sampled in readouts:
@@ -112,6 +114,7 @@ def fill(
             filled = np.zeros((slabs, len(line), rows, shown), np.complex64)
         slab, row = _place(head, encoding, slabs)
         if sampled.any():
+            covered = _same_extent(covered, extent(head, samples), samples)
             filled[slab, :, row] += line[:, first : first + shown]
             counts[slab, row] += 1
             columns |= sampled
@@ -119,6 +122,18 @@ def fill(
     if counts.max() > 1:
         filled /= np.maximum(counts, 1).astype(np.float32)[:, None, :, None]
     return filled, Acquired(counts > 0, columns)
+
+
+def _same_extent(
+    first: tuple[int, int] | None, other: tuple[int, int], samples: int
+) -> tuple[int, int]:
+    if first is not None and other != first:
+        raise ValueError(
+            f"its lines cover several parts of the readout, samples {first[0]} to {first[1] - 1} "
+            f"and {other[0]} to {other[1] - 1} of {samples}, and what some lack would count as "
+            "measured zeros; leave out the lines of the other kind, or make a scan of each"
+        )
+    return other
 
 
 def _place(head: np.void, encoding: Encoding, slabs: int) -> tuple[int, int]:
@@ -131,25 +146,42 @@ def _place(head: np.void, encoding: Encoding, slabs: int) -> tuple[int, int]:
 def _kspace(record: Any, samples: int) -> np.ndarray:
     """Return k-space of a line (coils, samples) with the zero frequency at samples // 2.
 
-    It lies at the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does
-    not tell, and means the middle. What an asymmetric echo has not is zero, and what it has beyond
-    the matrix is left out.
+    What an asymmetric echo has not is zero, and what it has beyond the matrix is left out.
     """
     head = record["head"]
     coils, count = int(head["active_channels"]), int(head["number_of_samples"])
+    first, last = extent(head, samples)
+    offset = samples // 2 - _centre(head)
+    data = record["data"].view(np.complex64).reshape(coils, count)
+    line = np.zeros((coils, samples), np.complex64)
+    if first < last:
+        line[:, first:last] = data[:, first - offset : last - offset]
+    return line
+
+
+def extent(head: np.void, samples: int) -> tuple[int, int]:
+    """Return which samples of the encoded matrix a line covers: from the first, before the last.
+
+    Raises:
+        ValueError: the line does not fit into the matrix.
+    """
+    count, centre = int(head["number_of_samples"]), _centre(head)
     first, last = int(head["discard_pre"]), count - int(head["discard_post"])
-    centre = int(head["center_sample"]) or count // 2
     if last - first > samples:
         raise ValueError(f"a line of {count} samples does not fit into an encoded matrix {samples}")
     if not 0 <= centre < count:
         raise ValueError(f"center_sample {centre} lies outside a line of {count} samples")
     offset = samples // 2 - centre
-    first, last = max(first, -offset), min(last, samples - offset)
-    data = record["data"].view(np.complex64).reshape(coils, count)
-    line = np.zeros((coils, samples), np.complex64)
-    if first < last:
-        line[:, offset + first : offset + last] = data[:, first:last]
-    return line
+    return max(offset + first, 0), min(offset + last, samples)
+
+
+def _centre(head: np.void) -> int:
+    """Return the sample of the zero frequency.
+
+    It is the header's `center_sample`; 0, which ismrmrd's own `from_array` leaves there, does not
+    tell, and means the middle.
+    """
+    return int(head["center_sample"]) or int(head["number_of_samples"]) // 2
 
 
 def place_of(step: int, centre: int | None, size: int) -> int:

@@ -10,6 +10,7 @@ from kdmri.data.readers import raw_flags
 from kdmri.data.readers.base import SourceSlice
 from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE
+from kdmri.data.readers.raw_doubts import doubts
 from kdmri.data.readers.raw_geometry import DIRECTIONS, Stack, slice_heads, slice_order, stack
 from kdmri.data.readers.raw_header import Encoding, voxel_size
 from kdmri.data.readers.raw_lines import Readout, transformed
@@ -147,6 +148,13 @@ class RawScan:
             for head in slice_heads(lines)
             for number in range(count)
         ]
+
+    def doubts(self, chosen: Mapping[str, int]) -> list[str]:
+        """Say in sentences what is odd in the lines of a volume; what is wrong, slices tell."""
+        try:
+            return doubts(self.heads[self._imaging(chosen)], self.encoding)
+        except UNREADABLE:
+            return []
 
     def stack(self, chosen: Mapping[str, int], name: str) -> Stack | None:
         """Tell where the images of a volume lie; None where there are none, which slices tell."""

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import ismrmrd
 import numpy as np
 import pytest
 
+from kdmri.data.readers.ismrmrd import Ismrmrd
+from kdmri.data.readers.raw_header import parse_header, voxel_size
+from kdmri.data.readers.raw_slabs import image_size
 from kdmri.errors import DataError
 from kdmri.reconstruct.survey import survey
 from tests.data.readers.coils import centred_fft2
@@ -49,6 +53,12 @@ def too_long(scan: Scan, kspace: np.ndarray) -> None:
     scan.line(np.concatenate([kspace[:, 0], kspace[:, 1]], axis=1), row=0)
 
 
+def of_two_lengths(scan: Scan, kspace: np.ndarray) -> None:
+    for row in range(ROWS):
+        cut = slice(20, 60) if row % 2 else slice(None)
+        scan.line(kspace[:, row, cut], row=row)
+
+
 BAD_SCANS: dict[str, tuple[Change, str]] = {
     "undersampled": (undersampled, "its k-space is undersampled"),
     "backwards": (backwards, "both directions"),
@@ -56,6 +66,7 @@ BAD_SCANS: dict[str, tuple[Change, str]] = {
     "untold contrasts": (untold_contrasts, "several values of contrast"),
     "coil lost": (coil_lost, "number of coils changes"),
     "outside": (outside, "encoding step 48"),
+    "of two lengths": (of_two_lengths, "samples 0 to 79 and 20 to 59 of 80, and what some lack"),
     "too long": (too_long, "a line of 160 samples does not fit"),
 }
 
@@ -67,6 +78,58 @@ def test_scan_that_makes_no_image_is_told(tmp_path: Path, anatomy: np.ndarray, k
         write(scan, centred_fft2(oversampled(anatomy, 1)))
     with pytest.raises(DataError, match=rf"scan\.h5: .*{message}"):
         stacked(only(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "told"),
+    [
+        ("encodedSpace/matrixSize/x", "inf", "matrixSize (inf, 48.0, 1.0)"),
+        ("encodedSpace/matrixSize/y", "many", "matrixSize/y 'many', which is no number"),
+        (
+            "encodingLimits/kspace_encoding_step_1/maximum",
+            "inf",
+            "maximum 'inf', which is no count",
+        ),
+        ("encodingLimits/kspace_encoding_step_1/center", "", "center '', which is no number"),
+        ("reconSpace/fieldOfView_mm/x", "-", "reconSpace/fieldOfView_mm/x '-', which is no number"),
+    ],
+)
+def test_number_of_a_header_that_is_none_is_told(place: str, text: str, told: str) -> None:
+    root = ElementTree.fromstring(header())
+    (element,) = root.iterfind("{*}encoding/" + "/".join(f"{{*}}{n}" for n in place.split("/")))
+    element.text = text
+    with pytest.raises(ValueError, match=re.escape(told)):
+        parse_header(ElementTree.tostring(root))
+
+
+@pytest.mark.parametrize("text", ["inf", "NaN", "0"])
+def test_field_of_view_that_is_no_length_is_unknown(text: str) -> None:
+    found = parse_header(header().replace("<x>200", f"<x>{text}", 1))
+    assert np.isnan(voxel_size(found._replace(encoded=found.recon), 0))
+    assert image_size(found) == (48, 40), "the header's own matrix"
+
+
+def test_lines_that_may_not_be_what_the_header_says_are_told(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    """Oversampling that was removed, and slices that share a counter, make an image all the same.
+
+    A line that begins late (asymmetric echo) is none of them.
+    """
+    kspace = centred_fft2(oversampled(anatomy, 1))
+    with Scan(tmp_path / "a.h5", header()) as scan:
+        scan.image(kspace[..., 20:60])
+    with Scan(tmp_path / "b.h5", header()) as scan:
+        for row in range(ROWS):
+            scan.place = [0, 0, 5.0 * (row % 2)]
+            scan.line(kspace[:, row], row=row)
+    with Scan(tmp_path / "c.h5", header()) as scan:
+        for row in range(ROWS):
+            scan.line(kspace[:, row, 20:], row=row, center_sample=20)
+    short, moved, late = (volume.notes for volume in Ismrmrd().volumes(tmp_path))
+    assert "its lines hold 40 samples in the middle of an encoded matrix of 80" in " ".join(short)
+    assert "the lines of a slice have several positions or directions" in " ".join(moved)
+    assert "lines" not in " ".join(late)
 
 
 def test_missing_partition_is_undersampling(tmp_path: Path, anatomy: np.ndarray) -> None:
