@@ -2,15 +2,16 @@
 # BART's nlinv writes sensitivities that do not belong to its image: used by pics they shade it by a third.
 #
 # Versions: BART v0.8.00 (Debian 12), numpy 2.4.6.
-# Input: a smooth-edged disc of 64 x 64 by eight coils whose sensitivities have a root sum of squares of 1, fully sampled and
-# without noise; `nlinv k image maps`, `nlinv -N`, `ecalib -m1 -c0`, and `pics -S -l2 -r 1e-6` with nlinv's and with
+# Input: a smooth-edged disc of 64 x 64 by eight coils whose sensitivities have a root sum of squares of 1, fully sampled
+# and without noise; `nlinv k image maps`, `nlinv -N`, `ecalib -m1 -c0`, and `pics -S -l2 -r 1e-6` with nlinv's and with
 # ecalib's maps. Compared are the root sum of squares of the maps in the disc, image times maps with the coil images
 # (a factor is free), and pics' magnitude with the disc.
 # A good engineer would guess: the two outputs of a joint estimate fit each other, image times maps being the coil images,
 # and maps of nlinv serve pics as those of ecalib do.
 # Seen: the image is multiplied by the maps' root sum of squares, and the maps are written as they were, from 0.86 to 1.47
 # of it: image times maps misses the coil images by 14 %, with -N (image as estimated) by 3 %. pics with these maps
-# gives a disc between 0.79 and 1.33 of its shade, with ecalib's 1.00. By their root sum of squares they fit the coils (overlap above 0.99).
+# gives a disc between 0.79 and 1.33 of its shade, with ecalib's 1.00. Divided by their root
+# sum of squares they fit the coils (overlap above 0.99).
 SEEN='root sum of squares of nlinv maps 0.86 to 1.47; image times maps misses the coil images by 14 %, with -N 3 %; pics by the disc with maps of nlinv 0.79 to 1.33, of ecalib 1.00 to 1.00'
 set -euo pipefail
 

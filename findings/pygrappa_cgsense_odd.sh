@@ -17,7 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -qq numpy==2.4.6 scipy==1.17.1 scikit-image==0.26.0 Cython==3.3.1 \
-    setuptools==84.2.1 wheel==0.48.0
+    setuptools==84.2.1 wheel==0.48.0 tqdm==4.70.1
 "$work/venv/bin/pip" install -qq --no-build-isolation pygrappa==0.26.3
 
 "$work/venv/bin/python" -W ignore - >"$work/line" 2>"$work/said" <<'PYTHON' || { cat "$work/said"; exit 1; }
