@@ -17,6 +17,10 @@ class CheckpointError(KdmriError):
     """A checkpoint that is missing, damaged or of another network."""
 
 
+class StoppedError(KdmriError):
+    """Work that its user ended, as by Ctrl-C; what was saved stays, and nothing else is begun."""
+
+
 class DivergedError(ArithmeticError):
     """Training whose loss is NaN or infinite.
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import pytorch_lightning
 import torch
 import yaml
 
@@ -146,6 +147,20 @@ def test_job_that_fails_leaves_the_others_their_table(train: Run, tmp_path: Path
     assert result.code == 2
     assert "batch_size=0: must be a whole number" in " ".join(result.err.split())
     assert figures(tmp_path).keys() == {("4x", "Zero-filled"), ("4x", "Teacher")}
+
+
+@pytest.mark.usefixtures("own")
+def test_ctrl_c_ends_the_sweep_and_not_its_job_alone(
+    train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise SystemExit(1)  # what Lightning makes of Ctrl-C
+
+    monkeypatch.setattr(pytorch_lightning.Trainer, "fit", interrupted)
+    result = train("--multirun", "stage=teacher", "seed=1,2")
+    assert result.code == 2
+    assert result.err.count("stage teacher: interrupted; the same command goes on") == 1
+    assert len([*(tmp_path / "experiments").glob("*/*/*")]) == 1
 
 
 def test_crash_of_a_later_job_is_told_with_its_place(

@@ -19,7 +19,7 @@ from kdmri.config.checks import CONFIGS, register_resolvers
 from kdmri.config.values import Kinds, check
 from kdmri.config.words import check_packages, check_words, description
 from kdmri.console import console
-from kdmri.errors import KdmriError
+from kdmri.errors import KdmriError, StoppedError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -78,7 +78,7 @@ def one_line_errors(main: Callable[Parameters, Result]) -> Callable[Parameters, 
             if not isinstance(mended, KdmriError) and _shows_tracebacks():
                 raise
             _print_error(str(mended) if isinstance(mended, KdmriError) else _with_place(mended))
-            if _is_job():
+            if _is_job() and not (isinstance(mended, StoppedError) and _runs_one_by_one()):
                 raise CompactHydraException(f"a job of the sweep failed: {mended}") from None
             sys.exit(2)
         except Exception as error:
@@ -92,6 +92,11 @@ def one_line_errors(main: Callable[Parameters, Result]) -> Callable[Parameters, 
 
 def _is_job() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _runs_one_by_one() -> bool:
+    """Whether a sweep's jobs run in this process, so that who ends one ends the sweep."""
+    return str(HydraConfig.get().launcher.get("_target_")).endswith("BasicLauncher")
 
 
 def _shows_tracebacks() -> bool:

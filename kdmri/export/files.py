@@ -1,5 +1,6 @@
 """Writing exported networks: ONNX in three precisions, and PyTorch's own export."""
 
+import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
@@ -134,7 +135,9 @@ def write_torch(path: Path, network: Exportable, inputs: dict[str, Tensor]) -> N
         program = torch.export.export(
             network, tuple(inputs.values()), dynamic_shapes=_dynamic(network, inputs)
         )
-        torch.export.save(program, path)
+        whole = io.BytesIO()  # PyTorch's own writer answers a full disk with a RuntimeError
+        torch.export.save(program, whole)
+    path.write_bytes(whole.getbuffer())
 
 
 def read_torch(path: Path) -> torch.nn.Module:

@@ -21,7 +21,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from kdmri.console import console, print_notes
 from kdmri.data.build import build_datamodule
 from kdmri.data.datamodule import MRIDataModule
-from kdmri.errors import CheckpointError, ConfigurationError, DivergedError, KdmriError
+from kdmri.errors import (
+    CheckpointError,
+    ConfigurationError,
+    DivergedError,
+    KdmriError,
+    StoppedError,
+)
 from kdmri.files import write_text
 from kdmri.hardware import keep_freed_memory
 from kdmri.launch.command import may_be_queued_again
@@ -141,7 +147,7 @@ def train(job: Job) -> None:
     try:
         trainer.fit(method, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     except SystemExit:  # Lightning's way to end after Ctrl-C
-        raise KdmriError(f"stage {job.stage}: interrupted; the same command goes on") from None
+        raise StoppedError(f"stage {job.stage}: interrupted; the same command goes on") from None
     except DivergedError as error:
         raise KdmriError(_diverged(job, data, error, last)) from error
     except (RuntimeError, KeyError) as error:
