@@ -142,6 +142,12 @@ def test_one_changed_weight_trains_one_stage_beside_the_others(train: Run, runs:
     assert after.pop("tiny_kd_loss.imitation-0.3")
     assert after == before
 
+    recorded = runs / "tiny_kd" / "metrics.json"
+    beside = json.loads(recorded.read_text())["beside"]
+    assert beside["student_long"] == "tiny_student_long"
+    assert train("stage=kd").code == 0
+    assert json.loads(recorded.read_text())["beside"] == beside, "measured alone, its control stays"
+
 
 def test_other_length_is_refused_and_overwrite_replaces(train: Run, runs: Path) -> None:
     assert train("stage=student").code == 0
