@@ -209,8 +209,8 @@ class PairedComparison:
         if not names:
             return []
         return [
-            f"Measured without a {self._reference} beside it, so without Δ: {', '.join(names)}; the "
-            "command that trained it, with stage=all, adds what it lacks and trains nothing twice."
+            f"Measured without a {self._reference} beside it, so without Δ: {', '.join(names)}; "
+            "the command that trained it, with stage=all, adds what it lacks, nothing twice."
         ]
 
     def _of_seeds(self) -> str:
