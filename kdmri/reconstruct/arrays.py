@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from kdmri.data.coils import unit_norm
 from kdmri.data.readers.base import SourceSlice, SourceVolume
