@@ -81,7 +81,7 @@ def test_taps_that_do_not_fit_together(train: Run) -> None:
         ("acceleration=6x", "choose one of 2x, 4x, 5x, 8x; any other is acceleration.factor=6"),
         (
             "dataset=mine",
-            "; one of your own is dataset=own dataset.name=mine, with coils dataset=mul",
+            "; your own is dataset=own dataset.name=mine, with coils dataset=mul",
         ),
         (
             "mask_rule=offset_lines",

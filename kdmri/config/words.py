@@ -22,7 +22,7 @@ from kdmri.errors import ConfigurationError
 
 OTHERS = {
     "acceleration": "; any other is acceleration.factor=6",
-    "dataset": "; one of your own is dataset=own dataset.name={choice}, with coils dataset=multicoil",
+    "dataset": "; your own is dataset=own dataset.name={choice}, with coils dataset=multicoil",
 }
 """What to write in the place of a choice that is not there, by group."""
 
