@@ -13,6 +13,8 @@ from kdmri.loading import loading
 with loading():
     assert not gc.isenabled()
     import kdmri.export.command, kdmri.reconstruct.command
+from kdmri.models.trained import open_checkpoint
+open_checkpoint("shipped")
 frozen = gc.get_freeze_count()
 with loading():  # loaded already: nothing is done
     assert gc.isenabled()

@@ -48,7 +48,9 @@ def entry_point(
             return main(values)
 
         composed = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config)
-        run = _one_line_composition(composed(one_line_errors(functools.wraps(main)(checked))))
+        run = _one_line_composition(
+            composed(one_line_errors(functools.wraps(main)(checked))), config
+        )
 
         @functools.wraps(main)
         def command() -> Result:
@@ -109,7 +111,7 @@ def _with_place(error: Exception) -> str:
     return f"{description(error)} ({type(cause).__name__}{place}: {cause})"
 
 
-def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
+def _one_line_composition(main: Callable[[], Result], config: str) -> Callable[[], Result]:
     """Print what Hydra finds wrong with the command's words as one line and exit with code 2.
 
     Hydra itself would print several and advise to add what was mistyped. With HYDRA_FULL_ERROR=1
@@ -124,7 +126,7 @@ def _one_line_composition(main: Callable[[], Result]) -> Callable[[], Result]:
         try:
             return main()
         except (HydraException, OmegaConfBaseException) as error:
-            _print_error(description(error))
+            _print_error(description(error, config))
             sys.exit(2)
         finally:
             os.environ.pop(FULL_ERROR, None)

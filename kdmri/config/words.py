@@ -9,6 +9,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -44,6 +45,10 @@ VALUED = (
 
 LOGGERS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 """Packages that Lightning's loggers need, which are the names of their extras as well."""
+
+
+COMMANDS = {"config": "train", "import_original": "import"}
+"""Commands by the files of `configs/` that are named otherwise."""
 
 
 def check_words(words: Iterable[str]) -> None:
@@ -169,15 +174,16 @@ def _plugins() -> list[str]:
     return list(found.submodule_search_locations or ()) if found else []
 
 
-def description(error: Exception) -> str:
+def description(error: Exception, config: str = "config") -> str:
     """Say in one line what is wrong, and what was meant where something is close to it.
 
     Args:
         error: of Hydra or OmegaConf.
+        config: name of the file in `configs/` that the command's words override.
     """
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(found[1])
+        return _unknown_key(found[1], config)
     if found := re.search(r"Could not find '(.+)/([^/']+)'", text):
         group, choice = found.groups()
         there = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
@@ -199,22 +205,27 @@ def _listed(group: str, choices: list[str]) -> str:
     return common + "".join(f"; {name}: {', '.join(own)}" for name, own in by_command.items())
 
 
-def _unknown_key(key: str) -> str:
-    if places := MOUNTS.get(key):
-        named = " or ".join(f"{key}@{place}=..." for place in places)
-        return f"{key}: is chosen for a place; give {named}"
+def _unknown_key(key: str, config: str) -> str:
     choices: dict[str, list[str]] = defaultdict(list)
-    for name, choice in _keys():
+    for name, choice in _keys(config):
         choices[name] += [choice] if choice else []
     keys = sorted(choices)
+    there = {name.rpartition(".")[0] for name in keys} | {*keys}
+    if places := [place for place in MOUNTS.get(key, ()) if place in there]:
+        named = " or ".join(f"{key}@{place}=..." for place in places)
+        return f"{key}: is chosen for a place; give {named}"
     if having := choices.get(key):
         return f"{key}: what is chosen has no such setting; these have: {', '.join(having)}"
     parent, _, last = key.rpartition(".")
-    if parent == "trainer":
+    if parent == "trainer" and parent in choices:
         from pytorch_lightning import Trainer  # not needed by commands that train nothing
 
         if last in inspect.signature(Trainer).parameters:
             return f"{key}: is Lightning's, and not among the settings here; add it with +{key}=..."
+    commands = {path.stem for path in CONFIGS.glob("*.yaml")} - {config}
+    if having := [COMMANDS.get(c, c) for c in sorted(commands) if key in dict(_keys(c))]:
+        listed = ", ".join(f"kdmri {command}" for command in having)
+        return f"{key}: there is no such setting here; these have it: {listed}"
     beside = {name.rpartition(".")[2]: name for name in keys if name.rpartition(".")[0] == parent}
     close = difflib.get_close_matches(last, beside, n=1) if beside else []
     meant = f"; did you mean {beside[close[0]]}?" if close else _meant(key, keys)
@@ -226,17 +237,35 @@ def _meant(word: str, words: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _keys() -> Iterator[tuple[str, str]]:
-    """Yield the dotted keys of all files of `configs/` and the choice that has them, or "".
+def _keys(config: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted keys that a command may have, and the choice that has each, or "".
 
     The names of its groups are among them.
     """
-    for folder in CONFIGS.iterdir():
-        if folder.is_dir():
-            yield folder.name, ""
-    for key, _, path in shipped_values(CONFIGS):
+    paths = _files(config)
+    yield from {
+        (path.relative_to(CONFIGS).parts[0], "") for path in paths if path.parent != CONFIGS
+    }
+    for key, _, path in shipped_values(CONFIGS, paths):
         group = "/".join(path.parent.relative_to(CONFIGS).parts)
         mounts = [m for m in MOUNTS.get(group, ()) if key.startswith(f"{m}.")]
         where = "".join(f"@{mount}" for mount in mounts)
         is_choice = group and "/" not in group and (mounts or key.startswith(f"{group}."))
         yield key, f"{group}{where}={path.stem}" if is_choice else ""
+
+
+def _files(config: str) -> list[Path]:
+    """List the files of `configs/` that a command's configuration may be composed of."""
+    path = CONFIGS / f"{config}.yaml"
+    found = [path]
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]:
+        if isinstance(entry, dict):  # {"architecture@teacher": ...}, {"override hydra/help": ...}
+            group = re.split("[@/]", next(iter(entry)).split()[-1])[0]
+            found += sorted((CONFIGS / group).rglob("*.yaml"))
+        elif entry != "_self_":
+            found += _files(entry)
+    groups = {path.relative_to(CONFIGS).parts[0] for path in found if path.parent != CONFIGS}
+    for group, places in MOUNTS.items():  # those that choices of a group choose in their turn
+        if any(place.partition(".")[0] in groups for place in places):
+            found += sorted((CONFIGS / group).rglob("*.yaml"))
+    return list(dict.fromkeys(found))

@@ -2,12 +2,13 @@
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from kdmri.errors import CheckpointError, ConfigurationError
 from kdmri.models.cascaded import CascadedNetwork
@@ -118,13 +119,27 @@ def _build_empty(settings: Mapping[str, Any]) -> CascadedNetwork:
     One that computes with tensors as it is built, or has some that are not stored, is built as any.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NothingDrawn():
             network = build_network(settings)
     except ConfigurationError:
         return build_network(settings)
     stored = {id(value) for value in network.state_dict(keep_vars=True).values()}
     found = (value for module in network.modules() for value in _tensors(vars(module)))
     return network if all(id(value) in stored for value in found) else build_network(settings)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves tensors without memory as they are, where they would be filled from a normal law.
+
+    For that, PyTorch (2.13) first loads its compiler, which takes more than a second.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if func is Tensor.normal_ and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

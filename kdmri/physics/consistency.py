@@ -93,14 +93,42 @@ class Measurement:
 
     def unmeasured_by_coil(self, image: Tensor) -> Tensor:
         """Return the same, one coil after the other: what a CPU's cache holds, nothing more."""
+        return self._by_coil(image, self._scaled_rest)
+
+    def measured_by_coil(self, image: Tensor) -> Tensor:
+        """Return what of an image (B, 1, H, W) the samples tell, S^H F^-1 M F S x, likewise."""
+        return self._by_coil(image, self._scaled_mask)
+
+    def _by_coil(self, image: Tensor, scaled: Tensor) -> Tensor:
+        """Return S^H F^-1 K F S x, where K keeps some samples, see `_scaled`, coil by coil.
+
+        Along an axis without a transform, only that part is computed where any coil sees anything.
+        """
         assert self.sensitivities is not None
-        total = torch.zeros_like(image)
-        for sensitivity in self.sensitivities.split(1, dim=1):
-            kspace = torch.fft.fftn(sensitivity * image, dim=self.axes)
-            torch.view_as_real(kspace).mul_(self._scaled_rest)
+        found = torch.zeros_like(image)
+        axis, first, count = self._inside
+        if not count:
+            return found
+        part, total = (images.narrow(axis, first, count) for images in (image, found))
+        for sensitivity in self.sensitivities.narrow(axis, first, count).split(1, dim=1):
+            kspace = torch.fft.fftn(sensitivity * part, dim=self.axes)
+            torch.view_as_real(kspace).mul_(scaled)
             # F conj(k) is the conjugate of F^-1 k: so sensitivities are read as they are.
             total.addcmul_(sensitivity, torch.fft.fftn(kspace, dim=self.axes))
-        return total.conj_physical()
+        return found.conj_physical_()
+
+    @cached_property
+    def _inside(self) -> tuple[int, int, int]:
+        """The axis without a transform, where sensitivities begin along it, and over how much."""
+        assert self.sensitivities is not None
+        if len(self.axes) == 2:
+            return -2, 0, self.mask.shape[-2]
+        (other,) = self.axes
+        (axis,) = {-2, -1} - {other}
+        places = (self.sensitivities != 0).any(dim=other).any(dim=1).any(dim=0).nonzero()[:, 0]
+        if not len(places):
+            return axis, 0, 0
+        return axis, int(places[0]), int(places[-1] - places[0]) + 1
 
     def _combined(self, images: Tensor) -> Tensor:
         assert self.sensitivities is not None
@@ -113,14 +141,22 @@ class Measurement:
 
     @cached_property
     def _scaled_rest(self) -> Tensor:
-        """The same for the parts of conjugated numbers, float32 (1 or B, 1, H or 1, W or 1, 2).
+        return self._scaled(self._rest)
 
-        It has the scale of a transform along `axes` there and back.
+    @cached_property
+    def _scaled_mask(self) -> Tensor:
+        return self._scaled(self.mask)
+
+    def _scaled(self, kept: Tensor) -> Tensor:
+        """Return what keeps samples, for the parts of numbers that become conjugated ones.
+
+        float32 (1 or B, 1, H or 1, W or 1, 2), with the scale of a transform along `axes` there and
+        back.
         """
-        rest = self._rest / prod(self.mask.shape[axis] for axis in self.axes)
+        kept = kept / prod(self.mask.shape[axis] for axis in self.axes)
         for axis in {-2, -1} - {*self.axes}:
-            rest = rest.narrow(axis, 0, 1)
-        return torch.stack((rest, -rest), dim=-1)
+            kept = kept.narrow(axis, 0, 1)
+        return torch.stack((kept, -kept), dim=-1)
 
     def _real_image(self, image: Tensor) -> Tensor:
         own, measured = image[:, 0], self._measured_image

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdmri.hardware import eager_on_cpu
 from kdmri.physics.coils import combine, expand
 from kdmri.physics.consistency import Measurement
 from kdmri.physics.fourier import ifft2
@@ -202,12 +203,15 @@ def _normal(mask: Tensor, sensitivities: Tensor) -> Callable[[Tensor], Tensor]:
 
     Along an axis on which the mask is constant nothing is transformed.
     """
-    axes = Measurement(sensitivities, mask, sensitivities).axes
+    measurement = Measurement(sensitivities, mask, sensitivities)
+    if eager_on_cpu(sensitivities):
+        return measurement.measured_by_coil
     conjugate = sensitivities.conj().resolve_conj()  # a view would be copied by each use
 
     def seen(image: Tensor) -> Tensor:
-        kspace = mask * torch.fft.fftn(expand(image, sensitivities), dim=axes)
-        return (conjugate * torch.fft.ifftn(kspace, dim=axes)).sum(dim=1, keepdim=True)
+        kspace = mask * torch.fft.fftn(expand(image, sensitivities), dim=measurement.axes)
+        images = torch.fft.ifftn(kspace, dim=measurement.axes)
+        return (conjugate * images).sum(dim=1, keepdim=True)
 
     return seen
 

@@ -49,7 +49,6 @@ def main(config: DictConfig) -> None:
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
     with loading():
         from kdmri.prepare.command import report_check, run
-
     failed = run(config) if config.check is None else report_check(Path(config.check))
     if failed:
         sys.exit(2)

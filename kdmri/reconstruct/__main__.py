@@ -23,8 +23,10 @@ def main(config: DictConfig) -> None:
     """Reconstruct; the exit code is 2 where a volume cannot be used."""
     # PyTorch takes seconds to load, for which help and a mistyped word need not wait.
     with loading():
+        from kdmri.hardware import keep_freed_memory
         from kdmri.reconstruct.command import reconstruct
 
+    keep_freed_memory()
     reconstruct(config)
 
 

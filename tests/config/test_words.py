@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 
 from kdmri.config import words
 from kdmri.config.words import check_words
@@ -157,3 +158,25 @@ def test_a_storage_needs_optuna(monkeypatch: pytest.MonkeyPatch, missing: str, k
         f"{word}: needs {missing}, which is not installed; run: pip"
     )
     assert "'kdmri[optuna]'" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "said"),
+    [
+        (
+            "prepare",
+            "output",
+            "output: there is no such setting here; these have it: kdmri export, kdmri "
+            "reconstruct, kdmri report",
+        ),
+        ("prepare", "sourec", "sourec: there is no such setting; did you mean source?"),
+        ("reconstruct", "outptu", "outptu: there is no such setting; did you mean output?"),
+        ("reconstruct", "trainer.max_time", "trainer.max_time: there is no such setting; --cfg"),
+        ("export", "experiment", "experiment: there is no such setting here; these have it: kd"),
+        ("benchmark", "student.levels", "these have: architecture@student=unet, architecture@st"),
+        ("import_original", "sede", "sede: there is no such setting; did you mean seed?"),
+    ],
+)
+def test_a_setting_is_sought_among_those_of_its_command(config: str, key: str, said: str) -> None:
+    error = ConfigCompositionException(f"Could not override '{key}'.\nMore of it.")
+    assert said in words.description(error, config)

@@ -177,3 +177,23 @@ def test_coils_one_by_one_are_all_at_once_and_so_is_their_gradient(kind: str) ->
     weight = complex_normal(2, 1, *SIZE, seed=4)
     one, other = (torch.autograd.grad(part, image, weight)[0] for part in (found, expected))
     torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seen", [(3, 12), (7, 8), (0, 0)])
+@pytest.mark.parametrize("kind", MASKS)
+def test_coils_one_by_one_where_they_see_something_are_the_formula(
+    kind: str, seen: tuple[int, int]
+) -> None:
+    maps, mask, image = unit_maps(), mask_of(kind), complex_normal(2, 1, *SIZE)
+    inside = torch.zeros(2, 1, *SIZE)
+    first, end = seen
+    inside[0, :, first:end, first:end] = 1
+    inside[1, :, first : end - 1, first:end] = 1  # one item sees less than the other
+    maps = maps * inside
+    measurement = Measurement(forward(image, maps, mask), mask, maps)
+    for found, kept in (
+        (measurement.measured_by_coil(image), mask),
+        (measurement.unmeasured_by_coil(image), 1 - mask),
+    ):
+        expected = adjoint(forward(image, maps, kept), maps, kept)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)

@@ -16,6 +16,7 @@ from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadabl
 from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
+from kdmri.data.readers.raw_geometry import facing
 from kdmri.data.readers.raw_header import Encoding, check_cartesian, parse_header
 from kdmri.data.readers.raw_planes import across_readout
 from kdmri.data.readers.raw_scan import READOUT, RawScan
@@ -128,7 +129,8 @@ class Ismrmrd(Reader):
     def _scan(self, file: h5py.File, encoding: Encoding) -> RawScan:
         """Read the heads of an open file; its lines can be read while it is open."""
         stored = self._acquisitions(file)
-        return RawScan(stored.fields("head")[()], partial(records, stored), encoding)
+        heads = facing(stored.fields("head")[()], encoding)
+        return RawScan(heads, partial(records, stored), encoding)
 
     def _calibration_notes(self, scan: RawScan | None, path: Path) -> tuple[str, ...]:
         """Say where calibration lines cannot be used, where k-space of coils is given."""

@@ -78,6 +78,23 @@ def stack(heads: np.ndarray, encoding: Encoding, size: tuple[int, int, int], nam
     return Stack(geometry, tuple(f"{name}: {note}" for note in notes))
 
 
+def facing(heads: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """Return heads whose directions are those of images by the inverse transform, as it is here.
+
+    Siemens' scanners have theirs for the forward transform, `siemens_to_ismrmrd` (1.2.13) takes
+    them over, and with the inverse one images are reversed along all axes that it transforms (so
+    does mrpro have it, #833; and a bubble in a phantom of twixtools' examples is on top then).
+
+    Args:
+        heads: with `DIRECTIONS`; changed where they are the other way round.
+        encoding: of the scan.
+    """
+    if encoding.forward:
+        for name in DIRECTIONS if encoding.encoded.matrix[2] > 1 else DIRECTIONS[:2]:
+            heads[name] *= -1
+    return heads
+
+
 def slice_order(heads: np.ndarray) -> list[int]:
     """Return the counters of the slices (`idx.slice`) in the order of `slice_heads`."""
     return [int(counter) for counter in slice_heads(heads)["idx"]["slice"]]

@@ -9,6 +9,7 @@ Triple = tuple[float, float, float]
 
 
 CALIBRATION = "{*}parallelImaging/{*}calibrationMode"
+VENDOR = "{*}acquisitionSystemInformation/{*}systemVendor"
 
 
 class Space(NamedTuple):
@@ -39,6 +40,8 @@ class Encoding(NamedTuple):
         calibration: how calibration lines were acquired, such as "embedded"; empty where the header
             does not say.
         noise_bandwidth: power that the receiver's filter leaves of white noise, 1 where unknown.
+        forward: whether directions are those of images by the forward transform, see
+            `kdmri.data.readers.raw_geometry.facing`.
     """
 
     trajectory: str
@@ -48,6 +51,7 @@ class Encoding(NamedTuple):
     counts: dict[str, int]
     noise_bandwidth: float = 1.0
     calibration: str = ""
+    forward: bool = False
 
     @property
     def shares_calibration(self) -> bool:
@@ -84,6 +88,7 @@ def parse_header(xml: bytes | str) -> Encoding:
         counts={name: (_limit(limits[name], "maximum") or 0) + 1 for name in limits},
         noise_bandwidth=_noise_bandwidth(root),
         calibration=(encoding.findtext(CALIBRATION) or "").strip().lower(),
+        forward="siemens" in (root.findtext(VENDOR) or "").lower(),
     )
 
 

@@ -40,8 +40,8 @@ class Siemens(Reader):
     and field of view are those of the protocol. Averages are averaged and segments joined; echoes,
     phases, repetitions and sets are volumes of their own. Noise adjustments whiten several coils,
     and reference lines of parallel imaging calibrate, as for `Ismrmrd`, whose rules hold for
-    partial Fourier, asymmetric echoes and oversampling, too. Positions are known, directions are
-    not read. Nothing about the patient is.
+    partial Fourier, asymmetric echoes and oversampling, too. Positions and directions are known,
+    nothing about the patient is read.
 
     Attributes:
         keep_coils: give the k-space of several coils too.
@@ -74,7 +74,8 @@ class Siemens(Reader):
                 continue
             for chosen in _images(twix):
                 heads = twix.image.heads[_of(twix.image.heads, chosen)]
-                heads["slice_dir"] = 0  # orders slices; alone it is no orientation
+                if not heads["read_dir"].any():
+                    heads["slice_dir"] = 0  # orders slices; alone it is no orientation
                 size = _size(twix)
                 partitions = twix.encoding.encoded.matrix[2] > 1
                 images = shown_samples(twix.encoding, 2) if partitions else 1

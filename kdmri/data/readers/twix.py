@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kdmri.data.readers.raw_geometry import CLOSE, facing
 from kdmri.data.readers.raw_header import Encoding, Space
 from kdmri.errors import ConfigurationError
 
@@ -140,7 +141,8 @@ def read_twix(path: Path) -> Twix:
     for name in FREE:
         if np.ptp(getattr(scan["image"], name)):
             raise ValueError(f"its lines differ in the counter {name}, whose meaning is not known")
-    image.heads["slice_dir"] = _normal(scan["hdr"])
+    encoding = _encoding(scan["hdr"], scan["image"])
+    _put_directions(image.heads, scan)
     noisy = [other for other in scans if "noise" in other]
     source = scan if "noise" in scan else noisy[-1] if noisy else None
     noise = None
@@ -149,8 +151,8 @@ def read_twix(path: Path) -> Twix:
         lines = _read(source["noise"], np.arange(len(source["noise"].memPos)))
         noise = np.moveaxis(lines, 1, 0).reshape(lines.shape[1], -1)
     return Twix(
-        encoding=_encoding(scan["hdr"], scan["image"]),
-        image=image,
+        encoding=encoding,
+        image=image._replace(heads=facing(image.heads, encoding)),
         reference=_measured(scan["refscan"], path) if "refscan" in scan else None,
         noise=noise,
         dwell=(0.0 if source is None else _dwell(source["hdr"]), _dwell(scan["hdr"])),
@@ -231,7 +233,24 @@ def _encoding(header: Any, image: Any) -> Encoding:
         ),
         centre=(int(centres[0][0]), int(centres[1][0])),
         counts={},
+        forward=True,
     )
+
+
+def _put_directions(heads: np.ndarray, scan: Any) -> None:
+    """Tell directions (LPS) by the quaternion of each line: columns are phase, readout, slice.
+
+    Where there is none, the protocol tells that of the slice alone.
+    """
+    from scipy.spatial.transform import Rotation  # takes a while, and only these files need it
+
+    quaternions = scan["image"].slicePos[:, 3:]  # the scalar part is first
+    if not np.allclose(np.linalg.norm(quaternions, axis=1), 1, atol=CLOSE):
+        heads["slice_dir"] = _normal(scan["hdr"])
+        return
+    turned = Rotation.from_quat(np.roll(quaternions, -1, axis=1)).as_matrix()
+    for column, name in enumerate(("phase_dir", "read_dir", "slice_dir")):
+        heads[name] = turned[..., column]
 
 
 def _normal(header: Any) -> list[float]:

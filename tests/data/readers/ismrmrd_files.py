@@ -48,6 +48,7 @@ def header(
     trajectory: str = "cartesian",
     repetitions: int = 1,
     calibration: str | None = None,
+    vendor: str | None = None,
     **counts: int,
 ) -> str:
     """Write a header; `counts` are of other counters, such as `slice`."""
@@ -73,7 +74,9 @@ def header(
     whole = xsd.ismrmrdHeader(
         subjectInformation=xsd.subjectInformationType(patientName=HIDDEN, patientID=HIDDEN),
         experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=63_500_000),
-        acquisitionSystemInformation=xsd.acquisitionSystemInformationType(receiverChannels=coils),
+        acquisitionSystemInformation=xsd.acquisitionSystemInformationType(
+            receiverChannels=coils, systemVendor=vendor
+        ),
         encoding=[encoding],
     )
     return whole.toXML()

@@ -27,6 +27,7 @@ class Line:
         flags: bits of the evaluation mask.
         centre: column, line and partition of the zero frequency.
         position: sagittal, coronal, transversal in mm.
+        quaternion: of the directions, the scalar part first; zeros where they are not told.
         counters: by their names in twix readers.
     """
 
@@ -34,6 +35,7 @@ class Line:
     flags: int = 0
     centre: tuple[int, int, int] = (0, 0, 0)
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    quaternion: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     counters: dict[str, int] = field(default_factory=dict)
 
 
@@ -65,7 +67,7 @@ def mdh(line: Line, number: int, length: int, vd: bool, channels: int) -> bytes:
     made += struct.pack("<14H", *counters)
     made += struct.pack("<HH", 0, 0)  # cut off at both ends
     made += struct.pack("<HHfIHH", column, 0, 0.0, 0, row, partition)
-    place = struct.pack("<3f4f", *line.position, 0.0, 0.0, 0.0, 1.0)
+    place = struct.pack("<3f4f", *line.position, *line.quaternion)
     made += place + bytes(56) if vd else bytes(16) + place
     return made.ljust(192 if vd else 128, b"\0")
 

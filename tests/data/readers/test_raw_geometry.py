@@ -26,19 +26,31 @@ def signal(offset: np.ndarray, fields: Sequence[float] = FIELDS[0][:2]) -> np.nd
     return np.exp(-2j * np.pi * (kx * offset[0] + ky[:, None] * offset[1]))
 
 
+SIEMENS = "SIEMENS Healthineers"
+VENDORS = (None, "GE MEDICAL SYSTEMS", SIEMENS)
+
+
+def measured(kspace: np.ndarray, vendor: str | None) -> np.ndarray:
+    """k-space as a vendor has it for its directions: Siemens' makes images by the forward one."""
+    return kspace.conj() if vendor == SIEMENS else kspace
+
+
 def write(
     path: Path,
     places: Sequence[np.ndarray],
     points: Sequence[np.ndarray],
     directions: np.ndarray | Sequence[np.ndarray] = OBLIQUE,
+    vendor: str | None = None,
     **changes: object,
 ) -> None:
     """Write a slice at each place, with one point in it, both in LPS."""
+    changes |= {"vendor": vendor}
     frames = np.broadcast_to(directions, (len(places), 3, 3))
     with Scan(path, header(**{"fields": FIELDS, **changes})) as scan:
         for number, (place, point, frame) in enumerate(zip(places, points, frames, strict=True)):
             scan.place, scan.directions = place, frame
-            scan.image(signal(frame[:2] @ (point - place))[None], slice=number)
+            kspace = measured(signal(frame[:2] @ (point - place)), vendor)
+            scan.image(kspace[None], slice=number)
 
 
 def read(path: Path, reader: Reader | None = None) -> tuple[SourceVolume, np.ndarray]:
@@ -55,12 +67,13 @@ def found_points(volume: SourceVolume, images: np.ndarray) -> np.ndarray:
     return (volume.geometry.affine @ np.array(indices))[:3].T
 
 
-def test_points_are_found_where_they_are_in_the_patient(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_points_are_found_where_they_are_in_the_patient(tmp_path: Path, vendor: str | None) -> None:
     """Oblique slices whose counter is not in the order of their positions."""
     places = [CENTRE + gap * NORMAL for gap in (0, 14, 7, 21)]
     offsets = [(5, 10), (-35, 20), (0, 0), (95, -115)]
     points = [p + x * READ + y * PHASE for p, (x, y) in zip(places, offsets, strict=True)]
-    write(tmp_path / "a.h5", places, points)
+    write(tmp_path / "a.h5", places, points, vendor=vendor)
     volume, images = read(tmp_path / "a.h5")
     assert images.shape == (48, 40, 4)
     in_order = np.array([points[0], points[2], points[1], points[3]])
@@ -92,7 +105,8 @@ def test_undersampled_scans_lie_where_they_are_shown(tmp_path: Path) -> None:
         np.testing.assert_allclose(place[:3], point * LPS_TO_RAS, atol=1e-3)
 
 
-def test_partitions_of_a_slab(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_partitions_of_a_slab(tmp_path: Path, vendor: str | None) -> None:
     """3D, oversampled along the partitions: the slab's centre is its position."""
     partitions, thick = 6, 3.0
     point = CENTRE + 10 * READ + 5 * PHASE - 1 * thick * NORMAL
@@ -101,6 +115,7 @@ def test_partitions_of_a_slab(tmp_path: Path) -> None:
         recon=(40, 48, 4),
         fields=((400, 240, 18), (200, 240, 12)),
         centres=(ROWS // 2, partitions // 2),
+        vendor=vendor,
     )
     kz = (np.arange(partitions) - partitions // 2) / (partitions * thick)
     x, y, z = OBLIQUE @ (point - CENTRE)
@@ -108,7 +123,7 @@ def test_partitions_of_a_slab(tmp_path: Path) -> None:
         scan.place, scan.directions = CENTRE, OBLIQUE
         for step in range(partitions):
             kspace = signal(np.array([x, y])) * np.exp(-2j * np.pi * kz[step] * z)
-            scan.image(kspace[None], kspace_encode_step_2=step)
+            scan.image(measured(kspace, vendor)[None], kspace_encode_step_2=step)
     volume, images = read(tmp_path / "a.h5")
     assert images.shape == (48, 40, 4)
     assert volume.spacing == pytest.approx((5, 5, 3))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from scipy.spatial.transform import Rotation
 
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.detect import detect
@@ -25,6 +26,16 @@ from tests.data.readers.siemens_files import (
     Line,
     Measurement,
     write,
+)
+from tests.data.readers.test_raw_geometry import (
+    CENTRE,
+    LPS_TO_RAS,
+    PHASE,
+    READ,
+    SIEMENS,
+    found_points,
+    measured,
+    signal,
 )
 
 COILS = 4
@@ -91,6 +102,28 @@ def test_slices_come_back_at_their_scale_in_the_order_of_positions(
         plain = np.fft.fft2(expected, norm="ortho")
         np.testing.assert_allclose(item.kspace_coils, plain, atol=1e-4)
     assert first(tmp_path).kspace_coils is None
+
+
+@pytest.mark.parametrize("vd", [False, True])
+def test_points_are_found_where_they_are_in_the_patient(tmp_path: Path, vd: bool) -> None:
+    """Oblique slices; the quaternion's rotation has columns phase, readout, slice."""
+    frame = np.column_stack((PHASE, READ, np.cross(PHASE, READ)))
+    scalar_last = Rotation.from_matrix(frame).as_quat()
+    normal, lines, points = frame[:, 2], [], []
+    for number, (gap, x, y) in enumerate(((0, 5, 10), (14, -35, 20), (7, 95, -115))):
+        place = CENTRE + gap * normal
+        points.append(place + x * READ + y * PHASE)
+        kspace = measured(signal(np.array([x, y])), SIEMENS)
+        for line in image_lines(np.broadcast_to(kspace, (2, *kspace.shape)), Sli=number):
+            line.position, line.quaternion = tuple(place), tuple(np.roll(scalar_last, 1))
+            lines.append(line)
+    write(tmp_path / "meas.dat", [Measurement(PROTOCOL, lines)], vd)
+    volume = only(tmp_path)
+    images = np.stack([item.image for item in volume.slices()], axis=-1)
+    in_order = np.array(points)[[0, 2, 1]]
+    np.testing.assert_allclose(found_points(volume, images), in_order * LPS_TO_RAS, atol=1e-3)
+    assert volume.spacing == pytest.approx((5, 5, 7))
+    assert volume.notes == ()
 
 
 def test_averages_segments_and_other_counters(tmp_path: Path, anatomy: np.ndarray) -> None:
