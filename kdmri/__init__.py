@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kdmri.models import build_network, load_network
     from kdmri.models.trained import Trained, open_checkpoint
     from kdmri.physics import fft2, ifft2, magnitude, to_channels, to_complex
+    from kdmri.reconstruct.arrays import reconstruct_kspace
 
 __all__ = [
     "EquispacedLines",
@@ -44,6 +45,7 @@ __all__ = [
     "load_network",
     "magnitude",
     "open_checkpoint",
+    "reconstruct_kspace",
     "to_channels",
     "to_complex",
 ]
@@ -61,6 +63,7 @@ _PLACES = {
     "kdmri.models.trained": ("Trained", "open_checkpoint"),
     "kdmri.models": ("build_network", "load_network"),
     "kdmri.physics": ("fft2", "ifft2", "magnitude", "to_channels", "to_complex"),
+    "kdmri.reconstruct.arrays": ("reconstruct_kspace",),
 }
 """The same names again by the module that holds them, for `__getattr__`."""
 

@@ -82,6 +82,15 @@ def test_taps_that_do_not_fit_together(train: Run) -> None:
     [
         ("dataset=brian", "dataset=brian: there is no such choice; did you mean brain?; choose"),
         ("acceleration=6x", "choose one of 2x, 4x, 5x, 8x; any other is acceleration.factor=6"),
+        (
+            "dataset=mine",
+            "; your own is dataset=own dataset.name=mine, with coils dataset=mul",
+        ),
+        (
+            "mask_rule=offset_lines",
+            "mask_rule: is chosen for a place; give mask_rule@dataset.mask=...",
+        ),
+        ("architecture=d5c5", "give architecture@teacher=... or architecture@student=..."),
         ("sede=1", "sede: there is no such setting; did you mean seed?"),
         ("optimzer=adam", "optimzer: there is no such setting; did you mean optimizer?"),
         ("student.dpeth=2", "student.dpeth: there is no such setting; did you mean student.depth?"),

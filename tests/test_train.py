@@ -142,8 +142,16 @@ def test_one_changed_weight_trains_one_stage_beside_the_others(train: Run, runs:
     assert after.pop("tiny_kd_loss.imitation-0.3")
     assert after == before
 
+    recorded = runs / "tiny_kd" / "metrics.json"
+    beside = json.loads(recorded.read_text())["beside"]
+    assert beside["student_long"] == "tiny_student_long"
+    assert train("stage=kd").code == 0
+    assert json.loads(recorded.read_text())["beside"] == beside, "measured alone, its control stays"
 
-def test_other_length_is_refused_and_overwrite_replaces(train: Run, runs: Path) -> None:
+
+def test_other_length_is_refused_and_overwrite_replaces(
+    train: Run, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert train("stage=student").code == 0
     before = contents(runs)
     result = train("stage=student", "trainer.max_epochs=2")
@@ -152,6 +160,13 @@ def test_other_length_is_refused_and_overwrite_replaces(train: Run, runs: Path) 
     assert "name=" in result.err
     assert "overwrite=true" in result.err
     assert contents(runs) == before
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.cuda, "is_available", lambda: False)
+        patched.setattr(torch.backends.mps, "is_available", lambda: False)
+        result = train("stage=student", "trainer.accelerator=gpu", "overwrite=true")
+    assert result.code == 2
+    assert "finds no GPU here" in result.err
+    assert contents(runs) == before, "what was trained is not removed for what cannot be trained"
     assert train("stage=student", "trainer.max_epochs=2", "overwrite=true").code == 0
     assert contents(runs) != before
 

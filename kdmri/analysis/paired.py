@@ -22,6 +22,8 @@ FEWEST_FOR_SEEDS = 10
 """Seeds below which a percentile bootstrap over them covers less than nine times in ten (of 2, 3
 and 5 seeds about 50, 73 and 83 % in place of 95)."""
 
+NOT_TIMED = "not timed; kdmri evaluate evaluation.latency=20 adds it."
+
 HEADER = [
     "",
     "seeds",
@@ -195,6 +197,23 @@ class PairedComparison:
             return "the one of the plan among " + ", ".join(f'"{name}"' for name in names)
         return f'"{names[0] if names else self._reference}"'
 
+    def _alone(self) -> list[str]:
+        """Say which methods have no difference since they were measured as a single stage."""
+        records = self._by_directory.values()
+        if self._reference not in {record.measured.stage for record in records}:
+            return []
+        names = [
+            f'"{method.name}"'
+            for method in self._methods
+            if not any(self._reference in r.measured.beside for r in method.records.values())
+        ]
+        if not names:
+            return []
+        return [
+            f"Measured without a {self._reference} beside it, so without Δ: {', '.join(names)}; "
+            "the command that trained it, with stage=all, adds what it lacks, nothing twice."
+        ]
+
     def _of_seeds(self) -> str:
         """Say what the intervals say of other seeds."""
         most = max(len(method.records) for method in self._methods)
@@ -217,14 +236,16 @@ class PairedComparison:
         every = [record.measured for method in self._methods for record in method.records.values()]
         trained = _listed(measured.trained_on or measured.device for measured in every)
         timed = _listed(measured.device for measured in every)
+        times = [measured.milliseconds for measured in every]
         notes = [
             f"Means over volumes, then over seeds ± one standard deviation; {measured.evaluated}.",
             f"Δ: paired difference to {label} of the same seed, 95 % interval by bootstrap over "
             f"{unit}{self._of_seeds()}; {tested}."
             if any(map(self._against_reference, self._methods))
             else f"Δ: nothing here was measured beside the reference, {label}.",
+            *self._alone(),
             f"Training min: of the student in all its stages + of its teacher, {trained}; ms: "
-            f"median of a slice, {timed}.",
+            + (f"median of a slice, {timed}." if any(times) else NOT_TIMED),
         ]
         notes += subject_notes(measured.one_subject, self._resampling.by_block)
         return notes + doubts(self._by_directory.values())

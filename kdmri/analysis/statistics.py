@@ -118,7 +118,8 @@ class Resampling:
 
     def describe(self, block: int) -> str:
         """Say what is drawn, and what intervals of few of them cover."""
-        unit = f"blocks of {block} neighbouring slices" if self.by_block else "subjects"
+        plural = "" if self.units == 1 else "s"
+        unit = f"block{plural} of {block} neighbouring slices" if self.by_block else "subjects"
         if not self.enough or self.units >= FEWEST_FOR_COVERAGE:
             return f"{self.units} {unit}"
         most = "at most " if self.by_block else ""  # neighbours are alike

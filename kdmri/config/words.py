@@ -21,8 +21,14 @@ from kdmri.config.checks import CONFIGS
 from kdmri.config.values import MOUNTS, shipped_values
 from kdmri.errors import ConfigurationError
 
-OTHERS = {"acceleration": "; any other is acceleration.factor=6"}
+OTHERS = {
+    "acceleration": "; any other is acceleration.factor=6",
+    "dataset": "; your own is dataset=own dataset.name={choice}, with coils dataset=multicoil",
+}
 """What to write in the place of a choice that is not there, by group."""
+
+ALONE = re.compile(r"# (kdmri[ .]\w+) alone:")
+"""How a file begins that is a choice of one command, beside those of the others in its group."""
 
 PLUGINS = {
     "joblib": "hydra_joblib_launcher",
@@ -181,11 +187,22 @@ def description(error: Exception, config: str = "config") -> str:
     if found := re.search(r"Could not find '(.+)/([^/']+)'", text):
         group, choice = found.groups()
         there = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        listed = f"; choose one of {', '.join(there)}" if there else ""
-        meant = _meant(choice, there)
-        other = OTHERS.get(group, "")
-        return f"{group}={choice}: there is no such choice{meant}{listed}{other}"
+        listed = f"choose one of {_listed(group, there)}" if there else ""
+        close = _meant(choice, there).removeprefix("; ")
+        reason = "; ".join(filter(None, ("there is no such choice", close, listed)))
+        return f"{group}={choice}: {reason}{OTHERS.get(group, '').format(choice=choice)}"
     return " ".join(text.split())
+
+
+def _listed(group: str, choices: list[str]) -> str:
+    """Name the choices of a group, those of one command behind the others."""
+    by_command: dict[str, list[str]] = defaultdict(list)
+    for choice in choices:
+        path = CONFIGS / group / f"{choice}.yaml"
+        found = ALONE.match(path.read_text(encoding="utf-8")) if path.is_file() else None
+        by_command[found[1].replace(".", " ") if found else ""].append(choice)
+    common = ", ".join(by_command.pop("", []))
+    return common + "".join(f"; {name}: {', '.join(own)}" for name, own in by_command.items())
 
 
 def _unknown_key(key: str, config: str) -> str:
@@ -193,6 +210,10 @@ def _unknown_key(key: str, config: str) -> str:
     for name, choice in _keys(config):
         choices[name] += [choice] if choice else []
     keys = sorted(choices)
+    there = {name.rpartition(".")[0] for name in keys} | {*keys}
+    if places := [place for place in MOUNTS.get(key, ()) if place in there]:
+        named = " or ".join(f"{key}@{place}=..." for place in places)
+        return f"{key}: is chosen for a place; give {named}"
     if having := choices.get(key):
         return f"{key}: what is chosen has no such setting; these have: {', '.join(having)}"
     parent, _, last = key.rpartition(".")
@@ -243,4 +264,8 @@ def _files(config: str) -> list[Path]:
             found += sorted((CONFIGS / group).rglob("*.yaml"))
         elif entry != "_self_":
             found += _files(entry)
+    groups = {path.relative_to(CONFIGS).parts[0] for path in found if path.parent != CONFIGS}
+    for group, places in MOUNTS.items():  # those that choices of a group choose in their turn
+        if any(place.partition(".")[0] in groups for place in places):
+            found += sorted((CONFIGS / group).rglob("*.yaml"))
     return list(dict.fromkeys(found))

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from kdmri.analysis.comparison import Comparison, MeasuredMethod, find_slices, report_line
-from kdmri.analysis.records import Measurements
+from kdmri.analysis.records import Measurements, Record
 from kdmri.classical import METHODS, Chosen, choose
 from kdmri.config.identity import comparison_name
 from kdmri.console import console, print_notes
@@ -187,12 +187,21 @@ def _record(
             input=data.describe_sampling("evaluation"),
             baselines={m.label: means[m.label] for m in measured if m.results is None},
             weights=weights,
-            beside={
+            beside=_measured_beside(stage)
+            | {
                 name: other.directory.name
                 for name, other in plan.stages.items()
                 if other.directory.parent == stage.directory.parent
             },
         ).write(stage.directory, method.table)
+
+
+def _measured_beside(stage: Stage) -> dict[str, str]:
+    """Name what it was measured beside before: one stage alone knows of no control."""
+    try:
+        return Record.read(stage.directory).measured.beside
+    except CheckpointError:
+        return {}
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from kdmri.experiment.plan import Plan
 from kdmri.experiment.stages import Need, Stage
 from kdmri.files import clear_half_written
 from kdmri.launch.command import Command
-from kdmri.training.devices import advise
+from kdmri.training.devices import advise, check_accelerator
 from kdmri.training.preflight import preflight
 from kdmri.training.run import Job, launch
 from kdmri.training.schedules import pace, schedule_of
@@ -48,6 +48,7 @@ def train_stages(plan: Plan, command: list[str]) -> dict[str, Any]:
         if not config.overwrite:
             stage.check()
     if config.overwrite or not all(stage.finished for stage in chosen):
+        check_accelerator(config.trainer)
         advise(config.trainer)
     for stage in chosen:
         with claim(stage.directory, stage.name, config.wait):

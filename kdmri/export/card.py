@@ -107,7 +107,9 @@ def card(
 
 B, {coils}H and W may change, from {SMALLEST} pixels on. K-space is the orthonormal 2D transform, \
 the zero
-frequency at index (0, 0).
+frequency at index (0, 0), and the image begins at its first pixel. Raw data have both in the \
+middle; of even H and W they become it by
+`np.fft.ifftshift(raw, axes=(-2, -1)) * (-1.0) ** np.add.outer(np.arange(H), np.arange(W))`.
 
 ## Output
 - `reconstruction`: float32 (B, {channels}, H, W), {about}.

@@ -96,7 +96,8 @@ def _add(
     for run in experiment.runs:
         if run.directory not in numbers:
             numbers[run.directory] = len(found.rows)
-            found.rows.append(_row(found, root, run, figures.get(run.stage, {})))
+            row = _row(found, root, run, figures.get(run.stage, {}))
+            found.rows.append({**row, "measures": row["measures"] or _measured_alone(run)})
         row = found.rows[numbers[run.directory]]
         if run.stage in figures and not row["volumes"]:
             row.update(_measures(figures[run.stage]))
@@ -119,7 +120,7 @@ def _notes(
         notes.append(f"Weights of regularisation, chosen on selection slices: {told}.")
     if resampling is not None:
         notes.append(gap_note(resampling, block))
-    if not figures:
+    if not figures and not any(map(_measured_alone, experiment.runs)):
         notes.append("No figures yet: kdmri evaluate with the same settings measures it.")
     return notes
 
@@ -187,6 +188,24 @@ def _measures(volumes: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
         for volume, figures in volumes.items()
     }
     return {"measures": measures, "volumes": rounded}
+
+
+def _measured_alone(run: Run) -> dict[str, Any]:
+    """Return what `_measures` does of a stage that no comparison holds, from its own record."""
+    try:
+        table = Record.read(run.directory).table
+    except CheckpointError:  # not measured, or damaged
+        return {}
+    with np.errstate(all="ignore"):  # a table of others may hold anything
+        volumes = {
+            str(volume): {metric: table.measure(metric, volume) for metric in ALL_METRICS}
+            for volume in table.volumes
+        }
+    finite = {
+        volume: {metric: value for metric, value in figures.items() if math.isfinite(value)}
+        for volume, figures in volumes.items()
+    }
+    return dict(_measures(finite)["measures"])
 
 
 def _curves(run: Run, notes: list[str]) -> dict[str, curves.Curve]:

@@ -64,6 +64,21 @@ def described(trainer: pl.Trainer) -> str:
     return device if trainer.world_size == 1 else f"{trainer.world_size} x {device}"
 
 
+def check_accelerator(trainer: DictConfig) -> None:
+    """See that there is a GPU where one is asked for; raises ConfigurationError."""
+    asked = str(trainer.accelerator)
+    there = {"gpu": (torch.cuda, torch.backends.mps), "cuda": (torch.cuda,)}.get(asked)
+    if there is None or any(kind.is_available() for kind in there):
+        return
+    build = "this build has none for CUDA; pytorch.org/get-started/locally has them"
+    if torch.version.cuda or torch.version.hip:
+        build = "see whether nvidia-smi (rocm-smi) lists one, and what CUDA_VISIBLE_DEVICES hides"
+    raise ConfigurationError(
+        f"trainer.accelerator={asked}: PyTorch {torch.__version__} finds no GPU here ({build}); "
+        "trainer=cpu trains without one"
+    )
+
+
 def advise(trainer: DictConfig) -> None:
     """Say it where training would be faster with other settings of the trainer."""
     if not on_gpu(trainer) and torch.cuda.is_available():

@@ -47,6 +47,8 @@ def leave(
     subjects: list[str] | None = None,
     dataset: str = "Set",
     label: str | None = None,
+    beside: tuple[str, ...] = BESIDE,
+    name: str | None = None,
 ) -> None:
     measured = table(psnr)
     measurements(
@@ -56,8 +58,8 @@ def leave(
         seed=seed,
         subjects=subjects or [str(number) for number in range(len(psnr))],
         figures={"psnr": measured.mean("psnr"), "ssim": measured.mean("ssim"), "nmse": 0.1},
-        beside={name: f"{name}_seed-{seed}" for name in BESIDE},
-    ).write(root / f"{stage}_seed-{seed}", measured)
+        beside={name: f"{name}_seed-{seed}" for name in beside},
+    ).write(root / f"{name or stage}_seed-{seed}", measured)
 
 
 def chain(root: Path, gains: dict[int, np.ndarray], subjects: list[str] | None = None) -> None:
@@ -175,6 +177,24 @@ def test_a_method_without_its_reference_is_shown_without_difference(tmp_path: Pa
     assert found["Δ PSNR dB"] == found["gap recovered"] == "–"
     (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
     assert 'Δ: nothing here was measured beside the reference, "student_long".' in one.notes
+
+
+def test_a_stage_measured_alone_is_named_with_the_way_out(tmp_path: Path) -> None:
+    chain(tmp_path, {1: np.full(SUBJECTS, 0.5)})
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
+    assert not any("Measured without" in note for note in one.notes)
+    leave(tmp_path, "kd", 1, PSNR[:SUBJECTS], beside=("teacher", "kd"), name="kd_loss-0.3")
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
+    (note,) = (note for note in one.notes if "Measured without a student_long" in note)
+    assert '"Kd (loss-0.3)"' in note
+    assert '"Kd (kd)"' not in note
+    assert "stage=all" in note
+
+
+def test_a_table_without_latencies_says_so(tmp_path: Path) -> None:
+    leave(tmp_path, "kd", 1, PSNR)
+    (one,) = compare_methods(find_records(tmp_path), "student_long", 3, 50).tables
+    assert any("ms: not timed" in note for note in one.notes)
 
 
 def test_seeds_that_the_reference_lacks_are_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 
 from kdmri.errors import ConfigurationError
 from kdmri.hardware import emulates_bfloat16
-from kdmri.training.devices import advise, first_device, world_size
+from kdmri.training.devices import advise, check_accelerator, first_device, world_size
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,35 @@ def test_half_precision_without_instructions_for_it_is_told(
     assert capsys.readouterr().out == ""
     advise(OmegaConf.create(settings | {"precision": "bf16-mixed"}))
     assert ("many times as long" in " ".join(capsys.readouterr().out.split())) == slow
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cuda", "mps", "refused"),
+    [
+        ("gpu", False, False, True),
+        ("cuda", False, True, True),
+        ("gpu", True, False, False),
+        ("gpu", False, True, False),
+        ("auto", False, False, False),
+        ("cpu", False, False, False),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, cuda: bool, mps: bool, refused: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    settings = OmegaConf.create({"accelerator": accelerator})
+    if not refused:
+        check_accelerator(settings)
+        return
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    with pytest.raises(ConfigurationError, match=r"none for CUDA.*; trainer=cpu trains without"):
+        check_accelerator(settings)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with pytest.raises(ConfigurationError, match="CUDA_VISIBLE_DEVICES"):
+        check_accelerator(settings)
 
 
 @pytest.mark.parametrize(

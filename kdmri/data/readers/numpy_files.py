@@ -81,14 +81,21 @@ class NumpyFiles(Reader):
 
     def _slices(self, path: Path) -> Iterator[SourceSlice]:
         with blaming(path):
-            array = self._open(path)
-            if array.ndim == 4:
-                for number, values in enumerate(array):
-                    yield self._coil_slice(np.asarray(values), number)
-                return
-            slices = array[None] if array.ndim == 2 else np.moveaxis(array, self.axis, 0)
-            for values in slices:
-                yield self._slice(np.asarray(values))
+            yield from self.slices_of(self._open(path))
+
+    def slices_of(self, array: np.ndarray) -> Iterator[SourceSlice]:
+        """Read the slices of an array (H, W), of three axes or (S, coils, H, W).
+
+        Raises:
+            ValueError: it is no k-space or image as the options say.
+        """
+        if array.ndim == 4:
+            for number, values in enumerate(array):
+                yield self._coil_slice(np.asarray(values), number)
+            return
+        slices = array[None] if array.ndim == 2 else np.moveaxis(array, self.axis, 0)
+        for values in slices:
+            yield self._slice(np.asarray(values))
 
     def _open(self, path: Path) -> np.ndarray:
         """Map a file into memory; raises ValueError unless it holds numbers of a usable shape."""

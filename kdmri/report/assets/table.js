@@ -11,6 +11,7 @@ const COLUMNS = [
   { key: "epochs", label: "Epochs", number: true },
   { key: "seconds", label: "Time", number: true },
 ];
+const LONG = 24; // letters of a cell that may take several lines, so that figures stay in sight
 const sorting = { column: null, up: true };
 
 function valueOf(row, column) {
@@ -92,10 +93,12 @@ function bodyRow(row, choose) {
       const mark = row.stage ? el("i", { class: `mark s${styleOf(row, [row])}`, "aria-hidden": true }) : null;
       return el("th", { scope: "row" }, mark ?? el("i", { class: "mark" }), shown);
     }
-    if (column.key !== "run") return el("td", { class: column.number ? "number" : "" }, shown);
+    const kind = column.number ? "number" : shown.length > LONG ? "long" : "";
+    const text = shown.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
+    if (column.key !== "run") return el("td", { class: kind }, ...text);
     const number = data.experiments.findIndex((experiment) => experiment.rows.includes(data.rows.indexOf(row)));
-    if (number < 0) return el("td", {}, shown);
-    return el("td", {}, el("a", { href: "#experiment", onclick: () => choose(number) }, shown));
+    if (number < 0) return el("td", { class: kind }, ...text);
+    return el("td", { class: kind }, el("a", { href: "#experiment", onclick: () => choose(number) }, ...text));
   });
   return el("tr", { class: row.baseline ? "baseline" : "" }, ...cells);
 }
