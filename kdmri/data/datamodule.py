@@ -1,6 +1,6 @@
 """The one data module of all stages: finds splits, serves slices, undersamples on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 from kdmri.data.augmentation import AXES, flipped, free_axes
 from kdmri.data.batch import Batch, Slice, collate
 from kdmri.data.coil_dataset import CoilDataset, scan_of
-from kdmri.data.coils import inspect_coils
+from kdmri.data.coils import holds_coils, inspect_coils
 from kdmri.data.companions import Estimate, companion
 from kdmri.data.dataset import SliceDataset
-from kdmri.data.layout import Volume
+from kdmri.data.layout import Volume, reading
 from kdmri.data.sampler import SliceBatches
 from kdmri.data.scans import check_readout, compared_with, doubted
 from kdmri.data.splits import Splits, find_splits
@@ -125,14 +125,27 @@ class MRIDataModule(pl.LightningDataModule):
         return f"{sampled}; {coils} coils, compared with {compared_with(dataset.volumes)}"
 
     def doubts(self, *splits: str) -> list[str]:
-        """Say in sentences what is odd in the sampling of splits, and in sensitivities of coils."""
+        """Say in sentences what is odd in the sampling of splits, and in their coils."""
         every = [self.dataset(split) for split in splits]
         found = [dataset for dataset in every if isinstance(dataset, CoilDataset)]
         volumes = [volume for dataset in found for volume in dataset.volumes]
         unexplained = [share for dataset in found for share in dataset.unexplained]
         scans = [scan for dataset in found for scan in dataset.scans]
         sampled = self.task.doubts(every[0].slice_size, scans)
-        return [*sampled, *doubted(volumes, unexplained, self.folder)]
+        return [*sampled, *self._unused(every), *doubted(volumes, unexplained, self.folder)]
+
+    def _unused(self, every: Sequence[SliceDataset | CoilDataset]) -> list[str]:
+        """Say that k-space of several coils is there and not used, by the first file."""
+        first = every[0].volumes[0].path
+        if isinstance(every[0], CoilDataset) or first.suffix != ".h5":
+            return []
+        with reading(first) as file:
+            if not holds_coils(file):
+                return []
+        return [
+            f"{self.folder}: k-space of several coils is in its files, and only their images are "
+            "used; dataset=multicoil in place of dataset=own trains on it"
+        ]
 
     def _of_one_coil(self, split: str) -> SliceDataset:
         volumes = self.splits.inspect(split, self._channels)

@@ -76,6 +76,8 @@ def reconstruct(config: DictConfig) -> None:
     if page is not None:
         write_text(Path(config.page), page_of(page, trained, done))
     print_summary(trained, done, output, seconds)
+    if page is not None:
+        console().print(f"page: {config.page}", highlight=False, soft_wrap=True)
     if done.errors:
         sys.exit(2)
 

@@ -19,6 +19,9 @@ from kdmri.errors import DataError
 from kdmri.files import reserve, written_aside
 from kdmri.reconstruct.output import Begin, Result, Write, magnitudes
 
+LARGEST = 2**15 - 1
+"""Pixels along an axis that a NIfTI-1 header can tell."""
+
 SCANNER, ALIGNED = 1, 2
 """Codes of the space that an affine leads to: the scanner's, or one that an h5 file does not name.
 """
@@ -70,6 +73,11 @@ def nifti_of_slices(path: Path, reader: Reader) -> Iterator[Begin]:
     with ExitStack() as stack:
 
         def begin(result: Result) -> Write:
+            if max(*result.size, result.count) > LARGEST:
+                raise DataError(
+                    f"{path}: slices of {result.size} are more than NIfTI holds, {LARGEST} pixels "
+                    "along an axis; choose write=h5"
+                )
             header = _header(result.volume.geometry, (*result.size, result.count), space)
             stored = stack.enter_context(_mapped(path, header))
             return _writing(stored.transpose(2, 1, 0)[:, ::-1], result.scale)

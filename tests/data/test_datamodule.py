@@ -10,6 +10,7 @@ from kdmri.data.masks import EquispacedLines, GaussianLines, MaskRule, PoissonDi
 from kdmri.errors import DataError
 from kdmri.physics import CartesianUndersampling, fft2, to_complex
 from tests.conftest import write_original
+from tests.data.coil_volumes import write
 
 
 def data_of(folder: Path, anatomy: np.ndarray, mask: np.ndarray) -> MRIDataModule:
@@ -94,3 +95,14 @@ def test_far_less_acceleration_than_is_asked_for_is_said(
     for text in found:
         assert f"acceleration {rule.acceleration:g}x is {effective} in effect" in text
         assert text.endswith(f"acceleration.factor or dataset.mask.{centre}")
+
+
+def test_coils_that_a_training_on_images_leaves_unused_are_said(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    for split in ("train", "validation", "test"):
+        write(tmp_path / split / "a.h5", np.moveaxis(anatomy, -1, 0)[8:12])
+    task = CartesianUndersampling(GaussianLines(4))
+    (said,) = MRIDataModule(task, tmp_path, "4x", batch_size=4, seed=0).doubts("train")
+    assert said.startswith(f"{tmp_path}: k-space of several coils is in its files")
+    assert "dataset=multicoil" in said

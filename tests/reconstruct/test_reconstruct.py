@@ -257,3 +257,15 @@ def test_nan_background_is_zero_for_the_network_where_that_is_said(
     assert "NaN, 12.5% of the values, is 0 (format.nan=zero)" in " ".join(result.out.split())
     one, other = (np.asarray(nibabel.load(tmp_path / f"{n}.nii.gz").dataobj) for n in "ab")
     np.testing.assert_array_equal(one, other)
+
+
+def test_slices_that_nifti_cannot_hold_are_one_error(
+    checkpoint: Callable[..., Path], reconstruct: Run, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "long.npy", np.ones((2, 8, 2**15), np.float32))
+    result = reconstruct(checkpoint=checkpoint(), input="long.npy", output="out.nii.gz")
+    assert result.code == 2
+    assert (
+        "slices of (8, 32768) are more than NIfTI holds, 32767 pixels along an axis" in result.err
+    )
+    assert not (tmp_path / "out.nii.gz").exists()

@@ -52,6 +52,7 @@ def test_a_page_shows_reference_input_and_output(
     call = {"checkpoint": checkpoint(), "input": own / "test", "output": "out"}
     result = reconstruct(**call, page="scan.html")
     assert result.code == 0, result.err
+    assert result.out.rstrip().endswith("page: scan.html")
     browser = browse(tmp_path / "scan.html")
     wait(browser, SHOWN, "2")
     assert browser.execute_script(LABELS) == ["Target", "Input", "Reconstruction"]
