@@ -187,10 +187,9 @@ def description(error: Exception, config: str = "config") -> str:
     if found := re.search(r"Could not find '(.+)/([^/']+)'", text):
         group, choice = found.groups()
         there = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        listed = f"choose one of {_listed(group, there)}" if there else ""
-        close = _meant(choice, there).removeprefix("; ")
-        reason = "; ".join(filter(None, ("there is no such choice", close, listed)))
-        return f"{group}={choice}: {reason}{OTHERS.get(group, '').format(choice=choice)}"
+        listed = f"; choose one of {_listed(group, there)}" if there else ""
+        other = OTHERS.get(group, "").format(choice=choice)
+        return f"{group}={choice}: there is no such choice{_meant(choice, there)}{listed}{other}"
     return " ".join(text.split())
 
 
