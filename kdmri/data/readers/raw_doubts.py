@@ -1,4 +1,4 @@
-"""What is odd in the lines of an image of ISMRMRD raw data: it can be made, but perhaps wrongly."""
+"""What is odd in the lines of an image of raw data: it can be made, but perhaps wrongly."""
 
 import numpy as np
 

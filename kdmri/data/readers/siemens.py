@@ -12,6 +12,7 @@ from kdmri.data.readers.base import Reader, SourceSlice, SourceVolume, unreadabl
 from kdmri.data.readers.coil_slices import Wanted
 from kdmri.data.readers.naming import UNREADABLE, blaming, find, name_of, split_of
 from kdmri.data.readers.options import check_flags
+from kdmri.data.readers.raw_doubts import doubts
 from kdmri.data.readers.raw_geometry import slice_order, stack
 from kdmri.data.readers.raw_lines import transformed
 from kdmri.data.readers.raw_noise import Noise, noise_of
@@ -74,6 +75,7 @@ class Siemens(Reader):
                 continue
             for chosen in _images(twix):
                 heads = twix.image.heads[_of(twix.image.heads, chosen)]
+                odd = [f"{path}: {doubt}" for doubt in doubts(heads, twix.encoding)]
                 if not heads["read_dir"].any():
                     heads["slice_dir"] = 0  # orders slices; alone it is no orientation
                 size = _size(twix)
@@ -89,7 +91,7 @@ class Siemens(Reader):
                     geometry=found.geometry,
                     split=split,
                     shown=size if self.undersampled else None,
-                    notes=(*found.notes, *_noise_notes(twix, path)),
+                    notes=(*found.notes, *odd, *_noise_notes(twix, path)),
                     readout=1,
                 )
                 yield across_readout(volume, twix.encoding) if planes else volume

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from kdmri.data.readers.base import SourceSlice, SourceVolume
 from kdmri.data.readers.detect import detect
+from kdmri.data.readers.raw_doubts import MOVED
 from kdmri.data.readers.siemens import Siemens
 from kdmri.data.readers.slices import checked
 from kdmri.errors import ConfigurationError, DataError
@@ -124,6 +125,16 @@ def test_points_are_found_where_they_are_in_the_patient(tmp_path: Path, vd: bool
     np.testing.assert_allclose(found_points(volume, images), in_order * LPS_TO_RAS, atol=1e-3)
     assert volume.spacing == pytest.approx((5, 5, 7))
     assert volume.notes == ()
+
+
+def test_a_slice_whose_lines_lie_at_several_places_is_told(
+    tmp_path: Path, anatomy: np.ndarray
+) -> None:
+    lines = image_lines(centred_fft2(coil_images(anatomy)[0]))
+    for line in lines[ROWS // 2 :]:
+        line.position = (0.0, 0.0, 4.0)
+    path = write(tmp_path / "meas.dat", [Measurement(PROTOCOL, lines)])
+    assert only(tmp_path).notes == (f"{path}: {MOVED}",)
 
 
 def test_averages_segments_and_other_counters(tmp_path: Path, anatomy: np.ndarray) -> None:
