@@ -10,12 +10,11 @@ from typing import Any
 import yaml
 
 from kdmri.__main__ import COMMANDS
+from kdmri.config.words import NAMED
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 HELP = CONFIGS / "hydra" / "help"
-NAMED = {"config": "train", "import_original": "import"}
-"""Commands that have another name than their primary configuration."""
 
 
 def on_config(config: Any) -> Any:

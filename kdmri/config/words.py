@@ -47,7 +47,7 @@ LOGGERS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 """Packages that Lightning's loggers need, which are the names of their extras as well."""
 
 
-COMMANDS = {"config": "train", "import_original": "import"}
+NAMED = {"config": "train", "import_original": "import"}
 """Commands by the files of `configs/` that are named otherwise."""
 
 
@@ -222,7 +222,7 @@ def _unknown_key(key: str, config: str) -> str:
         if last in inspect.signature(Trainer).parameters:
             return f"{key}: is Lightning's, and not among the settings here; add it with +{key}=..."
     commands = {path.stem for path in CONFIGS.glob("*.yaml")} - {config}
-    if having := [COMMANDS.get(c, c) for c in sorted(commands) if key in dict(_keys(c))]:
+    if having := [NAMED.get(c, c) for c in sorted(commands) if key in dict(_keys(c))]:
         listed = ", ".join(f"kdmri {command}" for command in having)
         return f"{key}: there is no such setting here; these have it: {listed}"
     beside = {name.rpartition(".")[2]: name for name in keys if name.rpartition(".")[0] == parent}
